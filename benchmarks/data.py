@@ -1,0 +1,306 @@
+"""Images as uint8 tensors on the device; batches and augmentation by index arithmetic there.
+
+No worker processes and no copies from the host inside an epoch. Augmentation is the published one of the CIFAR searches:
+zero padding and a random crop, a random horizontal flip, then standardisation; cutout sets a square to the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+from torch import Tensor
+
+from benchmarks.errors import BadInput, CorruptFile
+
+
+class Raw(NamedTuple):
+    """A data set as loaded: uint8 images (N, C, H, W) and int64 labels (N,), for training and, where it has them, for test."""
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor | None = None
+    test_labels: Tensor | None = None
+
+
+class Half(NamedTuple):
+    """Images of one purpose, on the device.
+
+    Attributes:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,).
+        mean: per channel (1, C, 1, 1), in units of the raw values.
+        deviation: per channel, likewise.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+class Dataset(NamedTuple):
+    """The training images of a data set, halved: the first half moves the weights, the second the logits.
+
+    Attributes:
+        train: first half.
+        valid: second half.
+        classes: number of classes.
+        in_channels: channels of an image.
+    """
+
+    train: Half
+    valid: Half
+    classes: int
+    in_channels: int
+
+
+class Augmentation(NamedTuple):
+    """What happens to an image before it is standardised.
+
+    Attributes:
+        crop_padding: zero padding in pixels on each side before a random crop of the original size; 0: none.
+        flip: whether half of the images are mirrored.
+        cutout: side of a square set to the mean, in pixels; 0: none.
+    """
+
+    crop_padding: int = 0
+    flip: bool = False
+    cutout: int = 0
+
+
+def halves(raw: Raw, images: int, device: torch.device) -> Dataset:
+    """The first and the second half of the (first ``images``) training images, on the device.
+
+    Mean and deviation are those of all the images taken.
+
+    Raises:
+        BadInput: more images asked for than there are, or fewer than 4.
+    """
+    available = len(raw.labels)
+    if images > available:
+        raise BadInput(f"the field 'images' asks for {images} images, the data has {available}")
+    count = images or available
+    if count < 4:
+        raise BadInput(f"the field 'images' must be at least 4 (two halves of two), not {count}")
+    taken, labels = raw.images[:count], raw.labels[:count]
+    mean = taken.double().mean((0, 2, 3), keepdim=True)
+    deviation = taken.double().var((0, 2, 3), keepdim=True, unbiased=False).sqrt().clamp_min(1.0)
+    middle = count // 2
+    parts = [
+        Half(taken[part].to(device), labels[part].to(device), mean.to(device), deviation.to(device))
+        for part in (slice(0, middle), slice(middle, count))
+    ]
+    return Dataset(parts[0], parts[1], int(raw.labels.max()) + 1, raw.images.shape[1])
+
+
+def standardise(half: Half, images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Raw images -> zero mean and unit deviation per channel."""
+    return ((images.to(dtype) - half.mean.to(dtype)) / half.deviation.to(dtype)).to(dtype)
+
+
+def draw_batches(
+    half: Half,
+    batch_size: int,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    fresh: bool,
+    drop_last: bool,
+    steps: int,
+    dtype: torch.dtype,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """``steps`` batches of augmented, standardised images (B, C, H, W) and labels (B,).
+
+    Args:
+        half: the images to draw from.
+        batch_size: images per batch; the last one of a pass may be smaller.
+        augmentation: of each image.
+        generator: a CPU generator; everything is drawn from it before the first batch.
+        fresh: draw each batch anew without replacement within it, instead of one pass over a permutation.
+        drop_last: drop a ragged last batch of a pass.
+        steps: number of batches; a pass that is shorter begins again with the same permutation.
+        dtype: floating-point type of the images.
+    """
+    order = index_batches(len(half.labels), batch_size, generator, fresh, drop_last, steps)
+    device = half.images.device
+    sizes = [len(batch) for batch in order]
+    indices = torch.cat(order).to(device).split(sizes)
+    places = [part.to(device).split(sizes) for part in draw_places(sum(sizes), half.images.shape[-2:], augmentation, generator)]
+    for batch, rows, columns, flips, centre_rows, centre_columns in zip(indices, *places, strict=True):
+        images = crop(half.images, batch, rows, columns, flips)
+        images = standardise(half, images, dtype)
+        if augmentation.cutout:
+            images = images * outside_square(images, centre_rows, centre_columns, augmentation.cutout)
+        yield images, half.labels[batch]
+
+
+def index_batches(
+    count: int, batch_size: int, generator: torch.Generator, fresh: bool, drop_last: bool, steps: int
+) -> list[Tensor]:
+    """Indices of ``steps`` batches out of ``count`` images."""
+    if fresh:
+        return [torch.randperm(count, generator=generator)[:batch_size] for _ in range(steps)]
+    order = list(torch.randperm(count, generator=generator).split(batch_size))
+    if drop_last and len(order) > 1 and len(order[-1]) < batch_size:
+        order.pop()
+    return [order[step % len(order)] for step in range(steps)]
+
+
+def draw_places(
+    count: int, size: tuple[int, ...], augmentation: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """For ``count`` images: offsets of the crop (rows, columns), flips, centres of the cutout (rows, columns)."""
+    height, breadth = size
+    reach = 2 * augmentation.crop_padding + 1
+
+    def integers(limit: int) -> Tensor:
+        return torch.randint(limit, (count,), generator=generator)
+
+    flips = integers(2).bool() if augmentation.flip else torch.zeros(count, dtype=torch.bool)
+    rows, columns = integers(reach) - augmentation.crop_padding, integers(reach) - augmentation.crop_padding
+    return rows, columns, flips, integers(height), integers(breadth)
+
+
+def crop(images: Tensor, batch: Tensor, rows: Tensor, columns: Tensor, flips: Tensor) -> Tensor:
+    """Images ``batch`` shifted by (rows, columns) pixels with zeros from outside, then mirrored where ``flips``.
+
+    Args:
+        images: (N, C, H, W).
+        batch: indices (B,).
+        rows: (B,) first row of the crop, relative to the image; may be negative.
+        columns: (B,) likewise.
+        flips: (B,) bool.
+    """
+    _, channels, height, breadth = images.shape
+    device = images.device
+    across = torch.arange(breadth, device=device).expand(len(batch), breadth)
+    across = torch.where(flips.unsqueeze(1), breadth - 1 - across, across) + columns.unsqueeze(1)
+    down = torch.arange(height, device=device) + rows.unsqueeze(1)
+    inside = ((down >= 0) & (down < height)).unsqueeze(2) & ((across >= 0) & (across < breadth)).unsqueeze(1)
+    taken = images[
+        batch.view(-1, 1, 1, 1),
+        torch.arange(channels, device=device).view(1, -1, 1, 1),
+        down.clamp(0, height - 1).view(len(batch), 1, height, 1),
+        across.clamp(0, breadth - 1).view(len(batch), 1, 1, breadth),
+    ]
+    return taken * inside.unsqueeze(1)
+
+
+def outside_square(images: Tensor, rows: Tensor, columns: Tensor, side: int) -> Tensor:
+    """Mask (B, 1, H, W): 0 in the square of ``side`` pixels around (rows, columns), clipped at the border, 1 outside."""
+    height, breadth = images.shape[-2:]
+    down = torch.arange(height, device=images.device) - (rows - side // 2).unsqueeze(1)
+    across = torch.arange(breadth, device=images.device) - (columns - side // 2).unsqueeze(1)
+    inside = ((down >= 0) & (down < side)).unsqueeze(2) & ((across >= 0) & (across < side)).unsqueeze(1)
+    return (~inside).unsqueeze(1).to(images.dtype)
+
+
+def plain_batches(half: Half, batch_size: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, standardised, not augmented."""
+    for images, labels in zip(half.images.split(batch_size), half.labels.split(batch_size), strict=True):
+        yield standardise(half, images, dtype), labels
+
+
+def fixed_batch(half: Half, batch_size: int, generator: torch.Generator, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """One random batch without replacement, not augmented: the probe of measurements."""
+    batch = torch.randperm(len(half.labels), generator=generator)[:batch_size].to(half.images.device)
+    return standardise(half, half.images[batch], dtype), half.labels[batch]
+
+
+DIGITS_TRAIN = 1437
+"""Of scikit-learn's 1,797 digits the first 1,437 are for training, the last 360 for test."""
+
+
+def digits(directory: Path) -> Raw:
+    """scikit-learn's digits: 8x8 pixels, one channel, 10 classes; nothing is downloaded."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    images = torch.from_numpy((found.images * 15).round().astype(numpy.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(found.target.astype(numpy.int64))
+    return Raw(images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN], images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:])
+
+
+def torchvision_data(class_name: str, directory: Path) -> Raw:
+    """A data set of torchvision, which downloads it into ``directory`` once and checks its sums.
+
+    Raises:
+        BadInput: it is not there and cannot be downloaded.
+    """
+    import torchvision
+
+    kind = getattr(torchvision.datasets, class_name)
+    parts: list[Tensor] = []
+    for train in (True, False):
+        split = {"split": "train" if train else "test"} if class_name == "SVHN" else {"train": train}
+        try:
+            found = kind(root=str(directory), download=True, **split)
+        except (OSError, RuntimeError) as error:
+            raise BadInput(
+                f"{class_name} is not in {directory} and could not be downloaded ({error}); "
+                "put it there or name its folder with --data-dir"
+            ) from error
+        images = torch.as_tensor(numpy.asarray(found.data))
+        labels = torch.as_tensor(numpy.asarray(found.labels if class_name == "SVHN" else found.targets))
+        parts += [channels_first(images, class_name), labels.long()]
+    return Raw(*parts)
+
+
+def channels_first(images: Tensor, name: str) -> Tensor:
+    """uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels -> (N, C, H, W).
+
+    Raises:
+        BadInput: another shape or type.
+    """
+    if images.dtype != torch.uint8 or images.ndim not in (3, 4):
+        raise BadInput(f"{name}: images must be uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), "
+                       f"not {images.dtype} of shape {tuple(images.shape)}")
+    if images.ndim == 3:
+        return images.unsqueeze(1)
+    if images.shape[1] in (1, 3):
+        return images
+    if images.shape[3] in (1, 3):
+        return images.permute(0, 3, 1, 2).contiguous()
+    raise BadInput(f"{name}: images must have 1 or 3 channels, their shape is {tuple(images.shape)}")
+
+
+def npz(path: Path) -> Raw:
+    """A numpy archive with x_train, y_train and, optionally, x_test, y_test; images in uint8.
+
+    Raises:
+        BadInput: no such file, or an array is missing or has the wrong shape.
+        CorruptFile: not a readable archive.
+    """
+    if not path.is_file():
+        raise BadInput(f"the data file {path} does not exist")
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if name[:2] in ("x_", "y_")}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise CorruptFile(f"the data file {path} is not a readable npz archive: {error}") from error
+    for name in ("x_train", "y_train"):
+        if name not in arrays:
+            raise BadInput(f"the data file {path} has no array {name!r} (it has: {', '.join(sorted(arrays)) or 'none'})")
+    parts: list[Tensor] = []
+    for part in ("train", "test"):
+        if f"x_{part}" not in arrays or f"y_{part}" not in arrays:
+            continue
+        images = channels_first(torch.from_numpy(arrays[f"x_{part}"]), str(path))
+        labels = torch.from_numpy(arrays[f"y_{part}"].astype(numpy.int64))
+        if len(images) != len(labels) or labels.ndim != 1 or int(labels.min()) < 0:
+            raise BadInput(f"the data file {path}: x_{part} and y_{part} must have one label of at least 0 per image")
+        parts += [images, labels]
+    return Raw(*parts)
+
+
+Loader = Callable[[Path], Raw]
+"""Folder for downloads -> data set."""
+
+
+def steps_per_epoch(images: int, batch_size: int, drop_last: bool) -> int:
+    """Batches of one pass over ``images``; at least one."""
+    return max(1, (math.floor if drop_last else math.ceil)(images / batch_size))

@@ -1,0 +1,251 @@
+"""The three NAS-Bench-1Shot1 spaces from top to bottom: wiring, cell, supernet, discretize.
+
+Source: Zela, Siems and Hutter, NAS-Bench-1Shot1 (ICLR 2020), section 3; the supernet as searched by SmoothDARTS in its
+final code. A cell has choice blocks (each one of three operations), weights over the inputs of each block that has a
+choice, and weights over the inputs of the output.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks import nasbench101
+from benchmarks.space import Arch, Cell, Mixture, Space, Supernet, SupernetShape, leading, tensors
+
+OPERATIONS = (nasbench101.MAXPOOL3X3, nasbench101.CONV3X3, nasbench101.CONV1X1)
+VERTICES = 7
+HEAD_MOMENTUM = 0.1
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How many inputs each choice block and the output keep.
+
+    Attributes:
+        block_inputs: for block b (0-based), how many of its b + 1 candidates it keeps: the cell input and the earlier
+            blocks. Where it keeps all, there is nothing to choose and no weight.
+        output_inputs: how many of the cell input and all the blocks the output keeps.
+    """
+
+    block_inputs: tuple[int, ...]
+    output_inputs: int
+
+    @property
+    def blocks(self) -> int:
+        return len(self.block_inputs)
+
+    @property
+    def group(self) -> dict[int, int]:
+        """Block -> index of the group of the mixture that weighs its inputs, for the blocks that have a choice."""
+        choosing = [block for block, kept in enumerate(self.block_inputs) if kept < block + 1]
+        return {block: index for index, block in enumerate(choosing, start=2)}
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Group 0 the operations, 1 the output's inputs, then the inputs of the blocks that have a choice."""
+        return (
+            (self.blocks, len(OPERATIONS)),
+            (1, self.blocks + 1),
+            *((1, block + 1) for block in self.group),
+        )
+
+
+class ChoiceBlock(nn.Module):
+    """One vertex of the cell: max pool, 3x3 and 1x1 convolution, mixed.
+
+    A ReLU stands behind each BatchNorm, so the mixture is not folded into the scale: relu(w * x) and w * relu(x) agree
+    for w >= 0, but at w = 0 only the second has the right gradient.
+    """
+
+    def __init__(self, width: int, momentum: float) -> None:
+        super().__init__()
+        self.conv3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(width, momentum=momentum)
+        self.conv1 = nn.Conv2d(width, width, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width, momentum=momentum)
+
+    def forward(self, vertex: Tensor, weights: Tensor) -> Tensor:
+        """Vertex (B, width, H, W) and one row of the mixture (3,) -> (B, width, H, W)."""
+        pool, three, one = weights.unbind(0)
+        mixed: Tensor = (
+            pool * F.max_pool2d(vertex, 3, stride=1, padding=1)
+            + three * F.relu(self.norm3(self.conv3(vertex)))
+            + one * F.relu(self.norm1(self.conv1(vertex)))
+        )
+        return mixed
+
+
+class MixedCell(nn.Module):
+    """A cell: every projection of its input is one convolution, for the blocks and for the output alike.
+
+    Args:
+        wiring: of the space.
+        in_width: channels of the cell's input.
+        width: channels of a choice block; the output has ``blocks * width``.
+        momentum: of the BatchNorms.
+        halve: whether the resolution is halved before the cell.
+    """
+
+    def __init__(self, wiring: Wiring, in_width: int, width: int, momentum: float, halve: bool) -> None:
+        super().__init__()
+        self.wiring = wiring
+        self.width = width
+        self.halve = halve
+        self.project = nn.Conv2d(in_width, 2 * wiring.blocks * width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(2 * wiring.blocks * width, momentum=momentum)
+        self.blocks = nn.ModuleList(ChoiceBlock(width, momentum) for _ in range(wiring.blocks))
+
+    def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
+        """Features (B, in_width, H, W) and the mixture -> (B, blocks * width, H', W')."""
+        if self.halve:
+            features = F.max_pool2d(features, 2, stride=2, padding=1)
+        projected = F.relu(self.norm(self.project(features)))
+        *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
+        vertices: list[Tensor] = []
+        for block, choice in enumerate(self.blocks):
+            arriving = [to_blocks[block], *vertices]
+            if block in self.wiring.group:
+                inputs = mixture[self.wiring.group[block]][0].unbind(0)
+                arriving = [weight * tensor for weight, tensor in zip(inputs, arriving, strict=True)]
+            vertices.append(choice(functools.reduce(torch.add, arriving), mixture[0][block]))
+        first, *rest = mixture[1][0].unbind(0)
+        joined = torch.cat([weight * vertex for weight, vertex in zip(rest, vertices, strict=True)], 1)
+        return first * to_output + joined
+
+
+class Head(nn.Module):
+    """ReLU, 1x1 convolution, BatchNorm without affine part, global average, linear classifier."""
+
+    def __init__(self, in_width: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_width, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width, momentum=HEAD_MOMENTUM, affine=False)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, in_width, H, W) -> logits (B, classes)."""
+        logits: Tensor = self.classifier(self.norm(self.conv(F.relu(features))).mean((2, 3)))
+        return logits
+
+
+def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
+    """The supernet of a wiring; ``depth`` is the number of cells in all (9 in the paper).
+
+    The resolution is halved and the width doubled before cells depth // 3 and 2 * depth // 3.
+    """
+    stem = nn.Sequential(
+        nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(shape.width, momentum=shape.batch_norm_momentum),
+        nn.ReLU(),
+    )
+    blocks: list[nn.Module] = []
+    in_width = width = shape.width
+    for index in range(shape.depth):
+        halve = index in (shape.depth // 3, 2 * shape.depth // 3)
+        width = 2 * width if halve else width
+        blocks.append(MixedCell(wiring, in_width, width, shape.batch_norm_momentum, halve))
+        in_width = wiring.blocks * width
+    return Supernet(stem, blocks, Head(in_width, width, shape.classes))
+
+
+def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int, ...], ...]) -> Cell:
+    """The 7-vertex cell before pruning.
+
+    Args:
+        wiring: of the space.
+        operations: index into OPERATIONS of each block.
+        parents: of each block and then of the output: 0 the cell input, b the b-th block (1-based).
+    """
+    matrix = [[0] * VERTICES for _ in range(VERTICES)]
+    for vertex, sources in enumerate(parents, start=1):
+        for source in sources:
+            matrix[source][vertex if vertex <= wiring.blocks else VERTICES - 1] = 1
+    unused = [nasbench101.CONV1X1] * (VERTICES - 2 - wiring.blocks)
+    names = (nasbench101.INPUT, *(OPERATIONS[index] for index in operations), *unused, nasbench101.OUTPUT)
+    return Cell(tuple(map(tuple, matrix)), names)
+
+
+def decide(wiring: Wiring, mixture: Mixture) -> Cell:
+    """The cell before pruning: the largest operation per block, the largest inputs per node; ties go to the first."""
+    rows = [group.tolist() for group in mixture]
+    operations = tuple(leading(row, 1)[0] for row in rows[0])
+    parents = [
+        leading(rows[wiring.group[block]][0], kept) if block in wiring.group else list(range(block + 1))
+        for block, kept in enumerate(wiring.block_inputs)
+    ]
+    parents.append(leading(rows[1][0], wiring.output_inputs))
+    return graph(wiring, operations, tuple(map(tuple, parents)))
+
+
+def discretize(wiring: Wiring, mixture: Mixture) -> Arch:
+    """The NAS-Bench-101 module hash of the decided and pruned cell."""
+    return nasbench101.module_hash(nasbench101.prune(decide(wiring, mixture)))
+
+
+@functools.cache
+def cells(wiring: Wiring) -> Mapping[Arch, tuple[Cell, int]]:
+    """Every distinct cell that the space reaches and how many raw configurations (parents x operations) prune to it.
+
+    The operation of a block that does not reach the output does not matter, so that operations are enumerated only over
+    the blocks that remain: S3 has 1,312,200 raw configurations and 55,854 distinct cells.
+    """
+    choices = [itertools.combinations(range(block + 1), kept) for block, kept in enumerate(wiring.block_inputs)]
+    choices.append(itertools.combinations(range(wiring.blocks + 1), wiring.output_inputs))
+    remaining: Counter[tuple[tuple[tuple[int, ...], ...], int]] = Counter()
+    for parents in itertools.product(*choices):
+        pruned = nasbench101.prune(graph(wiring, (0,) * wiring.blocks, parents))
+        remaining[pruned.matrix, len(pruned.operations) - 2] += 1
+    found: dict[Arch, tuple[Cell, int]] = {}
+    for (matrix, kept), times in remaining.items():
+        weight = times * len(OPERATIONS) ** (wiring.blocks - kept)
+        for operations in itertools.product(OPERATIONS, repeat=kept):
+            cell = Cell(matrix, (nasbench101.INPUT, *operations, nasbench101.OUTPUT))
+            arch = nasbench101.module_hash(cell)
+            first, count = found.get(arch, (cell, 0))
+            found[arch] = (first, count + weight)
+    return dict(sorted(found.items()))
+
+
+def published(wiring: Wiring, net: Supernet) -> dict[str, Tensor]:
+    """Views of the supernet's weights and buffers under the published implementation's names."""
+    views = tensors("stem.op.0", net.stem[0]) | tensors("stem.op.1", net.stem[1])  # type: ignore[index]
+    for index, cell in enumerate(net.blocks):
+        for block, choice in enumerate(cell.blocks):  # type: ignore[arg-type]
+            for op, conv, norm in ((1, choice.conv3, choice.norm3), (2, choice.conv1, choice.norm1)):
+                name = f"cells.{index}._choice_blocks.{block}.mixed_op._ops.{op}.op.op"
+                views |= tensors(f"{name}.0", conv) | tensors(f"{name}.1", norm)
+        for block in range(wiring.blocks + 1):
+            # The last projection feeds the output and is as wide as all the others together.
+            part = (block, 2 * wiring.blocks) if block < wiring.blocks else (1, 2)
+            name = f"cells.{index}._input_projections.{block}.op"
+            views |= tensors(f"{name}.0", cell.project, *part) | tensors(f"{name}.1", cell.norm, *part)
+    views |= tensors("postprocess.op.1", net.head.conv) | tensors("postprocess.op.2", net.head.norm)
+    return views | tensors("classifier", net.head.classifier)
+
+
+def space(name: str, wiring: Wiring) -> Space:
+    """A NAS-Bench-1Shot1 space of the given wiring."""
+    return Space(
+        name=name,
+        shapes=wiring.shapes,
+        operations=OPERATIONS,
+        parameter_free={"pool": nasbench101.MAXPOOL3X3},
+        datasets=("cifar10",),
+        supernet=functools.partial(supernet, wiring),
+        discretize=functools.partial(discretize, wiring),
+        cells=functools.partial(cells, wiring),
+        published=functools.partial(published, wiring),
+    )
+
+
+S1 = space("nasbench1shot1-s1", Wiring(block_inputs=(1, 2, 2, 2), output_inputs=2))
+S2 = space("nasbench1shot1-s2", Wiring(block_inputs=(1, 1, 2, 2), output_inputs=3))
+S3 = space("nasbench1shot1-s3", Wiring(block_inputs=(1, 1, 1, 2, 2), output_inputs=2))

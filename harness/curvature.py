@@ -1,0 +1,107 @@
+"""The exact Hessian of the validation loss with respect to all logits, and its spectrum.
+
+Source: SmoothDARTS (Chen and Hsieh, ICML 2020), section 4 and figure 4; the chain rule is ours. Alpha has at most 35
+entries, so that the full matrix and a symmetric solver are affordable.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.space import Alpha, Mixture, Supernet, softmax
+from harness.architect import Batch, frozen
+
+
+def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
+    """Hessian (n, n) of loss(softmax(alpha)), groups flattened and concatenated in order; symmetric.
+
+    The loss is differentiated with respect to the mixture p and carried to the logits by the exact chain rule
+    H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2 with J = dp/dalpha. J maps into the directions along the simplex, so
+    products with d2L/dp2 are needed only for those: as many as logits less one per row.
+
+    Args:
+        loss: mixture -> scalar, twice differentiable.
+        alpha: logits; detached here.
+    """
+    mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
+    slope = flat(torch.autograd.grad(loss(mixture), mixture, create_graph=True))
+    directions = along_simplex(mixture)
+    products = torch.stack(
+        [flat(torch.autograd.grad(slope, mixture, row, retain_graph=True)) for row in directions], dim=1
+    )
+    jacobian, curved = softmax_derivatives(mixture, slope.detach())
+    # Column sums of J are zero in every row of the mixture, so J is the directions times its entries past each first.
+    coordinates = jacobian[(directions == 1).int().argmax(1)]
+    full = coordinates.T @ (directions @ products) @ coordinates + curved
+    return (full + full.T) / 2
+
+
+def flat(groups: tuple[Tensor, ...]) -> Tensor:
+    """Groups of any shape as one vector."""
+    return torch.cat([group.reshape(-1) for group in groups])
+
+
+def along_simplex(mixture: Mixture) -> Tensor:
+    """Directions (n - rows, n) that keep every row's sum: +1 on each entry past the first of its row, -1 on the first.
+
+    In NAS-Bench-201 the first entry is `none`, on which nothing depends: the -1 costs nothing and changes nothing.
+    """
+    blocks = [
+        torch.cat([-torch.ones(choices - 1, 1), torch.eye(choices - 1)], dim=1)
+        for group in mixture
+        for choices in [group.shape[1]] * group.shape[0]
+    ]
+    return torch.block_diag(*blocks).to(mixture[0])
+
+
+def softmax_derivatives(mixture: Mixture, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """For p = softmax(alpha) by rows: dp/dalpha (n, n), and sum_k slope_k d2p_k/dalpha2 (n, n).
+
+    Row by row, with m = slope . p: the first is diag(p) - p p', the second
+    diag(p * (slope - m)) - p_i p_j (slope_i + slope_j - 2 m).
+    """
+    first: list[Tensor] = []
+    second: list[Tensor] = []
+    slopes = slope.split([row.numel() for group in mixture for row in group])
+    rows = [row.detach() for group in mixture for row in group]
+    for p, g in zip(rows, slopes, strict=True):
+        centred = g - g @ p
+        outer = torch.outer(p, p)
+        first.append(torch.diag(p) - outer)
+        second.append(torch.diag(p * centred) - outer * (centred.unsqueeze(0) + centred.unsqueeze(1)))
+    return torch.block_diag(*first), torch.block_diag(*second)
+
+
+def validation_hessian(
+    net: Supernet, alpha: Alpha, batch: Batch, *, statistics: str, dtype: torch.dtype, weight_decay: float
+) -> Tensor:
+    """Hessian (n, n) of the cross-entropy of ``batch`` with respect to the logits, on a copy: the net is not touched.
+
+    Args:
+        net: supernet at the state to measure.
+        alpha: its logits.
+        batch: standardised images and labels.
+        statistics: BatchNorm's: "batch" those of the batch (the published convention), "running" the running ones.
+        dtype: floating-point type of the computation and the result.
+        weight_decay: added to the diagonal (the published convention adds that of the logits' optimiser).
+    """
+    probe = copy.deepcopy(net).to(dtype).train(statistics == "batch")
+    images = batch.images.to(dtype)
+    with frozen(probe):
+        # The stem does not depend on the mixture.
+        features = probe.stem(images)
+        found = hessian(
+            lambda mixture: F.cross_entropy(probe.logits(features, mixture), batch.labels),
+            tuple(logits.detach().to(dtype) for logits in alpha),
+        )
+    return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
+
+
+def eigenvalues(matrix: Tensor) -> Tensor:
+    """Eigenvalues (n,) of a symmetric matrix in ascending order, by a dense solver in float64 on the CPU."""
+    return torch.linalg.eigvalsh(matrix.detach().cpu().double())

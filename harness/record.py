@@ -1,0 +1,91 @@
+"""What a run leaves, as rows of CSV. The standard library only.
+
+The data dictionary is results/README.md; a test holds it to these fields. A number that is not known is an empty cell,
+never 0. Floats are written with the fewest digits that read back as the same number, so that equal runs are equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+SCHEMA = 1
+"""Version of the columns; it rises when one is added, renamed or redefined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """Row e of epochs.csv: the state after e epochs; row 0 is the untrained state, in every space.
+
+    Attributes:
+        accuracy: table accuracy in percent by (data set, split), None where the table does not answer.
+        regret: points to the best reachable architecture, likewise.
+        seconds: wall-clock time of the search in this epoch, without measuring.
+    """
+
+    run: str
+    space: str
+    method: str
+    data: str
+    seed: int
+    epoch: int
+    arch: str
+    cell: str
+    train_loss: float | None
+    train_accuracy: float | None
+    valid_loss: float
+    valid_accuracy: float
+    discrete_valid_loss: float
+    discrete_valid_accuracy: float
+    eigenvalue_max: float | None
+    spectral_norm: float | None
+    hessian_trace: float | None
+    entropy: float
+    share_skip: float | None
+    share_none: float | None
+    share_pool: float | None
+    radius: float | None
+    lr: float | None
+    attack_fallback: float | None
+    attack_gain: float | None
+    accuracy: Mapping[tuple[str, str], float | None]
+    regret: Mapping[tuple[str, str], float | None]
+    seconds: float
+
+    def row(self) -> dict[str, object]:
+        """One value per column; accuracy and regret are spread to accuracy_DATASET_SPLIT and regret_DATASET_SPLIT."""
+        cells: dict[str, object] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("accuracy", "regret"):
+                cells |= {f"{field.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
+            else:
+                cells[field.name] = value
+        return cells
+
+
+@dataclass(frozen=True)
+class SpectrumRecord:
+    """One row of spectrum.csv: an eigenvalue of the Hessian after ``epoch`` epochs; index 0 is the smallest."""
+
+    epoch: int
+    index: int
+    eigenvalue: float
+
+    def row(self) -> dict[str, object]:
+        """One value per column."""
+        return dataclasses.asdict(self)
+
+
+def csv_text(rows: Iterable[Mapping[str, object]], header: bool) -> str:
+    """Rows of the same columns as CSV, with a header line or without."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    for index, row in enumerate(rows):
+        if header and index == 0:
+            writer.writerow(row)
+        writer.writerow("" if value is None else repr(value) if isinstance(value, float) else value for value in row.values())
+    return lines.getvalue()

@@ -1,0 +1,191 @@
+"""Replays reference traces of the published implementation through the functions that a run uses.
+
+A trace is a numpy archive: weights, logits, batches and noise going in, and everything that came out (its keys are
+described in docs/fidelity.md). Nothing here computes; it feeds ``search_step`` and ``validation_hessian`` and compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+import numpy.typing
+import torch
+from torch import Tensor
+
+from benchmarks.catalog import SPACES
+from benchmarks.errors import BadInput, CorruptFile, choose
+from benchmarks.space import SupernetShape, softmax
+from harness.architect import ARCHITECTS, Batch, Batches
+from harness.curvature import eigenvalues, validation_hessian
+from harness.search import METHODS, Method, Search, assemble, search_step
+from harness.spec import PUBLISHED, run_spec
+
+TOLERANCE = 1e-8
+
+Arrays = Mapping[str, numpy.typing.NDArray[Any]]
+
+
+class Deviation(NamedTuple):
+    """Largest absolute deviations of a replay from its trace; NaN where either is not finite."""
+
+    loss: float
+    alpha: float
+    weights: float
+    buffers: float
+    hessian: float
+    eigenvalues: float
+    eval_logits: float
+
+    @property
+    def worst(self) -> float:
+        """The largest of all; NaN if any is."""
+        return float(numpy.max(self))
+
+
+def replay(path: Path) -> Deviation:
+    """Replays one trace in its floating-point type.
+
+    Raises:
+        BadInput: no such file, or a space, method or order that is not known.
+        CorruptFile: not a readable trace, or one whose arrays do not fit each other.
+    """
+    arrays = read(path)
+    try:
+        return compare(arrays)
+    except (KeyError, IndexError, ValueError, RuntimeError, TypeError) as error:
+        if isinstance(error, BadInput):
+            raise BadInput(f"the trace {path}: {error}") from error
+        raise CorruptFile(f"the trace {path} is not a complete trace: {type(error).__name__}: {error}") from error
+
+
+def read(path: Path) -> Arrays:
+    """All arrays of a trace.
+
+    Raises:
+        BadInput: no such file.
+        CorruptFile: not a readable archive.
+    """
+    if not path.is_file():
+        raise BadInput(f"the trace {path} does not exist")
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise CorruptFile(f"the trace {path} is not a readable npz archive: {error}") from error
+
+
+def compare(arrays: Arrays) -> Deviation:
+    """Runs the trace's steps and takes the largest deviation of each kind."""
+    search = starting_point(arrays)
+    losses: list[Tensor] = []
+    alpha = 0.0
+    for step, (lr, radius) in enumerate(zip(arrays["lr"], arrays["epsilon"], strict=True)):
+        noise = tuple(
+            torch.from_numpy(arrays[name]) if (name := f"noise/{step}/{group}") in arrays else torch.zeros_like(logits)
+            for group, logits in enumerate(search.alpha)
+        )
+        batches = Batches(batch(arrays, "train", step), batch(arrays, "valid", step))
+        losses.append(search_step(search, batches, float(lr), float(radius), noise).loss)
+        recorded = [arrays[f"alpha/{step}/{group}"] for group in range(len(search.alpha))]
+        alpha = largest([alpha, *(gap(ours, theirs) for ours, theirs in zip(search.alpha, recorded, strict=True))])
+    weights, buffers = tensor_gaps(search, arrays)
+    last = batch(arrays, "valid", len(arrays["lr"]) - 1)
+    matrix = validation_hessian(
+        search.net,
+        search.alpha,
+        last,
+        statistics="batch",
+        dtype=search.alpha[0].dtype,
+        weight_decay=search.spec.arch_weight_decay,
+    )
+    with torch.no_grad():
+        logits = search.net.eval()(last.images, softmax(search.alpha))
+    return Deviation(
+        loss=gap(torch.stack(losses), arrays["loss"]),
+        alpha=alpha,
+        weights=weights,
+        buffers=buffers,
+        hessian=gap(matrix, arrays["hessian"]),
+        eigenvalues=gap(eigenvalues(matrix), numpy.sort(arrays["eigenvalues"])),
+        eval_logits=gap(logits, arrays["eval_logits"]),
+    )
+
+
+def starting_point(arrays: Arrays) -> Search:
+    """The search at the trace's step 0, with the trace's settings in place of the paper's."""
+    meta = json.loads(str(arrays["meta"]))
+    space = choose("space", meta["space"], SPACES)
+    method = Method(
+        choose("order", f"{meta['order']}-order", ARCHITECTS),
+        choose("method", meta["method"], METHODS).perturbation,
+    )
+    spec = run_spec(
+        {
+            "space": meta["space"],
+            "method": meta["method"],
+            "data": "digits",  # a trace brings its own batches
+            "width": meta["init_channels"],
+            "depth": meta["layers"],
+            "batch_size": meta["batch_size"],
+            "dtype": meta["dtype"],
+            "momentum": meta["momentum"],
+            "weight_decay": meta["weight_decay"],
+            "grad_clip": meta["grad_clip"],
+            "arch_lr": meta["arch_lr"],
+            "arch_beta1": meta["arch_betas"][0],
+            "arch_beta2": meta["arch_betas"][1],
+            "arch_weight_decay": meta["arch_weight_decay"],
+            "attack_steps": meta["pgd_steps"],
+        }
+    )
+    channels = arrays["x_train"].shape[2]
+    momentum = float(PUBLISHED[space.name]["batch_norm_momentum"])
+    net = space.supernet(SupernetShape(spec.width, spec.depth, meta["classes"], channels, momentum))
+    alpha = tuple(torch.from_numpy(arrays[f"alpha0/{group}"]) for group in range(len(space.shapes)))
+    search = assemble(spec, space, method, net, alpha, torch.device("cpu"))
+    views = space.published(search.net)
+    recorded = {name.removeprefix("init/") for name in arrays if name.startswith("init/")}
+    if recorded != set(views):
+        raise KeyError(f"weights that only one side has: {sorted(recorded ^ set(views))[:3]}")
+    for name, view in views.items():
+        value = torch.from_numpy(arrays[f"init/{name}"])
+        if value.shape != view.shape:
+            raise ValueError(f"init/{name} has shape {tuple(value.shape)}, the supernet {tuple(view.shape)}")
+        view.copy_(value)
+    return search
+
+
+def batch(arrays: Arrays, half: str, step: int) -> Batch:
+    """The recorded batch of a step."""
+    return Batch(torch.from_numpy(arrays[f"x_{half}"][step]), torch.from_numpy(arrays[f"y_{half}"][step]))
+
+
+def tensor_gaps(search: Search, arrays: Arrays) -> tuple[float, float]:
+    """Largest deviation of the weights and of the BatchNorm buffers at the end."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    gaps = {name: gap(view, arrays[f"final/{name}"]) for name, view in search.space.published(search.net).items()}
+    return (
+        largest([value for name, value in gaps.items() if not name.endswith(buffers)]),
+        largest([value for name, value in gaps.items() if name.endswith(buffers)]),
+    )
+
+
+def gap(ours: Tensor, theirs: numpy.typing.NDArray[Any]) -> float:
+    """Largest absolute difference.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    values = ours.detach().cpu().double().numpy()
+    if values.shape != theirs.shape:
+        raise ValueError(f"the shapes differ: {values.shape} and {theirs.shape}")
+    return largest([float(value) for value in numpy.abs(values - theirs).ravel()])
+
+
+def largest(values: list[float]) -> float:
+    """Maximum that lets NaN through."""
+    return float(numpy.max(values))

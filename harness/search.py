@@ -1,0 +1,297 @@
+"""The bilevel search: a state and a transition, readable in one sitting.
+
+Source: SmoothDARTS (Chen and Hsieh, ICML 2020), algorithm 1. ``start`` makes the state, ``advance`` moves it by one
+epoch, ``search_step`` is one step of it. Nothing is read back from the device inside an epoch.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.catalog import SPACES
+from benchmarks.data import Augmentation, Dataset, Half, draw_batches, steps_per_epoch
+from benchmarks.errors import choose
+from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
+from harness import architect, perturb
+from harness.architect import Batch, Batches
+from harness.rng import stream, uniform
+from harness.spec import RunSpec
+
+
+class Method(NamedTuple):
+    """A search method: how alpha's gradient is taken, and how the mixture is perturbed in the weight step."""
+
+    architect: architect.Architect
+    perturbation: perturb.Perturbation
+
+
+METHODS: dict[str, Method] = {
+    "darts": Method(architect.first_order, perturb.unperturbed),
+    "darts-2nd": Method(architect.second_order, perturb.unperturbed),
+    "sdarts-rs": Method(architect.first_order, perturb.random),
+    "sdarts-adv": Method(architect.first_order, perturb.adversarial),
+}
+
+
+@dataclass
+class Search:
+    """The state of a search: what a checkpoint holds, and the spec that moves it.
+
+    Attributes:
+        spec: the run.
+        space: its space.
+        method: its method.
+        net: the supernet, in training mode between steps.
+        alpha: the logits.
+        weight_optimizer: SGD on the supernet's weights.
+        arch_optimizer: Adam on alpha.
+        epoch: epochs done.
+    """
+
+    spec: RunSpec
+    space: Space
+    method: Method
+    net: Supernet
+    alpha: Alpha
+    weight_optimizer: torch.optim.SGD
+    arch_optimizer: torch.optim.Adam
+    epoch: int = 0
+
+
+class Step(NamedTuple):
+    """What one step leaves, on the device.
+
+    Attributes:
+        loss: training loss at the perturbed mixture, in nats; scalar.
+        correct: number of training images classified correctly in the same pass; scalar.
+        gain: the attack's gain in nats, None where there is no attack.
+        fell_back: whether the attack was discarded (0 or 1), None where there is none.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    gain: Tensor | None
+    fell_back: Tensor | None
+
+
+class Epoch(NamedTuple):
+    """What one epoch leaves.
+
+    Attributes:
+        train_loss: mean training loss of its weight steps per image, at the perturbed mixtures, in nats.
+        train_accuracy: share of training images classified correctly in those passes, in percent.
+        lr: learning rate of the weights.
+        radius: perturbation radius, in probability; None for a method without one.
+        attack_gain: mean gain of the attack per step in nats, None without an attack.
+        attack_fallback: share of steps that fell back, None without an attack.
+        last_valid: the last validation batch.
+    """
+
+    train_loss: float
+    train_accuracy: float
+    lr: float
+    radius: float | None
+    attack_gain: float | None
+    attack_fallback: float | None
+    last_valid: Batch
+
+
+def start(spec: RunSpec, classes: int, in_channels: int, device: torch.device) -> Search:
+    """The state before the first epoch: weights and logits from the seed, the same on every device.
+
+    Args:
+        spec: the run.
+        classes: of the data.
+        in_channels: of an image.
+        device: where the search lives.
+
+    Raises:
+        BadInput: an unknown space or method.
+    """
+    space = choose("space", spec.space, SPACES)
+    method = choose("method", spec.method, METHODS)
+    shape = SupernetShape(spec.width, spec.depth, classes, in_channels, spec.batch_norm_momentum)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(spec.seed, "weights").initial_seed())
+        net = space.supernet(shape)
+    generator = stream(spec.seed, "alpha")
+    alpha = tuple(
+        (spec.arch_init * torch.randn(rows, choices, generator=generator, dtype=torch.float64))
+        for rows, choices in space.shapes
+    )
+    return assemble(spec, space, method, net, alpha, device)
+
+
+def assemble(
+    spec: RunSpec, space: Space, method: Method, net: Supernet, alpha: tuple[Tensor, ...], device: torch.device
+) -> Search:
+    """A search around given weights and logits, in the spec's floating-point type on the device."""
+    dtype = getattr(torch, spec.dtype)
+    net = net.to(device=device, dtype=dtype).train()
+    leaves = tuple(logits.to(device=device, dtype=dtype).requires_grad_() for logits in alpha)
+    return Search(
+        spec=spec,
+        space=space,
+        method=method,
+        net=net,
+        alpha=leaves,
+        weight_optimizer=torch.optim.SGD(
+            net.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
+        ),
+        arch_optimizer=torch.optim.Adam(
+            leaves,
+            lr=spec.arch_lr,
+            betas=(spec.arch_beta1, spec.arch_beta2),
+            weight_decay=spec.arch_weight_decay,
+        ),
+    )
+
+
+def learning_rate(spec: RunSpec, epoch: int) -> float:
+    """Cosine from lr to lr_min over the epochs, read ``lr_epoch_shift`` epochs ahead (published: 1)."""
+    share = (epoch + spec.lr_epoch_shift) / spec.epochs
+    return spec.lr_min + (spec.lr - spec.lr_min) * (1 + math.cos(math.pi * share)) / 2
+
+
+def perturbation_radius(spec: RunSpec, epoch: int) -> float:
+    """Radius of an epoch, in probability: linear from radius_min towards radius, or constant."""
+    if spec.radius_schedule == "constant":
+        return spec.radius
+    return spec.radius_min + (spec.radius - spec.radius_min) * epoch / spec.epochs
+
+
+def advance(search: Search, data: Dataset) -> Epoch:
+    """Moves the search by one epoch.
+
+    Raises:
+        FloatingPointError: the training loss is not finite; the state is not worth keeping.
+    """
+    spec, epoch = search.spec, search.epoch
+    lr, radius = learning_rate(spec, epoch), perturbation_radius(spec, epoch)
+    losses: list[Tensor] = []
+    correct: list[Tensor] = []
+    gains: list[Tensor] = []
+    falls: list[Tensor] = []
+    images = 0
+    for batches, noise in epoch_batches(search, data, radius):
+        step = search_step(search, batches, lr, radius, noise)
+        losses.append(step.loss * len(batches.train.labels))
+        correct.append(step.correct)
+        images += len(batches.train.labels)
+        if step.gain is not None and step.fell_back is not None:
+            gains.append(step.gain)
+            falls.append(step.fell_back)
+    if spec.hessian_moves_statistics:
+        with torch.no_grad():
+            search.net(batches.valid.images, softmax(search.alpha))
+    search.epoch += 1
+    outcome = Epoch(
+        train_loss=float(torch.stack(losses).sum()) / images,
+        train_accuracy=100 * float(torch.stack(correct).sum()) / images,
+        lr=lr,
+        radius=None if search.method.perturbation is perturb.unperturbed else radius,
+        attack_gain=float(torch.stack(gains).mean()) if gains else None,
+        attack_fallback=float(torch.stack(falls).mean()) if falls else None,
+        last_valid=batches.valid,
+    )
+    if not (math.isfinite(outcome.train_loss) and all(bool(logits.isfinite().all()) for logits in search.alpha)):
+        raise FloatingPointError(f"the training loss of epoch {search.epoch} is {outcome.train_loss}, not a finite number")
+    return outcome
+
+
+def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tuple[Batches, Mixture]]:
+    """The batches of the coming epoch and the noise of each of its steps, all from the seed and the epoch."""
+    spec, epoch = search.spec, search.epoch
+    augmentation = Augmentation(spec.crop_padding, spec.flip, spec.cutout)
+    dtype = search.alpha[0].dtype
+
+    def batches(half: Half, name: str, fresh: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = stream(spec.seed, name, epoch)
+        return draw_batches(half, spec.batch_size, augmentation, generator, fresh, spec.drop_last, steps, dtype)
+
+    steps = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
+    generator = stream(spec.seed, "noise", epoch)
+    noise = [
+        (radius * uniform((steps, *shape), generator)).to(search.alpha[0]).unbind(0) for shape in search.space.shapes
+    ]
+    train = batches(data.train, "train-batches", False)
+    valid = batches(data.valid, "valid-batches", spec.valid_batches == "fresh")
+    for step, (left, right) in enumerate(zip(train, valid, strict=True)):
+        yield Batches(Batch(*left), Batch(*right)), tuple(group[step] for group in noise)
+
+
+def search_step(search: Search, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
+    """One step: move alpha on the validation batch, perturb its mixture, move the weights at the perturbed mixture.
+
+    Args:
+        search: the state, moved in place.
+        batches: training and validation batch.
+        lr: learning rate of the weights.
+        radius: of the perturbation, in probability.
+        noise: uniform in [-radius, radius], with the mixture's shapes.
+    """
+    spec, net = search.spec, search.net
+    for group in search.weight_optimizer.param_groups:
+        group["lr"] = lr
+
+    optimizer = architect.Optimizer(
+        lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
+    )
+    gradient = search.method.architect(net, search.alpha, batches, optimizer, spec.unrolled_product)
+    for logits, slope in zip(search.alpha, gradient, strict=True):
+        logits.grad = slope
+    search.arch_optimizer.step()
+
+    with torch.no_grad():
+        mixture = softmax(search.alpha)
+    perturbed = perturb_mixture(search, mixture, batches.train, radius, noise)
+
+    point = tuple(rows.detach().requires_grad_(spec.clip_counts_mixture) for rows in perturbed.mixture)
+    logits = net(batches.train.images, point)
+    loss = F.cross_entropy(logits, batches.train.labels)
+    search.weight_optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip)
+    search.weight_optimizer.step()
+
+    correct = (logits.detach().argmax(1) == batches.train.labels).sum()
+    return Step(loss.detach(), correct, perturbed.gain, perturbed.fell_back)
+
+
+def buffer_of(search: Search, weight: Tensor) -> Tensor | None:
+    """SGD's momentum buffer of a weight, None before the first step."""
+    state = search.weight_optimizer.state
+    return state[weight].get("momentum_buffer") if weight in state else None
+
+
+def perturb_mixture(search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture) -> perturb.Perturbed:
+    """The method's perturbation against the training loss of the batch; weights are held fixed."""
+    spec, net = search.spec, search.net
+    settings = perturb.Settings(
+        spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback
+    )
+    with architect.frozen(net):
+        if spec.attack_batch_norm == "training":
+            loss = functools.partial(architect.cross_entropy, net, batch)
+            return search.method.perturbation(mixture, loss, radius, noise, settings)
+        net.eval()
+        try:
+            loss = functools.partial(stemless_loss, net, [], batch)
+            return search.method.perturbation(mixture, loss, radius, noise, settings)
+        finally:
+            net.train()
+
+
+def stemless_loss(net: Supernet, features: list[Tensor], batch: Batch, mixture: Mixture) -> Tensor:
+    """Cross-entropy in evaluation mode; the stem, which does not see the mixture, is computed at the first call."""
+    if not features:
+        features.append(net.stem(batch.images))
+    return F.cross_entropy(net.logits(features[0], mixture), batch.labels)
