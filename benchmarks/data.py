@@ -1,6 +1,6 @@
 """Images as uint8 tensors on the device; batches and augmentation by index arithmetic there.
 
-No worker processes and no copies from the host inside an epoch. Augmentation is the published one of the CIFAR searches:
+No worker processes, no copies from the host inside an epoch. Augmentation is the published one of the CIFAR searches:
 zero padding and a random crop, a random horizontal flip, then standardisation; cutout sets a square to the mean.
 """
 
@@ -19,7 +19,7 @@ from benchmarks.errors import BadInput, CorruptFile
 
 
 class Raw(NamedTuple):
-    """A data set as loaded: uint8 images (N, C, H, W) and int64 labels (N,), for training and, where it has them, for test."""
+    """A data set as loaded: uint8 images (N, C, H, W) and int64 labels (N,), for training and, if it has them, test."""
 
     images: Tensor
     labels: Tensor
@@ -129,7 +129,10 @@ def draw_batches(
     device = half.images.device
     sizes = [len(batch) for batch in order]
     indices = torch.cat(order).to(device).split(sizes)
-    places = [part.to(device).split(sizes) for part in draw_places(sum(sizes), half.images.shape[-2:], augmentation, generator)]
+    places = [
+        part.to(device).split(sizes)
+        for part in draw_places(sum(sizes), half.images.shape[-2:], augmentation, generator)
+    ]
     for batch, rows, columns, flips, centre_rows, centre_columns in zip(indices, *places, strict=True):
         images = crop(half.images, batch, rows, columns, flips)
         images = standardise(half, images, dtype)
@@ -191,7 +194,7 @@ def crop(images: Tensor, batch: Tensor, rows: Tensor, columns: Tensor, flips: Te
 
 
 def outside_square(images: Tensor, rows: Tensor, columns: Tensor, side: int) -> Tensor:
-    """Mask (B, 1, H, W): 0 in the square of ``side`` pixels around (rows, columns), clipped at the border, 1 outside."""
+    """Mask (B, 1, H, W): 0 in the square of ``side`` pixels around (rows, columns), cut at the border; 1 outside."""
     height, breadth = images.shape[-2:]
     down = torch.arange(height, device=images.device) - (rows - side // 2).unsqueeze(1)
     across = torch.arange(breadth, device=images.device) - (columns - side // 2).unsqueeze(1)
@@ -257,8 +260,10 @@ def channels_first(images: Tensor, name: str) -> Tensor:
         BadInput: another shape or type.
     """
     if images.dtype != torch.uint8 or images.ndim not in (3, 4):
-        raise BadInput(f"{name}: images must be uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), "
-                       f"not {images.dtype} of shape {tuple(images.shape)}")
+        raise BadInput(
+            f"{name}: images must be uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), "
+            f"not {images.dtype} of shape {tuple(images.shape)}"
+        )
     if images.ndim == 3:
         return images.unsqueeze(1)
     if images.shape[1] in (1, 3):
@@ -284,7 +289,9 @@ def npz(path: Path) -> Raw:
         raise CorruptFile(f"the data file {path} is not a readable npz archive: {error}") from error
     for name in ("x_train", "y_train"):
         if name not in arrays:
-            raise BadInput(f"the data file {path} has no array {name!r} (it has: {', '.join(sorted(arrays)) or 'none'})")
+            raise BadInput(
+                f"the data file {path} has no array {name!r} (it has: {', '.join(sorted(arrays)) or 'none'})"
+            )
     parts: list[Tensor] = []
     for part in ("train", "test"):
         if f"x_{part}" not in arrays or f"y_{part}" not in arrays:

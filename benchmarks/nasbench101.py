@@ -24,9 +24,10 @@ def prune(cell: Cell) -> Cell:
     Raises:
         ValueError: the output cannot be reached from the input, or the matrix is not upper triangular.
     """
-    spec = ModelSpec(numpy.array(cell.matrix), list(cell.operations))
-    if not spec.valid_spec:
-        raise ValueError(f"the output of the cell cannot be reached from its input: {cell.matrix}")
+    try:
+        spec = ModelSpec(numpy.array(cell.matrix), list(cell.operations))
+    except RuntimeError as error:  # it prunes everything away and then makes a tensor of nothing
+        raise ValueError(f"the output of the cell cannot be reached from its input: {cell.matrix}") from error
     return Cell(tuple(tuple(int(entry) for entry in row) for row in spec.matrix.tolist()), tuple(spec.ops))
 
 

@@ -118,7 +118,8 @@ class MixedCell(nn.Module):
             vertices.append(choice(functools.reduce(torch.add, arriving), mixture[0][block]))
         first, *rest = mixture[1][0].unbind(0)
         joined = torch.cat([weight * vertex for weight, vertex in zip(rest, vertices, strict=True)], 1)
-        return first * to_output + joined
+        output: Tensor = first * to_output + joined
+        return output
 
 
 class Head(nn.Module):
@@ -190,6 +191,12 @@ def discretize(wiring: Wiring, mixture: Mixture) -> Arch:
     return nasbench101.module_hash(nasbench101.prune(decide(wiring, mixture)))
 
 
+def describe(wiring: Wiring, mixture: Mixture) -> str:
+    """The decided and pruned cell: rows of its adjacency matrix, then its operations."""
+    cell = nasbench101.prune(decide(wiring, mixture))
+    return "/".join("".join(map(str, row)) for row in cell.matrix) + " " + ",".join(cell.operations)
+
+
 @functools.cache
 def cells(wiring: Wiring) -> Mapping[Arch, tuple[Cell, int]]:
     """Every distinct cell that the space reaches and how many raw configurations (parents x operations) prune to it.
@@ -241,6 +248,7 @@ def space(name: str, wiring: Wiring) -> Space:
         datasets=("cifar10",),
         supernet=functools.partial(supernet, wiring),
         discretize=functools.partial(discretize, wiring),
+        describe=functools.partial(describe, wiring),
         cells=functools.partial(cells, wiring),
         published=functools.partial(published, wiring),
     )

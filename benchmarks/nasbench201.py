@@ -1,6 +1,6 @@
 """NAS-Bench-201 from top to bottom: operations, cell, supernet, discretize.
 
-Source: Dong and Yang, NAS-Bench-201 (ICLR 2020), section 2; the supernet as searched by SmoothDARTS (Chen and Hsieh, ICML
+Source: Dong and Yang, NAS-Bench-201 (ICLR 2020), section 2; the supernet as searched by SmoothDARTS (Chen, Hsieh, ICML
 2020). A cell has four nodes; every edge j <- i (i < j) mixes five operations. Three stages of search cells, a residual
 block of stride 2 and twice the width between stages.
 """
@@ -21,6 +21,7 @@ OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_
 NODES = 4
 EDGES = tuple((target, source) for target in range(1, NODES) for source in range(target))
 """(target, source) of each row of the mixture: 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
+
 
 class Fan(nn.Module):
     """All edges out of one node: they read the same input, so each kind of operation is one call for all of them.
@@ -94,7 +95,8 @@ class SearchCell(nn.Module):
             weights = torch.stack([rows[EDGES.index((target, source))] for target in range(source + 1, NODES)])
             for target, edge in enumerate(fan(node, weights), start=source + 1):
                 arriving[target].append(edge)
-        return functools.reduce(torch.add, arriving[NODES - 1])
+        output: Tensor = functools.reduce(torch.add, arriving[NODES - 1])
+        return output
 
 
 class Reduction(nn.Module):
@@ -110,7 +112,7 @@ class Reduction(nn.Module):
 
     def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
         """Features (B, width, H, W) -> (B, 2 * width, H / 2, W / 2)."""
-        inner = self.norm_a(self.conv_a(F.relu(features)))
+        inner: Tensor = self.norm_a(self.conv_a(F.relu(features)))
         inner = self.norm_b(self.conv_b(F.relu(inner)))
         shortcut: Tensor = self.downsample(F.avg_pool2d(features, 2))
         return shortcut + inner
@@ -200,6 +202,7 @@ SPACE = Space(
     datasets=("cifar10", "cifar100", "imagenet16-120"),
     supernet=supernet,
     discretize=discretize,
+    describe=lambda mixture: "",
     cells=cells,
     published=published,
 )

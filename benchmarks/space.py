@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ Arch = str
 
 
 class Cell(NamedTuple):
-    """A discrete cell as a graph: ``matrix[i][j]`` is 1 where vertex i feeds vertex j; ``operations`` names the vertices."""
+    """A cell as a graph: ``matrix[i][j]`` is 1 where vertex i feeds vertex j; ``operations`` names the vertices."""
 
     matrix: tuple[tuple[int, ...], ...]
     operations: tuple[str, ...]
@@ -90,6 +90,7 @@ class Space:
         datasets: datasets that its public table answers for.
         supernet: size -> supernet, initialised from PyTorch's global generator.
         discretize: mixture -> architecture; ties go to the first choice.
+        describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         cells: every reachable architecture once, in sorted order, with its cell and the number of raw
             configurations (parents x operations) that it stands for.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
@@ -102,6 +103,7 @@ class Space:
     datasets: tuple[str, ...]
     supernet: Callable[[SupernetShape], Supernet]
     discretize: Callable[[Mixture], Arch]
+    describe: Callable[[Mixture], str]
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     published: Callable[[Supernet], dict[str, Tensor]]
 
@@ -135,7 +137,7 @@ def leading(row: list[float], count: int) -> list[int]:
     return sorted(sorted(range(len(row)), key=lambda index: (-row[index], index))[:count])
 
 
-def tensors(prefix: str, module: nn.Module, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
+def tensors(prefix: str, module: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
     """Views of one of equal ``parts`` of a module's tensors along their first dimension, named ``prefix.NAME``."""
     return {
         f"{prefix}.{name}": value if value.ndim == 0 else value.chunk(parts)[part]

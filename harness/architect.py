@@ -49,7 +49,7 @@ class Optimizer(NamedTuple):
 
 
 class Architect(Protocol):
-    """(net, alpha, batches, optimizer, product) -> gradient of the validation loss with respect to each group of alpha."""
+    """(net, alpha, batches, optimizer, product) -> gradient of the validation loss w.r.t. each group of alpha."""
 
     def __call__(
         self, net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, product: str
@@ -100,11 +100,7 @@ def second_order(
         moved = [
             weight
             - optimizer.lr
-            * (
-                (0 if buffer is None else optimizer.momentum * buffer)
-                + slope
-                + optimizer.weight_decay * weight
-            )
+            * ((0 if buffer is None else optimizer.momentum * buffer) + slope + optimizer.weight_decay * weight)
             for weight, slope, buffer in zip(weights, slopes, optimizer.buffers, strict=True)
         ]
     moved = [weight.requires_grad_() for weight in moved]

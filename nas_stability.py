@@ -1,0 +1,243 @@
+"""The command line: verbs parse, call and print, nothing else. PyTorch is not imported until a verb needs it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks.errors import BadInput, unknown
+from harness import spec, study
+
+FAILED, MISUSED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code: 0 done, 1 something failed, 2 input that cannot be used."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        if rest:
+            raise unknown("argument", rest[0], options.flags)
+        verb: Callable[[argparse.Namespace], int] = options.verb
+        return verb(options)
+    except BadInput as error:
+        print(f"nas-stability: {error}", file=sys.stderr)
+        return MISUSED
+    except BrokenPipeError:
+        return FAILED
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as one line of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (--help lists what there is)", file=sys.stderr)
+        raise SystemExit(MISUSED)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs and their flags."""
+    parser = Parser(prog="nas-stability", description="Searches architectures and records how stable the search is.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
+
+    one = verbs.add_parser("run", help="carry out one search", allow_abbrev=False)
+    for name in spec.FIELDS:
+        one.add_argument(flag(name), metavar="VALUE", help=field_help(name), dest=f"field_{name}")
+    one.add_argument("--out", metavar="DIR", help="folder of the run (results/RUN_ID)")
+    add_place(one, threads=0)
+    finish(one, run_verb)
+
+    many = verbs.add_parser("study", help="carry out many searches and report on them", allow_abbrev=False)
+    many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
+    many.add_argument("--out", metavar="DIR", help="folder of the study (results/NAME)")
+    many.add_argument("--workers", type=int, metavar="N", help="runs at a time (one per core)")
+    many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+    many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
+    add_place(many, threads=1)
+    finish(many, study_verb)
+
+    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
+    report.add_argument("folder", metavar="DIR", type=Path)
+    report.add_argument("--only", metavar="NAME", help="one figure or table")
+    report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/report)")
+    finish(report, report_verb)
+
+    verify = verbs.add_parser("verify", help="replay reference traces of the published code", allow_abbrev=False)
+    verify.add_argument("traces", metavar="TRACE", nargs="+", type=Path)
+    finish(verify, verify_verb)
+    return parser
+
+
+def finish(parser: argparse.ArgumentParser, verb: Callable[[argparse.Namespace], int]) -> None:
+    """Attaches the verb, and its flags for the message about an unknown one."""
+    flags = [text for action in parser._actions for text in action.option_strings]
+    parser.set_defaults(verb=verb, flags=flags)
+
+
+def add_place(parser: argparse.ArgumentParser, threads: int) -> None:
+    """Flags of where a run is carried out; they are not part of its identity."""
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (cpu)")
+    parser.add_argument(
+        "--threads", type=int, default=threads, metavar="N", help=f"CPU threads per run, 0 all ({threads})"
+    )
+    parser.add_argument("--data-dir", default="data", metavar="DIR", help="folder for downloaded images (data)")
+
+
+def flag(name: str) -> str:
+    """A field's flag: its name with dashes."""
+    return "--" + name.replace("_", "-")
+
+
+def field_help(name: str) -> str:
+    """A field's line of help with its default."""
+    field = spec.FIELDS[name]
+    published = sorted({str(settings[name]) for settings in spec.PUBLISHED.values() if name in settings})
+    if published:
+        default = f" ({' or '.join(published)}, by space)"
+    else:
+        default = "" if field.default is dataclasses.MISSING else f" ({field.default})"
+    return (str(field.metadata["help"]) + default).replace("%", "%%")
+
+
+def run_verb(options: argparse.Namespace) -> int:
+    """One search to its folder."""
+    given = {name: getattr(options, f"field_{name}") for name in spec.FIELDS}
+    found = spec.run_spec({name: spec.parse(name, text) for name, text in given.items() if text is not None})
+    folder = Path(options.out or Path("results") / found.run_id)
+
+    from benchmarks.catalog import open_table
+    from harness import run
+
+    place = run.Place(options.device, options.threads, options.data_dir)
+    run.check(found, place)
+    if open_table(found.table, found.space) is None:
+        print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
+    with epochs_bar(found.epochs, found.run_id) as progress:
+        try:
+            worked = run.run(found, folder, place, lambda epoch, epochs: progress(epoch))
+        except run.Held as error:
+            print(f"nas-stability: {error}", file=sys.stderr)
+            return FAILED
+        except FloatingPointError as error:
+            print(f"nas-stability: {error}; whole rows and {run.ERROR} are in {folder}", file=sys.stderr)
+            return FAILED
+    missing = json.loads((folder / run.DONE).read_text())["table_missing"]
+    print(f"{'finished' if worked else 'was finished already'}: {folder}")
+    if missing:
+        print(f"the table lacked {missing} of {found.epochs + 1} architectures; their cells are empty")
+    return 0
+
+
+def study_verb(options: argparse.Namespace) -> int:
+    """Many searches to their folder, and the report."""
+    found = study.read(study.find(options.study))
+    folder = Path(options.out or Path("results") / found.name)
+    if options.dry_run:
+        print("\n".join(item.run_id for item in found.runs))
+        return 0
+
+    import joblib
+
+    from harness import batch, run
+
+    workers = min(options.workers or joblib.cpu_count(), len(found.runs))
+    place = run.Place(options.device, options.threads, options.data_dir)
+    total = sum(item.epochs for item in found.runs)
+    with epochs_bar(total, found.name) as progress:
+        outcomes = batch.carry_out(found, folder, place, workers, progress)
+    states = [outcome.state for outcome in outcomes]
+    print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
+    if {"finished", "skipped"} & set(states) and not options.no_report:
+        print_report(folder, None, None, False)
+    return 0 if set(states) <= {"finished", "skipped"} else FAILED
+
+
+def report_verb(options: argparse.Namespace) -> int:
+    """Figures and tables of a study."""
+    print_report(options.folder, options.out, options.only, options.paper)
+    return 0
+
+
+def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
+    """Draws the report; prints the summary per method and where the figures are."""
+    from analysis import load, report
+
+    try:
+        written = report.write_report(folder, out=out, only=only, paper=paper)
+        summary = report.summary(load.load(folder))
+    except load.Unusable as error:
+        raise BadInput(str(error)) from error
+    print(
+        summary.to_string(
+            index=False, float_format=lambda number: f"{number:.3g}" if abs(number) < 1 else f"{number:.2f}"
+        )
+    )
+    print(f"report: {written.folder}")
+
+
+def verify_verb(options: argparse.Namespace) -> int:
+    """Replays traces; 0 only if every deviation of every trace is under the tolerance."""
+    from harness import replay
+
+    width = max(len(path.stem) for path in options.traces)
+    print(f"{'trace':{width}}  " + "  ".join(f"{name:>11}" for name in replay.Deviation._fields))
+    good = True
+    for path in options.traces:
+        deviation = replay.replay(path)
+        good = good and deviation.worst < replay.TOLERANCE
+        verdict = "" if deviation.worst < replay.TOLERANCE else f"  over {replay.TOLERANCE:g}"
+        print(f"{path.stem:{width}}  " + "  ".join(f"{value:11.1e}" for value in deviation) + verdict)
+    return 0 if good else FAILED
+
+
+@contextlib.contextmanager
+def epochs_bar(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Progress on standard error: a bar on a terminal, a plain line at most every ten seconds elsewhere."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        with tqdm(total=total, desc=label, unit="epoch") as shown:
+            yield lambda done: void(shown.update(done - shown.n))
+    else:
+        yield PlainLines(total, label).update
+
+
+def void(value: object) -> None:
+    """Drops a value."""
+
+
+class PlainLines:
+    """Progress for a log: a line at most every ten seconds, and one at the end.
+
+    Args:
+        total: epochs in all.
+        label: what is running.
+    """
+
+    def __init__(self, total: int, label: str) -> None:
+        self.total = total
+        self.label = label
+        self.began = self.printed = time.monotonic()
+        self.done = -1
+
+    def update(self, done: int) -> None:
+        """``done`` epochs so far."""
+        now = time.monotonic()
+        if done > self.done and (now - self.printed >= 10 or done == self.total):
+            print(f"{self.label}: {done} of {self.total} epochs, {now - self.began:.0f} s", file=sys.stderr, flush=True)
+            self.printed, self.done = now, done
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
