@@ -190,6 +190,9 @@ def verify_verb(options: argparse.Namespace) -> int:
     """Replays traces; 0 only if every deviation of every trace is under the tolerance."""
     from harness import replay
 
+    for path in options.traces:
+        if not path.is_file():
+            raise BadInput(f"the trace {path} does not exist")
     width = max(len(path.stem) for path in options.traces)
     print(f"{'trace':{width}}  " + "  ".join(f"{name:>11}" for name in replay.Deviation._fields))
     good = True

@@ -159,9 +159,7 @@ class Table:
             raise Unanswered(f"the table {self.name} has no parameter count for {arch}")
         return int(value)
 
-    def seeds(
-        self, arch: Arch, dataset: str, split: str, epochs: int, *, halfway: bool = False
-    ) -> tuple[int, ...]:
+    def seeds(self, arch: Arch, dataset: str, split: str, epochs: int, *, halfway: bool = False) -> tuple[int, ...]:
         """The seeds for which it has a value of this architecture.
 
         Raises:

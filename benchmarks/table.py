@@ -36,7 +36,19 @@ from benchmarks.errors import BadInput, CorruptFile
 if TYPE_CHECKING:
     from benchmarks.space import Arch
 
-__all__ = ["Question", "Run", "Source", "Table", "Unanswered", "file_sha256", "from_tidy", "open_table", "write_packed"]
+__all__ = [
+    "Contents",
+    "Floats",
+    "Question",
+    "Run",
+    "Source",
+    "Table",
+    "Unanswered",
+    "file_sha256",
+    "from_tidy",
+    "open_table",
+    "write_packed",
+]
 
 TIDY = ("arch", "dataset", "split", "epochs", "seed", "accuracy")
 SPLITS = ("train", "valid", "test", "valid+test")
@@ -78,6 +90,22 @@ class Source(NamedTuple):
     source_version: str
     sha256: str
     license: str
+
+
+class Contents(NamedTuple):
+    """What is in a table, as ``write_packed`` takes it.
+
+    Attributes:
+        archs: keys, sorted and distinct.
+        accuracies: percent per question, in the order of ``archs``; NaN where there is none.
+        seconds: training time per run.
+        parameters: weights of the network by data set, under "" where they do not depend on it.
+    """
+
+    archs: Sequence[Arch]
+    accuracies: Mapping[Question, Floats]
+    seconds: Mapping[Run, Floats]
+    parameters: Mapping[str, Floats]
 
 
 def write_packed(
@@ -160,7 +188,9 @@ def seconds_column(run: Run) -> str:
 
 def check_sum(note: bytes, rows: int, names: Sequence[str]) -> bytes:
     """SHA-256, in hexadecimal, over what the pages' own checksums do not cover."""
-    return hashlib.sha256(b"\0".join((note, str(rows).encode(), *(name.encode() for name in names)))).hexdigest().encode()
+    return (
+        hashlib.sha256(b"\0".join((note, str(rows).encode(), *(name.encode() for name in names)))).hexdigest().encode()
+    )
 
 
 def refuse_outside(values: Floats, top: float, what: str, interval: str, name: str, archs: Sequence[Arch]) -> None:

@@ -100,9 +100,10 @@ def validation_hessian(
             lambda mixture: F.cross_entropy(probe.logits(features, mixture), batch.labels),
             tuple(logits.detach().to(dtype) for logits in alpha),
         )
-    return found + torch.eye(len(found), dtype=dtype, device=found.device).mul(weight_decay)
+    return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:
     """Eigenvalues (n,) of a symmetric matrix in ascending order, by a dense solver in float64 on the CPU."""
-    return torch.linalg.eigvalsh(matrix.detach().cpu().double())
+    values: Tensor = torch.linalg.eigvalsh(matrix.detach().cpu().double())
+    return values

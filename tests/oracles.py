@@ -56,7 +56,9 @@ def nasbench201_logits(
             name = f"cells.{index}"
             inner = F.conv2d(F.relu(features), tensors[f"{name}.conv_a.op.1.weight"], stride=2, padding=1)
             inner = norm(f"{name}.conv_a.op.2", inner)
-            inner = norm(f"{name}.conv_b.op.2", F.conv2d(F.relu(inner), tensors[f"{name}.conv_b.op.1.weight"], padding=1))
+            inner = norm(
+                f"{name}.conv_b.op.2", F.conv2d(F.relu(inner), tensors[f"{name}.conv_b.op.1.weight"], padding=1)
+            )
             features = inner + F.conv2d(F.avg_pool2d(features, 2, 2), tensors[f"{name}.downsample.1.weight"])
             index += 1
         for _ in range(depth):

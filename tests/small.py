@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+
 from benchmarks.catalog import SPACES, load_data
 from benchmarks.data import Dataset, halves
 from benchmarks.space import Supernet, SupernetShape

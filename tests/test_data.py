@@ -15,12 +15,11 @@ import numpy
 import pytest
 import torch
 import torchvision
+
 from benchmarks import data
 from benchmarks.catalog import DATASETS, load_data
 from benchmarks.errors import BadInput, CorruptFile
-
 from harness.rng import stream
-
 from tests import oracles
 from tests.small import CPU, SHARED
 

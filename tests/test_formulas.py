@@ -8,6 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
 from benchmarks.catalog import SPACES
 from benchmarks.space import Mixture, softmax
 from harness import architect, perturb
@@ -15,10 +19,6 @@ from harness.architect import Optimizer
 from harness.curvature import eigenvalues, hessian, validation_hessian
 from harness.rng import stream, uniform
 from harness.search import learning_rate, perturbation_radius
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
 from tests import oracles
 from tests.small import random_alpha, random_batches, random_net, small_spec
 

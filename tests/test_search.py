@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+
 from benchmarks.catalog import SPACES
 from benchmarks.space import softmax
 from harness import replay
 from harness.measure import answers, measure
 from harness.search import METHODS, Search, advance, epoch_batches, search_step
 from harness.spec import Value
-
 from tests.small import SHARED, begin, small_spec
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.npz"))
@@ -166,6 +166,10 @@ def test_validation_batches_pass_or_fresh() -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_search() -> None:
     search, data = begin(small_spec(lr=1e30, lr_min=1e30, grad_clip=1e30))
+
+    def two_epochs() -> None:
+        advance(search, data)
+        advance(search, data)
+
     with pytest.raises(FloatingPointError, match="not a finite number"):
-        for _ in range(2):
-            advance(search, data)
+        two_epochs()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import nasbench101, nasbench1shot1
+
+from benchmarks import nasbench1shot1, nasbench101
 from benchmarks.catalog import SPACES
 from benchmarks.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
-
 from tests import oracles
 from tests.small import SHARED, random_alpha, random_batches, random_net
 
@@ -49,9 +49,7 @@ class TestContract:
         twin = tuple(rows.detach().clone().requires_grad_() for rows in mixture)
         tensors = SPACES[space].published(net)
         found = torch.autograd.grad(net(images, mixture).square().sum(), mixture)
-        expected = torch.autograd.grad(
-            oracles.logits(space, tensors, images, twin, 1, False, 0.1).square().sum(), twin
-        )
+        expected = torch.autograd.grad(oracles.logits(space, tensors, images, twin, 1, False, 0.1).square().sum(), twin)
         for left, right in zip(found, expected, strict=True):
             torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
 
@@ -81,15 +79,30 @@ class TestContract:
     def test_archs_are_distinct_and_sorted(self, space: str) -> None:
         archs = SPACES[space].archs()
         assert list(archs) == sorted(set(archs))
-        counts = {"nasbench201": 15_625, "nasbench1shot1-s1": 2_685, "nasbench1shot1-s2": 7_773, "nasbench1shot1-s3": 55_854}
+        counts = {
+            "nasbench201": 15_625,
+            "nasbench1shot1-s1": 2_685,
+            "nasbench1shot1-s2": 7_773,
+            "nasbench1shot1-s3": 55_854,
+        }
         assert len(archs) == counts[space]
 
     def test_raw_configurations_are_all_counted(self, space: str) -> None:
-        raw = {"nasbench201": 15_625, "nasbench1shot1-s1": 14_580, "nasbench1shot1-s2": 29_160, "nasbench1shot1-s3": 1_312_200}
+        raw = {
+            "nasbench201": 15_625,
+            "nasbench1shot1-s1": 14_580,
+            "nasbench1shot1-s2": 29_160,
+            "nasbench1shot1-s3": 1_312_200,
+        }
         assert sum(count for _, count in SPACES[space].cells().values()) == raw[space]
 
     def test_full_size_supernet_has_the_measured_number_of_parameters(self, space: str) -> None:
-        millions = {"nasbench201": 1.686, "nasbench1shot1-s1": 1.101, "nasbench1shot1-s2": 1.101, "nasbench1shot1-s3": 1.510}
+        millions = {
+            "nasbench201": 1.686,
+            "nasbench1shot1-s1": 1.101,
+            "nasbench1shot1-s2": 1.101,
+            "nasbench1shot1-s3": 1.510,
+        }
         depth = 5 if space == "nasbench201" else 9
         net = SPACES[space].supernet(SupernetShape(16, depth, 10, 3, 0.1))
         assert round(sum(weight.numel() for weight in net.parameters()) / 1e6, 3) == millions[space]

@@ -1,0 +1,150 @@
+"""A study folder as data frames. Reads files only; no torch.
+
+What the columns mean is in results/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import numpy.typing
+import pandas
+
+SCHEMA = 1
+"""Newest version of the columns that this reader knows."""
+
+METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
+"""Order in which methods are listed and coloured; others follow, sorted."""
+
+Floats = numpy.typing.NDArray[numpy.float64]
+
+
+class Unusable(ValueError):
+    """A folder or file that cannot be analysed: one line that names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of a study.
+
+    Attributes:
+        folder: it was read from.
+        epochs: one row per run and epoch.
+        spectrum: run, space, method, seed, epoch, index, eigenvalue.
+        runs: one row per finished run: its id, the fields of its spec and its provenance.
+        alphas: run id -> logits per group, each (epochs + 1, rows, choices).
+        unfinished: ids of the runs that have no run.json.
+    """
+
+    folder: Path
+    epochs: pandas.DataFrame
+    spectrum: pandas.DataFrame
+    runs: pandas.DataFrame
+    alphas: dict[str, list[Floats]]
+    unfinished: tuple[str, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods in the fixed order."""
+        found = set(self.epochs["method"])
+        return [method for method in METHODS if method in found] + sorted(found - set(METHODS))
+
+    @property
+    def spaces(self) -> list[str]:
+        """Spaces, sorted."""
+        return sorted(set(self.epochs["space"]))
+
+    def answers(self, space: str) -> list[str]:
+        """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""
+        rows = self.epochs[self.epochs["space"] == space]
+        return [name for name in rows.columns if name.startswith("accuracy_") and rows[name].notna().any()]
+
+
+def load(folder: Path) -> Study:
+    """The finished runs of a study's folder, or of a folder that is one run.
+
+    Raises:
+        Unusable: there is none, a file is missing or damaged, or it was written by a newer version.
+    """
+    if not folder.is_dir():
+        raise Unusable(f"the folder {folder} does not exist")
+    places = [folder] if (folder / "spec.json").exists() else sorted(path.parent for path in folder.glob("*/spec.json"))
+    finished = [place for place in places if (place / "run.json").exists()]
+    if not finished:
+        raise Unusable(f"the folder {folder} holds no finished run (a finished run has a run.json)")
+    records = [read_json(place / "run.json") for place in finished]
+    epochs = pandas.concat([read_csv(place / "epochs.csv") for place in finished], ignore_index=True)
+    keys = epochs.drop_duplicates("run").set_index("run")[["space", "method", "seed"]]
+    spectra = [
+        read_csv(place / "spectrum.csv").assign(run=record["run"])
+        for place, record in zip(finished, records, strict=True)
+    ]
+    spectrum = pandas.concat(spectra, ignore_index=True).join(keys, on="run")
+    return Study(
+        folder=folder,
+        epochs=epochs,
+        spectrum=spectrum[["run", "space", "method", "seed", "epoch", "index", "eigenvalue"]],
+        runs=pandas.DataFrame([flat(record) for record in records]),
+        alphas={
+            record["run"]: read_alphas(place / "alphas.npz") for place, record in zip(finished, records, strict=True)
+        },
+        unfinished=tuple(place.name for place in places if place not in finished),
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A run.json of a schema that is known.
+
+    Raises:
+        Unusable: damaged, or newer than this reader.
+    """
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        schema, run = int(record["schema"]), str(record["run"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unusable(f"the file {path} is not a run's record: {error}") from error
+    if schema > SCHEMA:
+        raise Unusable(f"the file {path} has schema {schema}, newer than {SCHEMA}: update nas-stability to read {run}")
+    return record
+
+
+def read_csv(path: Path) -> pandas.DataFrame:
+    """A CSV file of a run.
+
+    Raises:
+        Unusable: missing or damaged.
+    """
+    try:
+        return pandas.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise Unusable(f"the file {path} cannot be read: {error}") from error
+
+
+def read_alphas(path: Path) -> list[Floats]:
+    """The logits of every epoch by group.
+
+    Raises:
+        Unusable: missing or damaged.
+    """
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            return [archive[f"group_{index}"].astype(numpy.float64) for index in range(len(archive.files))]
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise Unusable(f"the file {path} cannot be read: {error}") from error
+
+
+def flat(record: dict[str, Any]) -> dict[str, Any]:
+    """A run.json as one row: the fields of the spec, and the rest with dots."""
+    row: dict[str, Any] = {"run": record["run"], **record["spec"]}
+    for name, value in record.items():
+        if name in ("run", "spec"):
+            continue
+        if isinstance(value, dict):
+            row |= {f"{name}.{inner}": entry for inner, entry in value.items()}
+        else:
+            row[name] = value
+    return row

@@ -1,0 +1,222 @@
+"""Figures: a study in, a figure and the numbers drawn out. Every figure has its numbers as a data frame."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import matplotlib
+import numpy
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.load import METHODS, Study
+from analysis.stats import FEWEST, bootstrap_mean
+
+PALETTE = ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, told apart with every common colour blindness; in the order of METHODS, others after."""
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.6,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "pdf.fonttype": 42,
+}
+PAPER = {"font.family": "serif", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7}
+PANEL = (3.3, 2.5)
+"""Inches of one panel: a column of a paper."""
+
+NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
+SPLIT_NAMES = {"valid": "validation", "test": "test"}
+
+
+class Drawn(NamedTuple):
+    """A figure and the numbers that it shows."""
+
+    figure: Figure
+    numbers: pandas.DataFrame
+
+
+class Draw(Protocol):
+    """A study -> a figure, or None where the study has nothing to draw in it."""
+
+    def __call__(self, study: Study) -> Drawn | None: ...
+
+
+def colour(method: str, methods: list[str]) -> str:
+    """The colour of a method, the same in every figure."""
+    if method in METHODS:
+        return PALETTE[METHODS.index(method)]
+    others = [name for name in methods if name not in METHODS]
+    return PALETTE[(len(METHODS) + others.index(method)) % len(PALETTE)]
+
+
+def over_epochs(rows: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """Per method and epoch: mean over the seeds that have a value, band, and how many have one.
+
+    The band is the 95 % percentile bootstrap interval of the mean, seeds resampled whole; it is empty in epochs where
+    a seed lacks its value and for fewer than three seeds.
+
+    Args:
+        rows: epochs of one space.
+        column: to summarise.
+
+    Returns:
+        method, epoch, seeds, missing, mean, low, high.
+    """
+    parts = []
+    for method, of_method in rows.groupby("method", sort=False):
+        table = of_method.pivot_table(index="run", columns="epoch", values=column, dropna=False)
+        values = table.to_numpy(dtype=numpy.float64)
+        present = ~numpy.isnan(values)
+        count = present.sum(0)
+        mean = numpy.divide(
+            numpy.where(present, values, 0.0).sum(0), count, out=numpy.full(len(count), numpy.nan), where=count > 0
+        )
+        low, high = numpy.full((2, len(count)), numpy.nan)
+        whole = present.all(0)
+        if len(values) >= FEWEST and whole.any():
+            low[whole], high[whole] = bootstrap_mean(values[:, whole])
+        parts.append(
+            pandas.DataFrame(
+                {
+                    "method": method,
+                    "epoch": table.columns,
+                    "seeds": count,
+                    "missing": len(values) - count,
+                    "mean": mean,
+                    "low": low,
+                    "high": high,
+                }
+            )
+        )
+    return pandas.concat(parts, ignore_index=True)
+
+
+def draw_over_epochs(axes: Axes, rows: pandas.DataFrame, column: str, methods: list[str]) -> pandas.DataFrame:
+    """Draws a column over epochs: a thin line per seed, the mean, and a band; returns the numbers of the mean."""
+    numbers = over_epochs(rows, column)
+    for method in methods:
+        mean = numbers[numbers["method"] == method]
+        if mean.empty:
+            continue
+        shade = colour(method, methods)
+        for _, seed in rows[rows["method"] == method].groupby("run"):
+            axes.plot(seed["epoch"], seed[column], color=shade, linewidth=0.6, alpha=0.45)
+        axes.plot(mean["epoch"], mean["mean"], color=shade, label=method)
+        axes.fill_between(mean["epoch"], mean["low"], mean["high"], color=shade, alpha=0.18, linewidth=0)
+    axes.set_xlabel("epoch")
+    return numbers
+
+
+def panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels in rows of at most ``columns``."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.35), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    axes = list(grid.ravel())
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return figure, axes[:count]
+
+
+def legend(figure: Figure, axes: list[Axes]) -> None:
+    """One legend under the figure."""
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+
+
+def answer_label(column: str) -> str:
+    """accuracy_DATASET_SPLIT as people write it."""
+    _, dataset, split = column.split("_")
+    return f"{NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}"
+
+
+def trajectory(study: Study) -> Drawn | None:
+    """Table accuracy of the current architecture over epochs: a panel per space, data set and split."""
+    wanted = [(space, column) for space in study.spaces for column in study.answers(space)]
+    if not wanted:
+        return None
+    figure, axes = panels(len(wanted), 3)
+    numbers = []
+    for panel, (space, column) in zip(axes, wanted, strict=True):
+        rows = study.epochs[study.epochs["space"] == space]
+        found = draw_over_epochs(panel, rows, column, study.methods)
+        panel.set_title(f"{space}: {answer_label(column)}")
+        panel.set_ylabel("table accuracy (%)")
+        numbers.append(found.assign(space=space, column=column))
+    legend(figure, axes)
+    return Drawn(figure, ordered(numbers))
+
+
+def hessian(study: Study) -> Drawn | None:
+    """Largest signed eigenvalue and spectral norm of the Hessian over epochs: a row per space, log axis."""
+    spaces = [s for s in study.spaces if study.epochs.loc[study.epochs["space"] == s, "eigenvalue_max"].notna().any()]
+    if not spaces:
+        return None
+    columns = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "spectral norm (nats)"}
+    figure, axes = panels(2 * len(spaces), 2)
+    numbers = []
+    for panel, (space, column) in zip(axes, [(s, c) for s in spaces for c in columns], strict=True):
+        rows = study.epochs[(study.epochs["space"] == space) & study.epochs[column].notna()]
+        found = draw_over_epochs(panel, rows, column, study.methods)
+        if (rows[column] > 0).all():
+            panel.set_yscale("log")
+        panel.set_title(space)
+        panel.set_ylabel(columns[column])
+        numbers.append(found.assign(space=space, column=column))
+    legend(figure, axes)
+    return Drawn(figure, ordered(numbers))
+
+
+def overview(study: Study) -> Drawn | None:
+    """README's figure: for the first space, table accuracy and largest eigenvalue side by side."""
+    space = study.spaces[0]
+    rows = study.epochs[study.epochs["space"] == space]
+    answers = study.answers(space)
+    if not answers or rows["eigenvalue_max"].isna().all():
+        return None
+    figure, axes = panels(2, 2)
+    numbers = []
+    for panel, column in zip(axes, (answers[0], "eigenvalue_max"), strict=True):
+        found = draw_over_epochs(panel, rows[rows[column].notna()], column, study.methods)
+        numbers.append(found.assign(space=space, column=column))
+    axes[0].set_title(f"table accuracy, {answer_label(answers[0])}")
+    axes[0].set_ylabel("accuracy (%)")
+    axes[1].set_title("largest eigenvalue of the Hessian")
+    axes[1].set_ylabel("eigenvalue (nats)")
+    if (rows["eigenvalue_max"].dropna() > 0).all():
+        axes[1].set_yscale("log")
+    legend(figure, axes)
+    return Drawn(figure, ordered(numbers))
+
+
+def ordered(numbers: list[pandas.DataFrame]) -> pandas.DataFrame:
+    """The numbers of all panels with the panel first."""
+    joined = pandas.concat(numbers, ignore_index=True)
+    return joined[["space", "column", *joined.columns.drop(["space", "column"])]]
+
+
+def style(paper: bool) -> dict[Any, Any]:
+    """Settings of matplotlib for the figures."""
+    defaults: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
+    return {**defaults, "backend": "Agg", **STYLE, **(PAPER if paper else {})}
+
+
+FIGURES: dict[str, Draw] = {
+    "overview": overview,
+    "trajectory": trajectory,
+    "hessian": hessian,
+}

@@ -1,0 +1,269 @@
+"""NAS-Bench-201's dumps: the file ``NAS-Bench-201-v1_1-096897.pth`` and the NATS-Bench topology archive.
+
+CIFAR-10 has two settings in the source. Its ``cifar10-valid`` was trained on half of the training images and has
+validation (the other half) and test; its ``cifar10`` was trained on all of them and has only test. A search chooses by
+the first and is judged by the second, so that here
+
+    cifar10        valid is the half-trained network's; train and test are the fully trained network's
+    cifar10-valid  train, valid and test are all the half-trained network's
+
+CIFAR-100 and ImageNet16-120 were trained on all their training images; their test images are halved into ``valid`` and
+``test``, and ``valid+test`` is all of them. Seeds keep the source's numbers (777, 888, 999; at 12 epochs 111 and 777).
+
+Source: Dong and Yang, NAS-Bench-201 (ICLR 2020); D-X-Y/NATS-Bench.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import pickle
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy
+
+from benchmarks.errors import BadInput, CorruptFile
+from benchmarks.space import Arch
+from benchmarks.table import Contents, Floats, Question, Run
+
+COMMON = {"train": "train", "x-valid": "valid", "x-test": "test", "ori-test": "valid+test"}
+SETTINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "cifar10-valid": (
+        ("train", "cifar10-valid", "train"),
+        ("x-valid", "cifar10-valid", "valid"),
+        ("ori-test", "cifar10-valid", "test"),
+        ("x-valid", "cifar10", "valid"),
+    ),
+    "cifar10": (("train", "cifar10", "train"), ("ori-test", "cifar10", "test")),
+    "cifar100": tuple((theirs, "cifar100", ours) for theirs, ours in COMMON.items()),
+    "ImageNet16-120": tuple((theirs, "imagenet16-120", ours) for theirs, ours in COMMON.items()),
+}
+"""The source's data set -> (its name of a split, our data set, our split)."""
+
+SUFFIX = ".pickle.pbz2"
+META = "meta"
+
+
+class Trained(NamedTuple):
+    """What one training of one architecture left.
+
+    Attributes:
+        dataset: by the source's name.
+        epochs: training budget.
+        seed: by the source's number.
+        accuracies: percent by the source's name of a split, at the end of training.
+        seconds: training time; NaN where the source has none.
+        parameters: weights of the network.
+    """
+
+    dataset: str
+    epochs: int
+    seed: int
+    accuracies: Mapping[str, float]
+    seconds: float
+    parameters: int
+
+
+def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
+    """The trainings in the state of one of the source's ArchResults, read by nas_201_api's class.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError or AssertionError: it is not one.
+    """
+    from nas_201_api.api_utils import ArchResults
+
+    found = ArchResults.create_from_state_dict(dict(state))
+    for dataset in found.get_dataset_names():
+        for seed in found.get_dataset_seeds(dataset):
+            result = found.query(dataset, seed)
+            accuracies = {name: float(result.get_eval(name)["accuracy"]) for name in result.get_eval_set()}
+            seconds = result.get_times()["T-train@total"]
+            yield Trained(
+                dataset=dataset,
+                epochs=int(result.get_total_epoch()),
+                seed=int(seed),
+                accuracies={"train": float(result.get_train()["accuracy"]), **accuracies},
+                seconds=numpy.nan if seconds is None else float(seconds),
+                parameters=round(float(result.params) * 1e6),  # the source counts millions
+            )
+
+
+def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str, Any]]]]) -> Contents:
+    """A table's contents from (name of the record, architecture, the states of its ArchResults).
+
+    Raises:
+        CorruptFile: naming the file and the record.
+    """
+    archs: list[Arch] = []
+    accuracies: dict[Question, dict[int, float]] = defaultdict(dict)
+    seconds: dict[Run, dict[int, float]] = defaultdict(dict)
+    parameters: dict[str, dict[int, float]] = defaultdict(dict)
+    for record, arch, states in records:
+        row = len(archs)
+        archs.append(arch)
+        try:
+            for one in (one for state in states for one in trained(state)):
+                ours = SETTINGS[one.dataset][0][1]
+                for theirs, dataset, split in SETTINGS[one.dataset]:
+                    if theirs in one.accuracies:
+                        accuracies[Question(dataset, split, one.epochs, one.seed)][row] = one.accuracies[theirs]
+                seconds[Run(ours, one.epochs, one.seed)][row] = one.seconds
+                parameters[ours][row] = one.parameters
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise CorruptFile(f"{path}, record {record}: not a NAS-Bench-201 result: {error!r}") from error
+    order = sorted(range(len(archs)), key=archs.__getitem__)
+    for before, after in zip(order, order[1:], strict=False):
+        if archs[before] == archs[after]:
+            raise CorruptFile(f"{path}: two records are of the architecture {archs[after]}")
+
+    def dense(values: Mapping[int, float]) -> Floats:
+        return numpy.array([values.get(row, numpy.nan) for row in order])
+
+    return Contents(
+        [archs[row] for row in order],
+        {question: dense(values) for question, values in sorted(accuracies.items())},
+        {run: dense(values) for run, values in sorted(seconds.items())},
+        {dataset: dense(values) for dataset, values in sorted(parameters.items())},
+    )
+
+
+def plain_dtype(code: str, align: bool = False, copy: bool = False) -> numpy.dtype[Any]:
+    """A numpy dtype of plain numbers.
+
+    Raises:
+        UnpicklingError: another one.
+    """
+    if not isinstance(code, str) or code.lstrip("<>=|") not in ("f4", "f8", "i4", "i8", "b1"):
+        raise pickle.UnpicklingError(f"the dtype {code!r} is not expected")
+    return numpy.dtype(code)
+
+
+class ResultUnpickler(pickle.Unpickler):
+    """Loads containers, text, numbers, ordered dictionaries and numpy's numbers; refuses every other global."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        from collections import OrderedDict
+
+        allowed: dict[tuple[str, str], Any] = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("numpy", "dtype"): plain_dtype,
+            ("numpy.core.multiarray", "scalar"): numpy.float64(0).__reduce__()[0],
+            ("numpy._core.multiarray", "scalar"): numpy.float64(0).__reduce__()[0],
+        }
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"the global {module}.{name} is not expected")
+        return allowed[module, name]
+
+
+def unpickle(path: Path, record: str, compressed: bytes) -> Any:
+    """The object in one bz2 pickle of the archive.
+
+    Raises:
+        CorruptFile: naming the archive and the record: cut, altered, or it asks for an unexpected global.
+    """
+    try:
+        return ResultUnpickler(io.BytesIO(bz2.decompress(compressed))).load()
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise CorruptFile(f"{path}, record {record}: it cannot be loaded: {error}") from error
+
+
+def archive(path: Path) -> Contents:
+    """The NATS-Bench topology archive, a folder or a tar of it: one record after the other, never all in memory.
+
+    Raises:
+        BadInput: the folder or tar has no records.
+        CorruptFile: naming the archive and the record.
+    """
+    return contents(path, archive_records(path))
+
+
+def archive_records(path: Path) -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:
+    """The records of an archive: name, architecture, the state of each budget.
+
+    Raises:
+        BadInput and CorruptFile: as ``archive``.
+    """
+    listed: list[Arch] | None = None
+    seen: dict[str, Arch] = {}
+    for name, compressed in (archive_folder if path.is_dir() else archive_tar)(path):
+        record = name.removesuffix(SUFFIX)
+        found = unpickle(path, record, compressed)
+        if record == META:
+            listed = found.get("meta_archs") if isinstance(found, dict) else None
+            continue
+        try:
+            states = list(found.values())
+            (arch,) = {str(state["arch_str"]) for state in states}
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CorruptFile(f"{path}, record {record}: not a NAS-Bench-201 result: {error!r}") from error
+        seen[record] = arch
+        yield record, arch, states
+    if not seen:
+        raise BadInput(f"{path} has no records (files named 000000{SUFFIX} and so on)")
+    if listed is not None:
+        for record, arch in seen.items():
+            if not record.isdigit() or int(record) >= len(listed) or listed[int(record)] != arch:
+                raise CorruptFile(f"{path}, record {record}: its architecture {arch} is not the one that {META} lists")
+
+
+def archive_folder(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the records in a folder, in sorted order."""
+    for file in sorted(path.glob(f"*{SUFFIX}")):
+        yield file.name, file.read_bytes()
+
+
+def archive_tar(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the records in a tar, compressed or not, in its order.
+
+    Raises:
+        CorruptFile: it cannot be read.
+    """
+    name = "first"
+    try:
+        with tarfile.open(path, "r|*") as tar:
+            for member in tar:
+                name = PurePosixPath(member.name).name
+                content = tar.extractfile(member) if name.endswith(SUFFIX) else None
+                if content is not None:
+                    yield name, content.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise CorruptFile(f"{path}, record {name.removesuffix(SUFFIX)}: the tar cannot be read: {error}") from error
+
+
+def pth(path: Path) -> Contents:
+    """The file ``NAS-Bench-201-v1_1-096897.pth``, which PyTorch loads whole: it needs about 28 GB of memory.
+
+    Raises:
+        CorruptFile: naming the file and the record: not readable, or it asks for an unexpected global.
+    """
+    import torch
+
+    scalar = numpy.float64(0).__reduce__()[0]
+    admitted = [
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        numpy.dtype,
+        *(type(numpy.dtype(code)) for code in ("f4", "f8", "i4", "i8")),
+    ]
+    try:
+        with torch.serialization.safe_globals(admitted):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        archs, infos = found["meta_archs"], found["arch2infos"]
+    except Exception as error:  # zip, pickle and PyTorch each raise their own
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).split("\n", 1)[0])
+        raise CorruptFile(f"{path} is not a readable NAS-Bench-201 file: {reason.strip()}") from error
+
+    def records() -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:
+        for index in sorted(infos):
+            try:
+                states = [infos[index][budget] for budget in ("less", "full")]
+                (arch,) = {archs[index], *(state["arch_str"] for state in states)}
+            except (LookupError, TypeError, ValueError) as error:
+                raise CorruptFile(f"{path}, record {index}: not a NAS-Bench-201 result: {error!r}") from error
+            yield str(index), arch, states
+
+    return contents(path, records())

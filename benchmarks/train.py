@@ -1,0 +1,573 @@
+"""A table of our own: every distinct cell of a NAS-Bench-1Shot1 space trained from scratch on a small data set.
+
+NAS-Bench-101 cannot be shipped, so that a search on a fresh machine would have no answers. Networks are those of
+nasbench_pytorch (a stem and stacks of the cell; Ying et al., NAS-Bench-101, ICML 2019, section 2.1), only smaller.
+They are trained on the training half of the images; validation accuracy is of the other half, test accuracy of the test
+images. Every number but the seconds is a function of (TrainSpec, architecture, seed): it does not depend on the number
+of workers, on the order in which they work, or on interruptions.
+
+nasbench_pytorch gives its BatchNorms a momentum of 0.997 in the stem and the projections, in PyTorch's convention:
+running statistics would be those of the last batch alone, and 0.1 in the vertices. Neither is good after a few dozen
+steps, so that running statistics are thrown away and estimated anew after training, from the whole training half.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import joblib
+import numpy
+import numpy.typing
+import pyarrow
+import pyarrow.parquet
+import scipy.stats
+import torch
+import torch.nn.functional as F
+from nasbench_pytorch.model import Network
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks import nasbench101
+from benchmarks.data import Half, Raw, halves, standardise
+from benchmarks.errors import BadInput, CorruptFile
+from benchmarks.space import Arch, Cell, Space
+
+Floats = numpy.typing.NDArray[numpy.float64]
+
+FORMAT = 1
+"""Version of the packed format that is written."""
+
+METADATA = b"nas-stability"
+"""Key of the JSON in the Parquet metadata of a packed table."""
+
+CELLS_PER_PART = 15
+"""Cells per part: what an interruption loses at most, per worker; about half a minute of work."""
+
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises."""
+
+PASS = 1024
+"""Images per forward pass outside of training."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How the networks are trained: everything that decides the numbers, and nothing else.
+
+    The learning rate rises linearly over the first fifth of the steps and then falls to 0 as half a cosine. The
+    optimizer is Adam without weight decay: with SGD, seeds differed more than twice as much in the pilot
+    (results/tables/README.md).
+
+    Attributes:
+        space: name of a space made of NAS-Bench-101 cells.
+        data: name of the images.
+        images: of the training images only the first n, halved into training and validation; 0: all.
+        train_images: of the training half only the first n, which makes the task harder; 0: all.
+        width: channels of the stem; doubled from stack to stack.
+        stacks: stacks of cells, with a halved resolution between them.
+        modules: cells per stack.
+        epochs: passes over the training images.
+        batch_size: images per step; a ragged last batch is kept.
+        lr: highest learning rate.
+        seeds: networks per cell; their seeds are 0, 1, ...
+    """
+
+    space: str = "nasbench1shot1-s1"
+    data: str = "digits"
+    images: int = 0
+    train_images: int = 360
+    width: int = 8
+    stacks: int = 3
+    modules: int = 1
+    epochs: int = 6
+    batch_size: int = 90
+    lr: float = 0.04
+    seeds: int = 3
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return f"{self.space}-{self.data}"
+
+    def json(self) -> str:
+        """All fields as JSON, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def sha256(self) -> str:
+        """SHA-256 of the JSON, in hexadecimal."""
+        return hashlib.sha256(self.json().encode()).hexdigest()
+
+
+class Examples(NamedTuple):
+    """Standardised images, float32 (N, C, H, W), and labels, int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Splits(NamedTuple):
+    """What a network is trained on and judged by; all are standardised alike.
+
+    Attributes:
+        train: the training half, or its beginning.
+        valid: the validation half.
+        test: the test images; None where the data has none.
+        classes: number of classes.
+    """
+
+    train: Examples
+    valid: Examples
+    test: Examples | None
+    classes: int
+
+
+class Trained(NamedTuple):
+    """One trained network.
+
+    Attributes:
+        valid: images of the validation half classified correctly.
+        test: test images classified correctly; None where there are none.
+        seconds: processor time of training on one thread, without evaluation.
+        parameters: trained weights.
+    """
+
+    valid: int
+    test: int | None
+    seconds: float
+    parameters: int
+
+
+def splits(spec: TrainSpec, raw: Raw) -> Splits:
+    """The images of a spec. Mean and deviation are those of all the training images taken, as in the search.
+
+    Raises:
+        BadInput: the spec asks for more images than there are, or for more stacks than their size allows.
+    """
+    found = halves(raw, spec.images, torch.device("cpu"))
+    if spec.train_images > len(found.train.labels):
+        raise BadInput(
+            f"the field 'train_images' asks for {spec.train_images} images, "
+            f"the training half of {spec.data} has {len(found.train.labels)}"
+        )
+    if min(raw.images.shape[-2:]) < 1 << (spec.stacks - 1):
+        raise BadInput(
+            f"the field 'stacks' is {spec.stacks}: images of {' x '.join(map(str, raw.images.shape[-2:]))} "
+            f"cannot be halved {spec.stacks - 1} times"
+        )
+    count = spec.train_images or len(found.train.labels)
+
+    def examples(half: Half) -> Examples:
+        return Examples(standardise(half, half.images, torch.float32), half.labels)
+
+    test = None
+    if raw.test_images is not None and raw.test_labels is not None:
+        test = examples(found.train._replace(images=raw.test_images, labels=raw.test_labels))
+    train = examples(found.train._replace(images=found.train.images[:count], labels=found.train.labels[:count]))
+    return Splits(train, examples(found.valid), test, found.classes)
+
+
+def seeded(*parts: object) -> int:
+    """A signed 64-bit seed that is a function of the parts."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def build(spec: TrainSpec, cell: Cell, classes: int, in_channels: int) -> nn.Module:
+    """The network of a cell, initialised from PyTorch's global generator."""
+    net: nn.Module = Network(
+        (numpy.array(cell.matrix), list(cell.operations)),
+        num_labels=classes,
+        in_channels=in_channels,
+        stem_out_channels=spec.width,
+        num_stacks=spec.stacks,
+        num_modules_per_stack=spec.modules,
+    )
+    return net
+
+
+def weights(net: nn.Module) -> list[nn.Parameter]:
+    """The parameters that an output depends on: without those of nasbench_pytorch's placeholders."""
+    return [value for name, value in net.named_parameters() if name.rpartition(".")[2] not in ("a", "dev_param")]
+
+
+def lr_share(step: int, steps: int) -> float:
+    """Learning rate of a step (from 0) as a share of the highest: linear rise, then half a cosine to 0."""
+    warm = math.ceil(WARM_UP * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
+
+
+def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) -> Trained:
+    """Trains one network from scratch; weights and batches are functions of (arch, seed)."""
+    images, labels = data.train
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded("weights", arch, seed))
+        net = build(spec, cell, data.classes, images.shape[1])
+    net.to(memory_format=torch.channels_last)  # a fifth faster than the default on a CPU
+    trained = weights(net)
+    optimizer = torch.optim.Adam(trained, lr=spec.lr, fused=True)
+    steps = spec.epochs * math.ceil(len(labels) / spec.batch_size)
+    step = 0
+    began = time.process_time()
+    for epoch in range(spec.epochs):
+        generator = torch.Generator().manual_seed(seeded("batches", arch, seed, epoch))
+        for batch in torch.randperm(len(labels), generator=generator).split(spec.batch_size):
+            optimizer.param_groups[0]["lr"] = spec.lr * lr_share(step, steps)
+            optimizer.zero_grad()
+            F.cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimizer.step()
+            step += 1
+    seconds = time.process_time() - began
+    estimate_statistics(net, images)
+    return Trained(
+        valid=correct(net, data.valid),
+        test=None if data.test is None else correct(net, data.test),
+        seconds=round(seconds, 3),
+        parameters=sum(weight.numel() for weight in trained),
+    )
+
+
+def estimate_statistics(net: nn.Module, images: Tensor) -> None:
+    """Sets the running statistics of every BatchNorm to their mean over passes of up to PASS of the images."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # PyTorch's word for the plain mean over passes
+    net.train()
+    with torch.no_grad():
+        for part in images.split(PASS):
+            net(part)
+
+
+def correct(net: nn.Module, examples: Examples) -> int:
+    """Number of images classified correctly, with running statistics."""
+    net.eval()
+    with torch.no_grad():
+        return sum(
+            int((net(images).argmax(1) == labels).sum())
+            for images, labels in zip(examples.images.split(PASS), examples.labels.split(PASS), strict=True)
+        )
+
+
+def train_part(spec: TrainSpec, data: Splits, cells: Sequence[tuple[Arch, Cell]], path: Path) -> int:
+    """Trains some cells with every seed, on one thread, and writes the part, aside and renamed; how many cells."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a sum split over threads rounds differently
+    try:
+        rows = {arch: [train_net(spec, data, arch, cell, seed) for seed in range(spec.seeds)] for arch, cell in cells}
+    finally:
+        torch.set_num_threads(threads)
+    aside = path.with_suffix(".unfinished")
+    aside.write_text(json.dumps(rows))
+    aside.replace(path)
+    return len(cells)
+
+
+def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int = 1) -> Path:
+    """Trains every distinct cell of a space and packs the results; started again, it goes on where it was stopped.
+
+    Args:
+        spec: how.
+        space: of the spec's name, made of NAS-Bench-101 cells.
+        raw: the images of the spec's name.
+        out: folder for the parts (``parts``) and the table.
+        workers: processes of one thread each; they change no accuracy.
+
+    Returns:
+        The table file, ``OUT/NAME.parquet``.
+
+    Raises:
+        BadInput: a field out of range; cells that are not NAS-Bench-101's; the folder holds parts of another spec, or
+            another process trains in it.
+        CorruptFile: a part in the folder is not what was written.
+    """
+    check(spec, space)
+    if workers < 1:
+        raise BadInput(f"the number of workers must be at least 1, not {workers}")
+    data = splits(spec, raw)
+    parts = out / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / "lock", timeout=0):
+            claim(parts, spec)
+            train_rest(spec, data, {arch: cell for arch, (cell, _) in space.cells().items()}, parts, workers)
+            return pack(spec, data, read_parts(parts, spec.seeds), out / f"{spec.name}.parquet")
+    except filelock.Timeout as error:
+        raise BadInput(f"another process trains a table in {out}") from error
+
+
+LEAST = {
+    "images": 0,
+    "train_images": 0,
+    "width": 2,
+    "stacks": 1,
+    "modules": 1,
+    "epochs": 1,
+    "batch_size": 2,
+    "seeds": 1,
+}
+"""Smallest value of each whole field."""
+
+
+def check(spec: TrainSpec, space: Space) -> None:
+    """Refuses what cannot be trained.
+
+    Raises:
+        BadInput: naming the field.
+    """
+    for field, least in LEAST.items():
+        if getattr(spec, field) < least:
+            raise BadInput(f"the field {field!r} must be at least {least}, not {getattr(spec, field)}")
+    if not (math.isfinite(spec.lr) and spec.lr > 0):
+        raise BadInput(f"the field 'lr' must be a positive number, not {spec.lr}")
+    if space.name != spec.space:
+        raise BadInput(f"the field 'space' is {spec.space}, the space given is {space.name}")
+    if not set(space.operations) <= set(nasbench101.LABELS):
+        raise BadInput(f"the space {space.name} is not made of NAS-Bench-101 cells, which alone can be trained")
+
+
+def claim(parts: Path, spec: TrainSpec) -> None:
+    """Makes a folder of parts this spec's, with the versions of the libraries that decide the numbers.
+
+    Raises:
+        BadInput: it is of another spec or of other versions.
+    """
+    note = parts / "spec.json"
+    wanted = {"spec": dataclasses.asdict(spec), "versions": versions()}
+    if not note.exists():
+        aside = note.with_suffix(".unfinished")
+        aside.write_text(json.dumps(wanted, indent=1))
+        aside.replace(note)
+    found = read_json(note)
+    differing = [
+        f"{key} {found.get(group, {}).get(key)} there, {value} here"
+        for group, values in wanted.items()
+        for key, value in values.items()
+        if found.get(group, {}).get(key) != value
+    ]
+    if differing:
+        raise BadInput(
+            f"the folder {parts} holds parts of another training ({'; '.join(differing)}); use another folder"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide the numbers."""
+    return {name: version(name) for name in ("torch", "nasbench-pytorch", "scikit-learn")}
+
+
+def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Cell], parts: Path, workers: int) -> None:
+    """Trains the cells that no part has yet."""
+    finished = read_parts(parts, spec.seeds)
+    rest = [(arch, cell) for arch, cell in cells.items() if arch not in finished]
+    chunks = [rest[start : start + CELLS_PER_PART] for start in range(0, len(rest), CELLS_PER_PART)]
+    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+        done = joblib.Parallel(return_as="generator_unordered", batch_size=1)(
+            joblib.delayed(train_part)(spec, data, chunk, parts / f"{chunk[0][0]}.json") for chunk in chunks
+        )
+        show(done, len(cells) - len(rest), len(cells))
+
+
+def show(done: Iterable[int], already: int, total: int) -> None:
+    """Works through ``done`` (cells each) with a bar on standard error, or plain lines where that is no terminal."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, initial=already, unit="cell", file=sys.stderr) as bar:
+            for count in done:
+                bar.update(count)
+        return
+    began = time.monotonic()
+    finished = already
+    for count in done:
+        finished += count
+        left = (time.monotonic() - began) / (finished - already) * (total - finished)
+        print(f"trained {finished} of {total} cells, {left / 60:.0f} min left", file=sys.stderr, flush=True)
+
+
+def read_parts(parts: Path, seeds: int) -> dict[Arch, list[Trained]]:
+    """What is finished: architecture -> one result for each of the seeds.
+
+    Raises:
+        CorruptFile: naming the part.
+    """
+    rows: dict[Arch, list[Trained]] = {}
+    for path in sorted(parts.glob("*.json")):
+        if path.name == "spec.json":
+            continue
+        for arch, results in read_json(path).items():
+            try:
+                rows[arch] = [Trained(*values) for values in results]
+            except TypeError as error:
+                raise CorruptFile(f"the part {path} is not what was written: {arch}: {error}") from error
+            if len(rows[arch]) != seeds:
+                raise CorruptFile(f"the part {path} has {len(rows[arch])} results for {arch}, not {seeds}")
+    return rows
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        CorruptFile: there is none.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise CorruptFile(f"the file {path} is not readable JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CorruptFile(f"the file {path} holds no JSON object")
+    return found
+
+
+COLUMNS = {
+    "arch": "NAS-Bench-101 module hash of the cell, the key; sorted",
+    "accuracy|DATASET|SPLIT|EPOCHS|SEED": (
+        "percent of the images of the split classified correctly after EPOCHS epochs; "
+        "valid: the second half of the training images; test: the test images"
+    ),
+    "seconds|DATASET|EPOCHS|SEED": "processor time of training on one thread, without evaluation, in seconds",
+    "parameters": "trained weights of the network",
+}
+"""What the columns of the table mean, for its metadata."""
+
+
+def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], path: Path) -> Path:
+    """Writes the packed table, one row per architecture in sorted order, aside and renamed.
+
+    Its source is the spec: ``sha256`` is that of the spec's JSON.
+    """
+    archs = sorted(rows)
+    columns: dict[str, pyarrow.Array] = {"arch": pyarrow.array(archs, pyarrow.string())}
+    for seed in range(spec.seeds):
+        results = [rows[arch][seed] for arch in archs]
+        counts = {"valid": ([result.valid for result in results], len(data.valid.labels))}
+        if data.test is not None:
+            counts["test"] = ([result.test or 0 for result in results], len(data.test.labels))
+        for split, (right, images) in counts.items():
+            columns[f"accuracy|{spec.data}|{split}|{spec.epochs}|{seed}"] = pyarrow.array(
+                [100 * count / images for count in right], pyarrow.float32()
+            )
+        columns[f"seconds|{spec.data}|{spec.epochs}|{seed}"] = pyarrow.array(
+            [result.seconds for result in results], pyarrow.float32()
+        )
+    columns["parameters"] = pyarrow.array([rows[arch][0].parameters for arch in archs], pyarrow.int32())
+    note = {
+        "format": FORMAT,
+        "name": spec.name,
+        "source": "nas-stability table train",
+        "source_version": ", ".join(f"{name} {number}" for name, number in versions().items()),
+        "sha256": spec.sha256(),
+        "license": "Apache-2.0",
+        "columns": COLUMNS,
+        "spec": dataclasses.asdict(spec),
+    }
+    table = pyarrow.table(columns).replace_schema_metadata({METADATA: json.dumps(note).encode()})
+    aside = path.with_suffix(".unfinished")
+    pyarrow.parquet.write_table(table, aside, compression="zstd", compression_level=19)
+    aside.replace(path)
+    return path
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far architectures differ in a split of a table, and how far the seeds agree about it.
+
+    Attributes:
+        mean: over all networks, in percent.
+        lowest: of the means over the seeds, in percent.
+        highest: of the means over the seeds, in percent.
+        cell_spread: standard deviation (n - 1) over the architectures of the mean over the seeds, in points.
+        seed_spread: within-architecture standard deviation (n - 1) over the seeds, root of the mean square, in points.
+        spearman: rank correlation between two seeds, mean over the pairs of seeds.
+        kendall: likewise, tau-b.
+    """
+
+    mean: float
+    lowest: float
+    highest: float
+    cell_spread: float
+    seed_spread: float
+    spearman: float
+    kendall: float
+
+
+def agreement(values: Floats) -> Agreement:
+    """The agreement of accuracies in percent, one row per architecture and one column per seed (at least two each)."""
+    means = values.mean(1)
+    pairs = list(itertools.combinations(values.T, 2))
+    return Agreement(
+        mean=float(means.mean()),
+        lowest=float(means.min()),
+        highest=float(means.max()),
+        cell_spread=float(means.std(ddof=1)),
+        seed_spread=float(numpy.sqrt(values.var(1, ddof=1).mean())),
+        spearman=float(numpy.mean([scipy.stats.spearmanr(*pair).statistic for pair in pairs])),
+        kendall=float(numpy.mean([scipy.stats.kendalltau(*pair).statistic for pair in pairs])),
+    )
+
+
+def accuracies(path: Path) -> dict[str, Floats]:
+    """Of a trained table: split -> accuracies in percent, one row per architecture and one column per seed.
+
+    Raises:
+        BadInput: no such file.
+        CorruptFile: not a readable Parquet file.
+    """
+    if not path.is_file():
+        raise BadInput(f"the table file {path} does not exist")
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise CorruptFile(f"the table file {path} is not a readable Parquet file: {error}") from error
+    found: dict[str, list[Floats]] = {}
+    for name in table.column_names:
+        kind, *parts = name.split("|")
+        if kind == "accuracy":
+            found.setdefault(parts[1], []).append(table[name].to_numpy().astype(numpy.float64))
+    return {split: numpy.stack(columns, 1) for split, columns in found.items()}
+
+
+def describe(path: Path) -> str:
+    """What there is to know about a trained table of at least two seeds, as Markdown.
+
+    The agreement of each split, the correlation between the splits, and the best cell by each.
+
+    Raises:
+        BadInput: no such file, or it has fewer than two seeds.
+        CorruptFile: not a readable Parquet file.
+    """
+    found = accuracies(path)
+    if not found or min(values.shape[1] for values in found.values()) < 2:
+        raise BadInput(f"the table file {path} has fewer than two seeds, so that there is nothing to compare")
+    lines = [
+        "| split | mean | lowest | highest | spread over cells | spread over seeds | Spearman | Kendall |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for split, values in found.items():
+        seen = agreement(values)
+        lines.append(
+            f"| {split} | {seen.mean:.2f} | {seen.lowest:.2f} | {seen.highest:.2f} | {seen.cell_spread:.2f} "
+            f"| {seen.seed_spread:.2f} | {seen.spearman:.3f} | {seen.kendall:.3f} |"
+        )
+    means = {split: values.mean(1) for split, values in found.items()}
+    if len(means) == 2:
+        both = scipy.stats.spearmanr(*means.values()).statistic
+        lines += ["", f"Spearman correlation between {' and '.join(means)}, means over the seeds: {both:.3f}."]
+    archs = pyarrow.parquet.read_table(path, columns=["arch"])["arch"]
+    lines += ["", f"| best by | arch | {' | '.join(means)} |", "|---|---|" + "---|" * len(means)]
+    for split, values in means.items():
+        best = int(values.argmax())
+        lines.append(f"| {split} | `{archs[best]}` | {' | '.join(f'{means[name][best]:.2f}' for name in means)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,175 @@
+"""The command line as a person meets it: exit codes, one-line errors, what is printed and what is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+
+from nas_stability import main
+
+TRACES = Path(__file__).parent / "traces"
+SMALL = [
+    *("--space", "nasbench201", "--data", "digits", "--images", "48", "--epochs", "1", "--batch-size", "10"),
+    *("--width", "2", "--depth", "1", "--hessian-batch-size", "8", "--threads", "1"),
+]
+STUDY = """
+[base]
+space = "nasbench201"
+data = "digits"
+images = 48
+epochs = 2
+batch_size = 10
+width = 2
+depth = 1
+hessian_batch_size = 8
+[over]
+method = ["darts", "sdarts-rs", "sdarts-adv"]
+seed = "0-2"
+"""
+
+
+def test_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(["run", *SMALL, "--method", "darts", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"finished: {out}\n"
+    assert "1 of 1 epochs" in printed.err
+    assert json.loads((out / "run.json").read_text())["spec"]["batch_size"] == 10
+    assert main(["run", *SMALL, "--method", "darts", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"was finished already: {out}\n"
+
+
+def test_a_run_without_a_table_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(["run", *SMALL, "--method", "darts", "--table", "none", "--out", str(out)]) == 0
+    assert "no table: the accuracy and regret columns stay empty" in capsys.readouterr().err
+    assert ",accuracy_cifar10_valid," in (out / "epochs.csv").read_text()
+
+
+def test_a_run_that_fails_exits_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extreme = ["--lr", "1e30", "--lr-min", "1e30", "--grad-clip", "1e30", "--epochs", "4"]
+    assert main(["run", *SMALL, *extreme, "--method", "darts", "--out", str(tmp_path / "run")]) == 1
+    assert "not a finite number" in capsys.readouterr().err
+    assert (tmp_path / "run" / "error.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--space", "nasbench20", "--method", "darts", "--data", "digits"], "did you mean 'nasbench201'"),
+        (["run", "--space", "nasbench201", "--method", "dats", "--data", "digits"], "did you mean 'darts'"),
+        (["run", "--spaec", "nasbench201"], "did you mean '--space'"),
+        (["run", "--method", "darts"], "the field 'space' is missing"),
+        (["study", "quik"], "did you mean 'quick'"),
+        (["report", "absent"], "absent"),
+        (["verify", "absent.npz"], "absent.npz does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_two(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_from_start_to_report_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(STUDY)
+    out = tmp_path / "out"
+    assert main(["study", str(file), "--out", str(out), "--workers", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"9 finished: {out}\n")
+    for method in ("darts", "sdarts-rs", "sdarts-adv"):
+        assert method in printed
+    report = out / "report"
+    assert str(report) in printed
+    for kind in ("png", "pdf", "csv"):
+        assert len(list(report.glob(f"*.{kind}"))) >= 2, kind
+    assert main(["study", str(file), "--out", str(out), "--no-report"]) == 0
+    assert capsys.readouterr().out.startswith(f"9 skipped: {out}\n")
+    file.write_text(STUDY.replace("epochs = 2", "epochs = 3"))
+    assert main(["study", str(file), "--out", str(out)]) == 2
+    assert "holds a study of other runs" in capsys.readouterr().err
+
+
+def test_one_failure_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "small.toml"
+    text = STUDY.replace('seed = "0-2"', "seed = [0]\nlr = [1e30, 0.025]").replace("[base]", "[base]\ngrad_clip = 1e30")
+    file.write_text(text.replace("epochs = 2", "epochs = 4"))
+    out = tmp_path / "out"
+    assert main(["study", str(file), "--out", str(out), "--workers", "1", "--no-report"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"3 failed, 3 finished: {out}\n"
+    assert printed.err.count("failed: nasbench201") == 3
+    assert len(list(out.glob("*/run.json"))) == 3
+
+
+def test_dry_run_lists_the_runs_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "quick", "--dry-run"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_prints_the_deviations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(TRACES / "nasbench201_sdarts-adv.npz")]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["trace", "loss", "alpha", "weights", "buffers", "hessian", "eigenvalues", "eval_logits"]
+    assert all(float(value) < 1e-8 for value in line.split()[1:])
+
+
+@pytest.mark.parametrize(
+    "key", ["loss", "alpha/2/0", "final/classifier.weight", "hessian", "eigenvalues", "eval_logits"]
+)
+def test_verify_notices_a_changed_number(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with numpy.load(TRACES / "nasbench201_darts.npz") as archive:
+        arrays = dict(archive)
+    arrays[key] = arrays[key] + 1e-6
+    numpy.savez(tmp_path / "changed.npz", **arrays)
+    assert main(["verify", str(tmp_path / "changed.npz")]) == 1
+    assert "over 1e-08" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "text"])
+def test_verify_names_a_damaged_trace(harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "trace.npz"
+    content = (TRACES / "nasbench201_darts.npz").read_bytes()
+    if harm == "cut":
+        path.write_bytes(content[:-1000])
+    elif harm == "text":
+        path.write_text("no archive")
+    else:
+        with numpy.load(TRACES / "nasbench201_darts.npz") as archive:
+            numpy.savez(path, **{name: archive[name] for name in archive.files if name != "alpha/1/0"})
+    assert main(["verify", str(path)]) == 2
+    assert "trace.npz" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = (
+        "import sys, nas_stability\n"
+        "try: nas_stability.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert time.perf_counter() - began < 5

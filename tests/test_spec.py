@@ -1,0 +1,161 @@
+"""RunSpec and Study: strict, complete, readable."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmarks.catalog import DATASETS, SPACES
+from benchmarks.errors import BadInput
+from harness import study
+from harness.search import METHODS
+from harness.spec import AUGMENTATION, FIELDS, PUBLISHED, parse, run_spec
+from tests.small import small_spec
+
+MINIMAL = {"space": "nasbench1shot1-s2", "method": "sdarts-adv", "data": "cifar10"}
+
+
+def test_every_space_has_published_settings_and_every_augmentation_a_data_set() -> None:
+    assert PUBLISHED.keys() == SPACES.keys()
+    assert AUGMENTATION.keys() <= DATASETS.keys()
+
+
+def test_defaults_inside_the_search_are_the_published_ones() -> None:
+    spec = run_spec(MINIMAL)
+    assert (spec.epochs, spec.batch_size, spec.width, spec.depth) == (100, 96, 16, 9)
+    assert (spec.lr, spec.lr_min, spec.momentum, spec.weight_decay, spec.grad_clip) == (0.025, 0.001, 0.9, 3e-4, 5.0)
+    assert (spec.arch_lr, spec.arch_beta1, spec.arch_beta2) == (3e-4, 0.5, 0.999)
+    assert (spec.arch_weight_decay, spec.arch_init) == (1e-3, 1e-3)
+    assert (spec.radius_min, spec.radius, spec.attack_steps) == (0.03, 0.3, 7)
+    assert (spec.batch_norm_momentum, spec.valid_batches, spec.clip_counts_mixture) == (0.997, "pass", False)
+    assert (spec.crop_padding, spec.flip, spec.cutout, spec.table_epochs) == (4, True, 0, 108)
+    other = run_spec({**MINIMAL, "space": "nasbench201"})
+    assert (other.batch_size, other.depth, other.batch_norm_momentum) == (64, 5, 0.1)
+    assert (other.valid_batches, other.clip_counts_mixture, other.table_epochs) == ("fresh", True, 200)
+
+
+def test_every_field_is_part_of_the_identity() -> None:
+    spec = small_spec()
+    for name, field in FIELDS.items():
+        value = getattr(spec, name)
+        if isinstance(value, bool):
+            other = dataclasses.replace(spec, **{name: not value})
+        elif isinstance(value, int | float):
+            other = dataclasses.replace(spec, **{name: value + 1})
+        else:
+            other = dataclasses.replace(spec, **{name: value + "x"})
+        assert other.digest != spec.digest, name
+        assert field.metadata["help"]
+
+
+def test_run_id_is_readable_and_ends_in_the_hash() -> None:
+    spec = small_spec(seed=3)
+    assert spec.run_id == f"nasbench201-darts-digits-s3-{spec.digest[:8]}"
+    assert "/" not in small_spec(data="npz:/some/where.npz").run_id
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
+        ({"space": "nasbench1shot1"}, "unknown space 'nasbench1shot1'; did you mean 'nasbench1shot1-s"),
+        ({"epochs": "3"}, "the field 'epochs' takes int, not '3'"),
+        ({"epochs": True}, "the field 'epochs' takes int, not True"),
+        ({"epochs": 2.0}, "the field 'epochs' takes int"),
+        ({"flip": 1}, "the field 'flip' takes bool"),
+        ({"dtype": "float16"}, "unknown value of the field 'dtype': 'float16'"),
+        ({"radius": 1.5}, r"the field 'radius' must lie in \[0, 1\]"),
+        ({"lr": -0.1}, "the field 'lr' must be a number of at least 0"),
+        ({"lr": float("nan")}, "the field 'lr' must be a number of at least 0"),
+        ({"width": 0}, "the field 'width' must be greater than 0"),
+        ({"batch_size": 1}, "the field 'batch_size' must be at least 2"),
+        ({"method": "sdarts-adv", "attack_steps": 0}, "the field 'attack_steps' must be at least 1"),
+    ],
+)
+def test_bad_fields(values: dict[str, object], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        small_spec(**values)  # type: ignore[arg-type]
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(BadInput, match="the field 'method' is missing"):
+        run_spec({"space": "nasbench201", "data": "digits"})
+
+
+def test_values_from_the_command_line() -> None:
+    assert parse("epochs", "3") == 3
+    assert parse("lr", "1") == 1.0
+    assert parse("flip", "False") is False
+    assert parse("table", "a.parquet") == "a.parquet"
+    for name, text in (("epochs", "3.5"), ("flip", "yes"), ("lr", "fast"), ("query", "later")):
+        with pytest.raises(BadInput, match=name):
+            parse(name, text)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+BASE = '[base]\nspace = "nasbench201"\ndata = "digits"\n'
+
+
+def test_a_study_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        BASE + 'epochs = 2\n[over]\nmethod = ["darts", "sdarts-rs"]\nseed = "0-2"\n'
+        '[[also]]\nmethod = "sdarts-adv"\nseed = 7\n',
+    )
+    found = study.read(path)
+    assert found.name == "mine"
+    assert [(spec.method, spec.seed) for spec in found.runs] == [
+        *((method, seed) for method in ("darts", "sdarts-rs") for seed in range(3)),
+        ("sdarts-adv", 7),
+    ]
+    assert all(spec.epochs == 2 for spec in found.runs)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BASE + "[over]\nmethods = []\n", r"mine\.toml:5: unknown field 'methods'; did you mean 'method'"),
+        (BASE + "[over]\nmethod = []\n", r"mine\.toml:5: 'method' in \[over\] is empty"),
+        (BASE + '[over]\nmethod = "darts"\n', r"mine\.toml:5: 'method' in \[over\] takes a list"),
+        (BASE + 'epochs = "ten"\nmethod = "darts"\n', r"mine\.toml:4: the field 'epochs' takes int"),
+        (BASE + '[ower]\nmethod = ["darts"]\n', r"mine\.toml:4: unknown section 'ower'; did you mean 'over'"),
+        (BASE + '[over]\nseed = [0, "1"]\n', r"mine\.toml:5: the field 'seed' takes int"),
+        (BASE, r"mine\.toml: the field 'method' is missing"),
+        ("[base\n", r"mine\.toml"),
+        ("also = 3\n" + BASE, r"mine\.toml:1: 'also' is written \[\[also\]\]"),
+    ],
+)
+def test_bad_study_files(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        study.read(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", study.shipped())
+def test_every_shipped_study_can_run(name: str) -> None:
+    found = study.read(study.find(name))
+    assert found.runs
+    for spec in found.runs:
+        assert spec.method in METHODS
+        assert spec.space in SPACES
+        assert spec.data in DATASETS or spec.data.startswith("npz:")
+
+
+def test_quick_is_what_the_readme_says() -> None:
+    runs = study.read(study.find("quick")).runs
+    assert {spec.method for spec in runs} == {"darts", "sdarts-rs", "sdarts-adv"}
+    assert {spec.seed for spec in runs} == {0, 1, 2}
+    assert {spec.data for spec in runs} == {"digits"}
+
+
+def test_an_unknown_study_names_the_nearest() -> None:
+    with pytest.raises(BadInput, match="unknown study 'quik'; did you mean 'quick'"):
+        study.find("quik")
+    with pytest.raises(BadInput, match=r"absent\.toml does not exist"):
+        study.find("absent.toml")
