@@ -146,7 +146,7 @@ class Table:
         Raises:
             Unanswered: the table lacks the architecture or its size, or its sizes depend on the data set.
         """
-        name = dataset if dataset in self.sizes else ""
+        name = dataset if dataset is not None and dataset in self.sizes else ""
         if name not in self.sizes:
             known = ", ".join(sorted(self.sizes))
             raise Unanswered(

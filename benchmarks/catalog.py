@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import data, nasbench1shot1, nasbench201, pack, table
-from benchmarks.errors import choose
+from benchmarks import data, nasbench1shot1, nasbench201, pack, store, table
+from benchmarks.errors import BadInput, choose, unknown
 from benchmarks.space import Space
 
 SPACES: dict[str, Space] = {
@@ -25,10 +25,17 @@ DATASETS: dict[str, data.Loader] = {
     "svhn": functools.partial(data.torchvision_data, "SVHN"),
 }
 
+DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
+"""NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
+
 TABLES: dict[str, Callable[[], table.Table]] = {
     "nasbench201": pack.embedded_nasbench201,
+    **({DIGITS_TABLE.stem: functools.partial(table.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
 }
 """Tables that come with the package or its requirements, by name."""
+
+SHIPPED = {name: next(space for space in SPACES if name.startswith(space)) for name in TABLES}
+"""Shipped table -> the space that it answers for."""
 
 
 def load_data(name: str, directory: Path) -> data.Raw:
@@ -42,16 +49,37 @@ def load_data(name: str, directory: Path) -> data.Raw:
     return choose("data set", name, DATASETS)(directory)
 
 
-def open_table(name: str, space: str) -> table.Table | None:
+def open_table(name: str, space: str, override: Path | None = None) -> table.Table | None:
     """The table of a name or path; ``auto`` is the one shipped for the space, if any; ``none`` is None.
+
+    A table that was packed or imported on this machine goes before a shipped one of the same name; ``auto`` does not
+    depend on the machine.
+
+    Args:
+        name: of the table, or its path.
+        space: that is searched.
+        override: another folder of packed tables.
 
     Raises:
         BadInput: unknown, absent or unusable.
     """
-    if name == "none" or (name == "auto" and space not in TABLES):
-        return None
     if name == "auto":
-        return TABLES[space]()
+        name = next((shipped for shipped, of in SHIPPED.items() if of == space), "none")
+        return None if name == "none" else TABLES[name]()
+    if name == "none":
+        return None
     if "/" in name or name.endswith(".parquet"):
         return table.open_table(Path(name))
-    return choose("table", name, TABLES)()
+    packed = store.table_path(name, override)
+    if packed.is_file():
+        return table.open_table(packed)
+    if name in pack.DUMPS and name not in TABLES:
+        raise BadInput(f"the table {name} is not on this machine; nas-stability table fetch {name}, or pack a dump")
+    if name not in TABLES:
+        raise unknown("table", name, {*TABLES, *here(override), *pack.DUMPS})
+    return TABLES[name]()
+
+
+def here(override: Path | None = None) -> tuple[str, ...]:
+    """Names of the tables packed or imported on this machine, sorted."""
+    return tuple(sorted(path.stem for path in store.folder(override).glob("*.parquet")))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import itertools
 import pickle
 import tarfile
 from collections import defaultdict
@@ -116,7 +117,7 @@ def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise CorruptFile(f"{path}, record {record}: not a NAS-Bench-201 result: {error!r}") from error
     order = sorted(range(len(archs)), key=archs.__getitem__)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         if archs[before] == archs[after]:
             raise CorruptFile(f"{path}: two records are of the architecture {archs[after]}")
 
@@ -243,7 +244,7 @@ def pth(path: Path) -> Contents:
     import torch
 
     scalar = numpy.float64(0).__reduce__()[0]
-    admitted = [
+    admitted: list[Any] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         numpy.dtype,

@@ -113,7 +113,7 @@ def write_packed(
     source: Source,
     archs: Sequence[Arch],
     accuracies: Mapping[Question, Sequence[float] | Floats],
-    seconds: Mapping[tuple[str, int, int] | Run, Sequence[float] | Floats] | None = None,
+    seconds: Mapping[Run, Floats] | Mapping[tuple[str, int, int], Sequence[float]] | None = None,
     parameters: Sequence[int] | Floats | Mapping[str, Sequence[int] | Floats] | None = None,
 ) -> None:
     """Writes a packed table, aside and renamed: one row per architecture, one column per question.
@@ -137,8 +137,8 @@ def write_packed(
         checked = numpy.asarray(values, dtype=numpy.float64)
         refuse_outside(checked, 100, "accuracy", "[0, 100] percent", source.name, archs)
         columns[accuracy_column(question)] = pyarrow.array(checked, from_pandas=True)
-    for key, values in (seconds or {}).items():
-        checked = numpy.asarray(values, dtype=numpy.float64)
+    for key, times in (seconds or {}).items():
+        checked = numpy.asarray(times, dtype=numpy.float64)
         refuse_outside(checked, numpy.inf, "training time", "[0, inf) seconds", source.name, archs)
         columns[seconds_column(Run(*key))] = pyarrow.array(checked, from_pandas=True)
     if parameters is not None:

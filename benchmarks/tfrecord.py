@@ -14,11 +14,15 @@ from __future__ import annotations
 import binascii
 import json
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy
+
 from benchmarks.errors import CorruptFile
+from benchmarks.table import Contents, Floats, Question, Run
 
 DOUBLES = struct.Struct("<BdBdBdBdBd")
 TAGS = (0x09, 0x11, 0x19, 0x21, 0x29)
@@ -66,6 +70,59 @@ class Record(NamedTuple):
     evaluations: tuple[Evaluation, ...]
     parameters: int
     total_time: float
+
+
+SPLITS = ("train", "valid", "test")
+"""Splits in the order of an evaluation's fields."""
+
+
+def contents(path: Path, found: Iterable[Record]) -> Contents:
+    """A table's contents from the records of a dump; seeds number the repeats of a cell and budget in file order.
+
+    Raises:
+        CorruptFile: naming the file and the record: a cell has two sizes, or what ``records`` raises.
+    """
+    rows: dict[str, int] = {}
+    repeats: Counter[tuple[int, int]] = Counter()
+    parameters: list[int] = []
+    blocks: dict[tuple[int, int], Floats] = {}
+    for index, record in enumerate(found):
+        row = rows.setdefault(record.module_hash, len(rows))
+        if row == len(parameters):
+            parameters.append(record.parameters)
+        elif parameters[row] != record.parameters:
+            raise CorruptFile(
+                f"{path}, record {index}: {record.module_hash} has {record.parameters} parameters, "
+                f"{parameters[row]} in an earlier record"
+            )
+        run = record.epochs, repeats[row, record.epochs]
+        repeats[row, record.epochs] += 1
+        _, middle, end = record.evaluations
+        block = roomy(blocks.get(run), row)
+        block[row] = (*middle[1:], *end[1:])
+        blocks[run] = block
+    keys = sorted(rows)
+    order = numpy.array([rows[key] for key in keys], dtype=numpy.int64)
+    accuracies: dict[Question, Floats] = {}
+    seconds: dict[Run, Floats] = {}
+    for (epochs, seed), block in sorted(blocks.items()):
+        sorted_block = roomy(block, len(rows) - 1)[order]
+        for first, halfway in ((0, True), (4, False)):
+            seconds[Run("cifar10", epochs, seed, halfway)] = sorted_block[:, first].copy()
+            for column, split in enumerate(SPLITS, start=first + 1):
+                accuracies[Question("cifar10", split, epochs, seed, halfway)] = 100 * sorted_block[:, column]
+        del blocks[epochs, seed]  # a full dump has twelve of 33 MB
+    return Contents(keys, accuracies, seconds, {"": numpy.array(parameters, dtype=numpy.float64)[order]})
+
+
+def roomy(block: Floats | None, row: int) -> Floats:
+    """The block (rows, 8), enlarged with NaN where it has no such row yet."""
+    if block is not None and row < len(block):
+        return block
+    larger = numpy.full((max(1024, 2 * row), 2 * (1 + len(SPLITS))), numpy.nan)
+    if block is not None:
+        larger[: len(block)] = block
+    return larger
 
 
 def records(path: Path) -> Iterator[Record]:
