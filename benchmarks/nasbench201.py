@@ -22,6 +22,9 @@ NODES = 4
 EDGES = tuple((target, source) for target in range(1, NODES) for source in range(target))
 """(target, source) of each row of the mixture: 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
 
+OUTGOING = tuple(sorted(EDGES, key=lambda edge: edge[::-1]))
+"""The same edges by source: the three out of node 0, the two out of node 1, the one out of node 2."""
+
 
 class Fan(nn.Module):
     """All edges out of one node: they read the same input, so each kind of operation is one call for all of them.
@@ -52,17 +55,15 @@ class Fan(nn.Module):
             self.norm3, self.conv3(active), three
         )
         pooled = F.avg_pool2d(node, 3, stride=1, padding=1, count_include_pad=False)
-        mixed = (
-            convolved.view(batch, self.edges, width, height, breadth)
-            + skip.view(1, -1, 1, 1, 1) * node.unsqueeze(1)
-            + pool.view(1, -1, 1, 1, 1) * pooled.unsqueeze(1)
-        )
+        mixed = convolved.view(batch, self.edges, width, height, breadth)
+        mixed = torch.addcmul(mixed, skip.view(1, -1, 1, 1, 1), node.unsqueeze(1))
+        mixed = torch.addcmul(mixed, pool.view(1, -1, 1, 1, 1), pooled.unsqueeze(1))
         return mixed.unbind(1)
 
 
 def scaled_norm(norm: nn.BatchNorm2d, features: Tensor, scale: Tensor) -> Tensor:
     """BatchNorm of (B, edges * width, H, W), the channels of each edge scaled by its entry of ``scale`` (edges,)."""
-    channels = scale.repeat_interleave(features.shape[1] // len(scale))
+    channels = scale.unsqueeze(1).expand(-1, features.shape[1] // len(scale)).reshape(-1)
     if norm.training:
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
@@ -71,7 +72,6 @@ def scaled_norm(norm: nn.BatchNorm2d, features: Tensor, scale: Tensor) -> Tensor
         norm.running_mean,
         norm.running_var,
         weight=channels,
-        bias=torch.zeros_like(channels),
         training=norm.training,
         momentum=norm.momentum or 0.0,
         eps=norm.eps,
@@ -88,11 +88,11 @@ class SearchCell(nn.Module):
     def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
         """Features (B, width, H, W) and the mixture ((6, 5),) -> features of the same shape."""
         rows = mixture[0].unbind(0)
+        by_source = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING]).split([3, 2, 1])
         arriving: list[list[Tensor]] = [[] for _ in range(NODES)]
         arriving[0].append(features)
-        for source, fan in enumerate(self.fans):
+        for source, (fan, weights) in enumerate(zip(self.fans, by_source, strict=True)):
             node = functools.reduce(torch.add, arriving[source])
-            weights = torch.stack([rows[EDGES.index((target, source))] for target in range(source + 1, NODES)])
             for target, edge in enumerate(fan(node, weights), start=source + 1):
                 arriving[target].append(edge)
         output: Tensor = functools.reduce(torch.add, arriving[NODES - 1])

@@ -144,13 +144,14 @@ def assemble(
         net=net,
         alpha=leaves,
         weight_optimizer=torch.optim.SGD(
-            net.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
+            net.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
         ),
         arch_optimizer=torch.optim.Adam(
             leaves,
             lr=spec.arch_lr,
             betas=(spec.arch_beta1, spec.arch_beta2),
             weight_decay=spec.arch_weight_decay,
+            foreach=True,
         ),
     )
 
@@ -261,7 +262,7 @@ def search_step(search: Search, batches: Batches, lr: float, radius: float, nois
     loss = F.cross_entropy(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip)
+    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip, foreach=True)
     search.weight_optimizer.step()
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
