@@ -78,6 +78,8 @@ def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
     from nas_201_api.api_utils import ArchResults
 
     found = ArchResults.create_from_state_dict(dict(state))
+    if not found.get_dataset_names():
+        raise ValueError("no training is in it")
     for dataset in found.get_dataset_names():
         for seed in found.get_dataset_seeds(dataset):
             result = found.query(dataset, seed)

@@ -122,6 +122,15 @@ DUMPS: dict[str, Dump] = {
 """Official dumps by the name of the table. NAS-Bench-101's authors publish no checksum, but every record has two."""
 
 
+def dump(name: str) -> Dump:
+    """The dump of a name.
+
+    Raises:
+        BadInput: unknown.
+    """
+    return choose("dump", name, DUMPS)
+
+
 def pack(name: str, file: Path, override: Path | None = None, again: bool = False, progress: bool = True) -> Path:
     """Packs an official dump into the folder of tables; concurrent processes do it once.
 
@@ -139,11 +148,11 @@ def pack(name: str, file: Path, override: Path | None = None, again: bool = Fals
         BadInput: unknown name; no such file; there is a table of this name from another file.
         CorruptFile: naming the file and the record.
     """
-    dump = choose("dump", name, DUMPS)
+    official = dump(name)
     if not file.exists():
         raise BadInput(f"the file {file} does not exist")
-    source = Source(name, file.name, "", content_sha256(file), dump.license)
-    return keep(source, lambda: dump.read(file, progress), override, again)
+    source = Source(name, file.name, "", content_sha256(file), official.license)
+    return keep(source, lambda: official.read(file, progress), override, again)
 
 
 def import_file(

@@ -15,7 +15,9 @@ from benchmarks.errors import BadInput, CorruptFile
 VARIABLE = "NAS_STABILITY_TABLES"
 """Environment variable that names the folder of tables."""
 
-BLOCK = 1 << 20
+BLOCK = 1 << 16
+"""Bytes that are written at a time, and lost at most when a connection breaks off."""
+
 TIMEOUT = 60
 """Seconds that a server may be silent."""
 

@@ -168,9 +168,7 @@ def frames(path: Path) -> Iterator[bytes]:
             length, check = header.unpack(head)
             if masked(head[:8]) != check:
                 raise CorruptFile(f"{path}, record {index}: the checksum of its length does not hold")
-            if length > size:
-                raise CorruptFile(f"{path}, record {index}: it is said to be longer than the file")
-            payload = file.read(length + 4)
+            payload = file.read(min(length, size) + 4)
             if len(payload) < length + 4:
                 raise CorruptFile(f"{path}, record {index}: the file ends within the record")
             content = payload[:length]
