@@ -29,9 +29,6 @@ from typing import Any, NamedTuple
 import filelock
 import joblib
 import numpy
-import numpy.typing
-import pyarrow
-import pyarrow.parquet
 import scipy.stats
 import torch
 import torch.nn.functional as F
@@ -43,14 +40,7 @@ from benchmarks import nasbench101
 from benchmarks.data import Half, Raw, halves, standardise
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import Arch, Cell, Space
-
-Floats = numpy.typing.NDArray[numpy.float64]
-
-FORMAT = 1
-"""Version of the packed format that is written."""
-
-METADATA = b"nas-stability"
-"""Key of the JSON in the Parquet metadata of a packed table."""
+from benchmarks.table import Floats, Question, Run, Source, Table, write_packed
 
 CELLS_PER_PART = 15
 """Cells per part: what an interruption loses at most, per worker; about half a minute of work."""
@@ -431,52 +421,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-COLUMNS = {
-    "arch": "NAS-Bench-101 module hash of the cell, the key; sorted",
-    "accuracy|DATASET|SPLIT|EPOCHS|SEED": (
-        "percent of the images of the split classified correctly after EPOCHS epochs; "
-        "valid: the second half of the training images; test: the test images"
-    ),
-    "seconds|DATASET|EPOCHS|SEED": "processor time of training on one thread, without evaluation, in seconds",
-    "parameters": "trained weights of the network",
-}
-"""What the columns of the table mean, for its metadata."""
-
-
 def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], path: Path) -> Path:
-    """Writes the packed table, one row per architecture in sorted order, aside and renamed.
+    """Writes the packed table, one row per architecture in sorted order.
 
-    Its source is the spec: ``sha256`` is that of the spec's JSON.
+    Its source is the spec: ``source_version`` is the spec's JSON, ``sha256`` the sum over that.
     """
     archs = sorted(rows)
-    columns: dict[str, pyarrow.Array] = {"arch": pyarrow.array(archs, pyarrow.string())}
+    accuracies: dict[Question, Floats] = {}
+    seconds: dict[Run, Floats] = {}
     for seed in range(spec.seeds):
         results = [rows[arch][seed] for arch in archs]
-        counts = {"valid": ([result.valid for result in results], len(data.valid.labels))}
+        right = {"valid": [result.valid for result in results]}
+        images = {"valid": len(data.valid.labels)}
         if data.test is not None:
-            counts["test"] = ([result.test or 0 for result in results], len(data.test.labels))
-        for split, (right, images) in counts.items():
-            columns[f"accuracy|{spec.data}|{split}|{spec.epochs}|{seed}"] = pyarrow.array(
-                [100 * count / images for count in right], pyarrow.float32()
-            )
-        columns[f"seconds|{spec.data}|{spec.epochs}|{seed}"] = pyarrow.array(
-            [result.seconds for result in results], pyarrow.float32()
-        )
-    columns["parameters"] = pyarrow.array([rows[arch][0].parameters for arch in archs], pyarrow.int32())
-    note = {
-        "format": FORMAT,
-        "name": spec.name,
-        "source": "nas-stability table train",
-        "source_version": ", ".join(f"{name} {number}" for name, number in versions().items()),
-        "sha256": spec.sha256(),
-        "license": "Apache-2.0",
-        "columns": COLUMNS,
-        "spec": dataclasses.asdict(spec),
-    }
-    table = pyarrow.table(columns).replace_schema_metadata({METADATA: json.dumps(note).encode()})
-    aside = path.with_suffix(".unfinished")
-    pyarrow.parquet.write_table(table, aside, compression="zstd", compression_level=19)
-    aside.replace(path)
+            right["test"] = [result.test or 0 for result in results]
+            images["test"] = len(data.test.labels)
+        for split, counts in right.items():
+            question = Question(spec.data, split, spec.epochs, seed)
+            accuracies[question] = 100 * numpy.array(counts, dtype=numpy.float64) / images[split]
+        seconds[Run(spec.data, spec.epochs, seed)] = numpy.array([result.seconds for result in results])
+    made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
+    source = Source(spec.name, f"nas-stability table train ({made_by})", spec.json(), spec.sha256(), "Apache-2.0")
+    write_packed(path, source, archs, accuracies, seconds, [rows[arch][0].parameters for arch in archs])
     return path
 
 
@@ -518,56 +484,39 @@ def agreement(values: Floats) -> Agreement:
     )
 
 
-def accuracies(path: Path) -> dict[str, Floats]:
-    """Of a trained table: split -> accuracies in percent, one row per architecture and one column per seed.
+def describe(table: Table, dataset: str, epochs: int) -> str:
+    """What there is to know about a trained table, as Markdown.
+
+    The agreement of each split, the rank correlation between the splits, and the best cell by each. Every architecture
+    must have the same seeds.
 
     Raises:
-        BadInput: no such file.
-        CorruptFile: not a readable Parquet file.
+        BadInput: it does not answer for the data set and budget, or has fewer than two seeds there.
     """
-    if not path.is_file():
-        raise BadInput(f"the table file {path} does not exist")
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorruptFile(f"the table file {path} is not a readable Parquet file: {error}") from error
-    found: dict[str, list[Floats]] = {}
-    for name in table.column_names:
-        kind, *parts = name.split("|")
-        if kind == "accuracy":
-            found.setdefault(parts[1], []).append(table[name].to_numpy().astype(numpy.float64))
-    return {split: numpy.stack(columns, 1) for split, columns in found.items()}
-
-
-def describe(path: Path) -> str:
-    """What there is to know about a trained table of at least two seeds, as Markdown.
-
-    The agreement of each split, the correlation between the splits, and the best cell by each.
-
-    Raises:
-        BadInput: no such file, or it has fewer than two seeds.
-        CorruptFile: not a readable Parquet file.
-    """
-    found = accuracies(path)
-    if not found or min(values.shape[1] for values in found.values()) < 2:
-        raise BadInput(f"the table file {path} has fewer than two seeds, so that there is nothing to compare")
+    values: dict[str, Floats] = {}
+    for split in ("valid", "test"):
+        if table.has(dataset, split, epochs):
+            questions = table.questions(dataset, split, epochs, None)
+            values[split] = numpy.stack([table.columns[question]() for question in questions], 1)
+    if not values or min(columns.shape[1] for columns in values.values()) < 2:
+        raise BadInput(f"the table {table.name} has fewer than two seeds of {dataset} at {epochs} epochs to compare")
     lines = [
         "| split | mean | lowest | highest | spread over cells | spread over seeds | Spearman | Kendall |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for split, values in found.items():
-        seen = agreement(values)
+    for split, columns in values.items():
+        seen = agreement(columns)
         lines.append(
             f"| {split} | {seen.mean:.2f} | {seen.lowest:.2f} | {seen.highest:.2f} | {seen.cell_spread:.2f} "
             f"| {seen.seed_spread:.2f} | {seen.spearman:.3f} | {seen.kendall:.3f} |"
         )
-    means = {split: values.mean(1) for split, values in found.items()}
+    means = {split: columns.mean(1) for split, columns in values.items()}
     if len(means) == 2:
         both = scipy.stats.spearmanr(*means.values()).statistic
         lines += ["", f"Spearman correlation between {' and '.join(means)}, means over the seeds: {both:.3f}."]
-    archs = pyarrow.parquet.read_table(path, columns=["arch"])["arch"]
     lines += ["", f"| best by | arch | {' | '.join(means)} |", "|---|---|" + "---|" * len(means)]
-    for split, values in means.items():
-        best = int(values.argmax())
-        lines.append(f"| {split} | `{archs[best]}` | {' | '.join(f'{means[name][best]:.2f}' for name in means)} |")
+    for split, column in means.items():
+        best = int(column.argmax())
+        scores = " | ".join(f"{other[best]:.2f}" for other in means.values())
+        lines.append(f"| {split} | `{table.keys[best]}` | {scores} |")
     return "\n".join(lines) + "\n"
