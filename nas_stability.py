@@ -15,11 +15,12 @@ from typing import NoReturn
 from benchmarks.errors import BadInput, unknown
 from harness import spec, study
 
-FAILED, MISUSED = 1, 2
+FAILED, MISUSED, REQUEUE = 1, 2, 75
+"""REQUEUE: stopped by a signal with everything saved; sysexits.h calls it a temporary failure."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code: 0 done, 1 something failed, 2 input that cannot be used."""
+    """Runs one verb; returns the exit code: 0 done, 1 something failed, 2 unusable input, 75 stopped by a signal."""
     parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     try:
@@ -114,22 +115,27 @@ def run_verb(options: argparse.Namespace) -> int:
     folder = Path(options.out or Path("results") / found.run_id)
 
     from benchmarks.catalog import open_table
-    from harness import run
+    from harness import batch, record, run
 
     place = run.Place(options.device, options.threads, options.data_dir)
     run.check(found, place)
     if open_table(found.table, found.space) is None:
         print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
-    with epochs_bar(found.epochs, found.run_id) as progress:
+    stopped: list[bool] = []
+    with epochs_bar(found.epochs, found.run_id) as progress, batch.signals(lambda: stopped.append(True)):
+        watch = run.Watch(lambda epoch, epochs: progress(epoch), lambda: bool(stopped))
         try:
-            worked = run.run(found, folder, place, lambda epoch, epochs: progress(epoch))
-        except run.Held as error:
+            worked = run.run(found, folder, place, watch)
+        except run.Interrupted as error:
+            print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
+            return REQUEUE
+        except (run.Held, OSError) as error:
             print(f"nas-stability: {error}", file=sys.stderr)
             return FAILED
         except FloatingPointError as error:
-            print(f"nas-stability: {error}; whole rows and {run.ERROR} are in {folder}", file=sys.stderr)
+            print(f"nas-stability: {error}; whole rows and {record.ERROR} are in {folder}", file=sys.stderr)
             return FAILED
-    missing = json.loads((folder / run.DONE).read_text())["table_missing"]
+    missing = json.loads((folder / record.DONE).read_text())["table_missing"]
     print(f"{'finished' if worked else 'was finished already'}: {folder}")
     if missing:
         print(f"the table lacked {missing} of {found.epochs + 1} architectures; their cells are empty")
@@ -160,6 +166,8 @@ def study_verb(options: argparse.Namespace) -> int:
             print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
     if {"finished", "skipped"} & set(states) and not options.no_report:
         print_report(folder, None, None, False)
+    if "interrupted" in states:
+        return REQUEUE
     return 0 if set(states) <= {"finished", "skipped"} else FAILED
 
 

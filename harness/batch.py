@@ -1,22 +1,29 @@
-"""Many runs: skip the finished, spread the others over workers, let one failure stop nothing. joblib is the engine."""
+"""Many runs: skip the finished, spread the others over workers, let one failure stop nothing. joblib is the engine.
+
+Several processes may carry out one study in one folder: each run's folder is held by a file lock, which the operating
+system releases when its holder dies; the others pass over it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
 import joblib
 
 from benchmarks.errors import BadInput
 from harness import checkpoint
-from harness.run import EPOCHS, Held, Place, check, claim, run
+from harness.record import EPOCHS, LOCK, STUDY
+from harness.run import Held, Interrupted, Place, Watch, check, refuse_other, run
 from harness.spec import RunSpec
 from harness.study import Study
-
-STUDY = "study.json"
 
 
 class Outcome(NamedTuple):
@@ -24,7 +31,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         run: its id.
-        state: "finished", "skipped" (it was finished before), "held" (by another process) or "failed".
+        state: "finished", "skipped" (it was finished before), "held" (by another process), "interrupted" or "failed".
         error: one line, where it failed.
     """
 
@@ -33,8 +40,22 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
+class Crew(NamedTuple):
+    """Who works on a study.
+
+    Attributes:
+        workers: processes.
+        stop: file whose presence tells them all to save and stop.
+        parent: process id of who started them; they stop when it is gone.
+    """
+
+    workers: int
+    stop: Path
+    parent: int
+
+
 def carry_out(study: Study, folder: Path, place: Place, workers: int, progress: Callable[[int], None]) -> list[Outcome]:
-    """Carries out every run of the study that is not finished.
+    """Carries out every run of the study that is not finished. SIGTERM and SIGINT save and stop all of them.
 
     Args:
         study: its runs.
@@ -50,30 +71,57 @@ def carry_out(study: Study, folder: Path, place: Place, workers: int, progress: 
         check(spec, place)
     claim_study(study, folder)
     for spec in study.runs:
-        claim(spec, folder / spec.run_id)
-    done = threading.Event()
-    watcher = threading.Thread(target=watch, args=(study, folder, progress, done), daemon=True)
-    watcher.start()
-    try:
-        tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place) for spec in study.runs)
+        refuse_other(spec, folder / spec.run_id)
+    crew = Crew(workers, folder / f".stop-{os.getpid()}", os.getpid())
+    with signals(crew.stop.touch), reporting(study, folder, progress):
+        tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place, crew) for spec in study.runs)
         # One worker is this process: a run in it can be debugged and costs no start-up.
         engine = joblib.Parallel(n_jobs=workers, backend="loky" if workers > 1 else "sequential", batch_size=1)
         outcomes: list[Outcome] = engine(tasks)
-    finally:
-        done.set()
-        watcher.join()
+    crew.stop.unlink(missing_ok=True)
     return outcomes
 
 
-def attempt(spec: RunSpec, folder: Path, place: Place) -> Outcome:
+def attempt(spec: RunSpec, folder: Path, place: Place, crew: Crew) -> Outcome:
     """One run; its failure is a value."""
+    inside = os.getpid() == crew.parent
+
+    def interrupted() -> bool:
+        return crew.stop.exists() or not (inside or os.getppid() == crew.parent)
+
+    if interrupted():
+        return Outcome(spec.run_id, "interrupted")
     try:
-        worked = run(spec, folder, place, lambda epoch, epochs: None)
+        with contextlib.nullcontext() if inside else signals(crew.stop.touch):
+            worked = run(spec, folder, place, Watch(interrupted=interrupted))
     except Held as error:
         return Outcome(spec.run_id, "held", str(error))
+    except Interrupted as error:
+        return Outcome(spec.run_id, "interrupted", str(error))
     except Exception as error:  # whatever it is, the other runs go on; the traceback is in error.txt
         return Outcome(spec.run_id, "failed", f"{type(error).__name__}: {error}")
     return Outcome(spec.run_id, "finished" if worked else "skipped")
+
+
+@contextlib.contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT call ``stop``; a second one acts as usual. Does nothing outside of the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def heed(number: int, frame: object) -> None:
+        stop()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, heed)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def claim_study(study: Study, folder: Path) -> None:
@@ -85,8 +133,9 @@ def claim_study(study: Study, folder: Path) -> None:
     path = folder / STUDY
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            checkpoint.write_aside(path, (study.json() + "\n").encode())
+        with filelock.FileLock(folder / LOCK):
+            if not path.exists():
+                checkpoint.write_aside(path, (study.json() + "\n").encode())
         theirs = json.loads(path.read_text())["runs"]
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
@@ -100,11 +149,26 @@ def claim_study(study: Study, folder: Path) -> None:
         )
 
 
-def watch(study: Study, folder: Path, progress: Callable[[int], None], done: threading.Event) -> None:
-    """Reports the epochs done until told to stop, and once more then."""
-    while not done.wait(0.5):
+@contextlib.contextmanager
+def reporting(study: Study, folder: Path, progress: Callable[[int], None]) -> Iterator[None]:
+    """Reports the epochs done twice a second, from a thread that only reads files, and once more at the end."""
+    done = threading.Event()
+
+    def report() -> None:
         progress(sum(epochs_done(folder / spec.run_id) for spec in study.runs))
-    progress(sum(epochs_done(folder / spec.run_id) for spec in study.runs))
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            report()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        report()
 
 
 def epochs_done(folder: Path) -> int:

@@ -16,6 +16,14 @@ SCHEMA = 1
 """Version of the columns; it rises when one is added, renamed or redefined."""
 
 
+EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz", "checkpoint.pt"
+SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
+"""Files of a run's folder; DONE is written last and marks a finished run."""
+
+STUDY = "study.json"
+"""File of a study's folder."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """Row e of epochs.csv: the state after e epochs; row 0 is the untrained state, in every space.

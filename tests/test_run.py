@@ -14,7 +14,8 @@ from benchmarks.catalog import SPACES, open_table
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import softmax
 from harness import checkpoint
-from harness.run import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, SPECTRUM, Place, run
+from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, SPECTRUM
+from harness.run import Interrupted, Place, Watch, run
 from harness.search import METHODS
 from harness.spec import RunSpec
 from tests.small import PLACE, small_spec
@@ -22,10 +23,6 @@ from tests.small import PLACE, small_spec
 
 class Killed(BaseException):
     """Stands for a killed process: nothing in the harness may catch it."""
-
-
-def silent(epoch: int, epochs: int) -> None:
-    """No progress."""
 
 
 def rows(folder: Path, name: str = EPOCHS) -> list[dict[str, str]]:
@@ -47,8 +44,8 @@ def without_seconds(folder: Path) -> dict[str, object]:
 @pytest.mark.parametrize("method", METHODS)
 def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=3)
-    assert run(spec, tmp_path / "a", PLACE, silent)
-    run(spec, tmp_path / "b", PLACE, silent)
+    assert run(spec, tmp_path / "a", PLACE, Watch())
+    run(spec, tmp_path / "b", PLACE, Watch())
     assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "b")
 
     def kill_after_one(epoch: int, epochs: int) -> None:
@@ -56,12 +53,12 @@ def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(meth
             raise Killed
 
     with pytest.raises(Killed):
-        run(spec, tmp_path / "c", PLACE, kill_after_one)
+        run(spec, tmp_path / "c", PLACE, Watch(kill_after_one))
     assert len(rows(tmp_path / "c")) == 2
     assert not (tmp_path / "c" / DONE).exists()
     # Rows ahead of the checkpoint and a torn line, as a crash between two writes leaves them.
     checkpoint.append_synced(tmp_path / "c" / EPOCHS, "torn,line")
-    run(spec, tmp_path / "c", PLACE, silent)
+    run(spec, tmp_path / "c", PLACE, Watch())
     assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "c")
     left, right = (checkpoint.load(tmp_path / name / CHECKPOINT) for name in "ac")
     for name, value in left["net"].items():
@@ -71,7 +68,7 @@ def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(meth
 @pytest.mark.parametrize("space", SPACES)
 def test_rows_of_every_space(space: str, tmp_path: Path) -> None:
     spec = small_spec(space=space, method="sdarts-adv", epochs=1)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     first, second = rows(tmp_path)
     assert (first["epoch"], second["epoch"]) == ("0", "1")
     assert first["train_loss"] == first["lr"] == first["radius"] == first["attack_gain"] == ""
@@ -96,7 +93,7 @@ def test_rows_of_every_space(space: str, tmp_path: Path) -> None:
 
 def test_table_columns_are_the_tables_answers_for_the_recorded_architecture(tmp_path: Path) -> None:
     spec = small_spec(epochs=2, arch_lr=1.0)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     table = open_table("auto", "nasbench201")
     assert table is not None
     best = {"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.733}
@@ -111,7 +108,7 @@ def test_table_columns_are_the_tables_answers_for_the_recorded_architecture(tmp_
 
 def test_alphas_discretise_to_the_recorded_architectures(tmp_path: Path) -> None:
     spec = small_spec(space="nasbench1shot1-s3", epochs=2, arch_lr=1.0)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     with numpy.load(tmp_path / ALPHAS) as archive:
         groups = [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(archive.files))]
     space = SPACES[spec.space]
@@ -125,8 +122,8 @@ def test_alphas_discretise_to_the_recorded_architectures(tmp_path: Path) -> None
 def test_the_published_1shot1_query_is_one_epoch_late(tmp_path: Path) -> None:
     now = small_spec(space="nasbench1shot1-s1", epochs=3, arch_lr=2.0)
     late = small_spec(space="nasbench1shot1-s1", epochs=3, arch_lr=2.0, query="before")
-    run(now, tmp_path / "now", PLACE, silent)
-    run(late, tmp_path / "late", PLACE, silent)
+    run(now, tmp_path / "now", PLACE, Watch())
+    run(late, tmp_path / "late", PLACE, Watch())
     archs = [[row["arch"] for row in rows(tmp_path / name)] for name in ("now", "late")]
     assert len(set(archs[0])) > 1
     assert archs[1] == [archs[0][0], *archs[0][:-1]]
@@ -134,7 +131,7 @@ def test_the_published_1shot1_query_is_one_epoch_late(tmp_path: Path) -> None:
 
 def test_the_published_hessian_convention(tmp_path: Path) -> None:
     spec = small_spec(images=46, hessian_batch="last", hessian_weight_decay=True, hessian_dtype="float64", epochs=1)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     first, second = rows(tmp_path)
     assert first["eigenvalue_max"] == ""
     values = [float(row["eigenvalue"]) for row in rows(tmp_path, SPECTRUM)]
@@ -144,16 +141,16 @@ def test_the_published_hessian_convention(tmp_path: Path) -> None:
 
 
 def test_curvature_can_be_measured_less_often(tmp_path: Path) -> None:
-    run(small_spec(epochs=3, measure_every=2), tmp_path, PLACE, silent)
+    run(small_spec(epochs=3, measure_every=2), tmp_path, PLACE, Watch())
     assert [row["eigenvalue_max"] != "" for row in rows(tmp_path)] == [True, False, True, True]
-    run(small_spec(epochs=1, hessian=False), tmp_path / "none", PLACE, silent)
+    run(small_spec(epochs=1, hessian=False), tmp_path / "none", PLACE, Watch())
     assert all(row["eigenvalue_max"] == row["spectral_norm"] == "" for row in rows(tmp_path / "none"))
     assert (tmp_path / "none" / SPECTRUM).read_text() == "epoch,index,eigenvalue\n"
 
 
 def test_provenance(tmp_path: Path) -> None:
     spec = small_spec(epochs=1)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     found = json.loads((tmp_path / DONE).read_text())
     assert found["spec"] == json.loads(spec.json())
     assert found["run"] == spec.run_id
@@ -167,16 +164,16 @@ def test_provenance(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
     spec = small_spec(epochs=1)
-    run(spec, tmp_path, PLACE, silent)
+    run(spec, tmp_path, PLACE, Watch())
     before = (tmp_path / EPOCHS).stat().st_mtime_ns
-    assert not run(spec, tmp_path, PLACE, silent)
+    assert not run(spec, tmp_path, PLACE, Watch())
     assert (tmp_path / EPOCHS).stat().st_mtime_ns == before
 
 
 def test_another_spec_in_the_folder_is_refused(tmp_path: Path) -> None:
-    run(small_spec(epochs=1), tmp_path, PLACE, silent)
+    run(small_spec(epochs=1), tmp_path, PLACE, Watch())
     with pytest.raises(BadInput, match=r"another spec: 'lr' is 0\.025 there and 0\.1 here"):
-        run(small_spec(epochs=1, lr=0.1), tmp_path, PLACE, silent)
+        run(small_spec(epochs=1, lr=0.1), tmp_path, PLACE, Watch())
 
 
 def interrupted(spec: RunSpec, folder: Path) -> None:
@@ -185,7 +182,7 @@ def interrupted(spec: RunSpec, folder: Path) -> None:
             raise Killed
 
     with pytest.raises(Killed):
-        run(spec, folder, PLACE, kill)
+        run(spec, folder, PLACE, Watch(kill))
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other"])
@@ -205,7 +202,7 @@ def test_a_damaged_checkpoint_is_an_error_that_names_it_and_restarts_nothing(har
     path.write_bytes(content)
     before = (tmp_path / EPOCHS).read_bytes()
     with pytest.raises(CorruptFile, match=r"checkpoint\.pt"):
-        run(spec, tmp_path, PLACE, silent)
+        run(spec, tmp_path, PLACE, Watch())
     assert (tmp_path / EPOCHS).read_bytes() == before
     assert path.read_bytes() == content
 
@@ -215,13 +212,13 @@ def test_a_record_shorter_than_the_checkpoint_says_is_an_error(tmp_path: Path) -
     interrupted(spec, tmp_path)
     (tmp_path / EPOCHS).write_text("run\n")
     with pytest.raises(CorruptFile, match=r"epochs\.csv has 4 bytes"):
-        run(spec, tmp_path, PLACE, silent)
+        run(spec, tmp_path, PLACE, Watch())
 
 
 def test_a_loss_that_is_not_finite_keeps_whole_rows_and_says_why(tmp_path: Path) -> None:
     spec = small_spec(epochs=4, lr=1e30, lr_min=1e30, grad_clip=1e30)
     with pytest.raises(FloatingPointError):
-        run(spec, tmp_path, PLACE, silent)
+        run(spec, tmp_path, PLACE, Watch())
     found = rows(tmp_path)
     assert found
     assert all(None not in row and None not in row.values() for row in found)
@@ -241,19 +238,45 @@ def test_a_loss_that_is_not_finite_keeps_whole_rows_and_says_why(tmp_path: Path)
 )
 def test_what_cannot_run_writes_nothing(values: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=message):
-        run(small_spec(**values), tmp_path / "out", PLACE, silent)
+        run(small_spec(**values), tmp_path / "out", PLACE, Watch())
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no CUDA GPU"):
-        run(small_spec(), tmp_path / "out", Place(device="cuda"), silent)
+        run(small_spec(), tmp_path / "out", Place(device="cuda"), Watch())
     with pytest.raises(BadInput, match="unknown device 'gpu'"):
-        run(small_spec(), tmp_path / "out", Place(device="gpu"), silent)
+        run(small_spec(), tmp_path / "out", Place(device="gpu"), Watch())
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        run(small_spec(), tmp_path / "file" / "run", PLACE, silent)
+        run(small_spec(), tmp_path / "file" / "run", PLACE, Watch())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_stopped_between_steps_continues_bit_for_bit(method: str, tmp_path: Path) -> None:
+    spec = small_spec(method=method, epochs=2)
+    run(spec, tmp_path / "whole", PLACE, Watch())
+    times = 0
+    while stopped_after_two_steps(spec, tmp_path / "stopped"):
+        times += 1
+    assert times >= 2
+    assert without_seconds(tmp_path / "whole") == without_seconds(tmp_path / "stopped")
+
+
+def stopped_after_two_steps(spec: RunSpec, folder: Path) -> bool:
+    """Carries the run on for two steps at most; whether it is still unfinished."""
+    asked: list[int] = []
+
+    def interrupted() -> bool:
+        asked.append(0)
+        return len(asked) == 2
+
+    try:
+        run(spec, folder, PLACE, Watch(interrupted=interrupted))
+    except Interrupted:
+        return True
+    return False
