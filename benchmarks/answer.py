@@ -248,13 +248,25 @@ class Table:
         """Row of each architecture, -1 where there is none."""
         if len(archs) >= FEW:
             found = pyarrow.compute.index_in(pyarrow.array(archs, pyarrow.string()), value_set=self.keys)
-            return numpy.asarray(found.fill_null(-1), dtype=numpy.int64)
+            return plain(found.cast(pyarrow.float64()), -1).astype(numpy.int64)
         rows = numpy.full(len(archs), -1, dtype=numpy.int64)
         for index, arch in enumerate(archs):
             place = bisect.bisect_left(self.keys, arch, key=pyarrow.StringScalar.as_py)
             if place < len(self.keys) and self.keys[place].as_py() == arch:
                 rows[index] = place
         return rows
+
+
+def plain(array: pyarrow.DoubleArray, missing: float) -> Floats:
+    """The numbers of an Arrow array, ``missing`` where there is none.
+
+    Arrow's own to_numpy and fill_null import pandas, which takes longer than a first answer may.
+    """
+    if not len(array):
+        return numpy.empty(0)
+    present = numpy.from_dlpack(array.is_valid().cast(pyarrow.uint8()))
+    values = numpy.frombuffer(array.buffers()[1], numpy.float64, len(array), 8 * array.offset)
+    return numpy.where(present == 1, values, missing)
 
 
 def mean_present(columns: Sequence[Floats]) -> Floats:

@@ -30,7 +30,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from benchmarks.answer import Column, Floats, Question, Run, Table, Unanswered
+from benchmarks.answer import Column, Floats, Question, Run, Table, Unanswered, plain
 from benchmarks.errors import BadInput, CorruptFile
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def from_packed(path: Path, file: pyarrow.parquet.ParquetFile, metadata: Mapping
     note = json.loads(metadata[METADATA])
     if note["format"] > FORMAT:
         raise BadInput(f"the table file {path} has format {note['format']}, newer than {FORMAT}; update nas-stability")
-    keys = file.read(columns=["arch"])["arch"].cast(pyarrow.string()).combine_chunks()
+    keys = file.read(columns=["arch"], use_threads=False)["arch"].cast(pyarrow.string()).combine_chunks()
     if isinstance(keys, pyarrow.ChunkedArray):  # an empty column has no chunk to combine
         keys = pyarrow.array([], pyarrow.string())
     order = pyarrow.compute.less(keys.slice(0, max(0, rows - 1)), keys.slice(1))
@@ -294,11 +294,11 @@ def read_column(path: Path, name: str) -> Floats:
     """
     try:
         file = pyarrow.parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-        column = file.read(columns=[name])[name]
+        column = file.read(columns=[name], use_threads=False)[name].cast(pyarrow.float64())
+        whole = pyarrow.concat_arrays(column.chunks) if column.num_chunks else pyarrow.array([], pyarrow.float64())
+        return plain(whole, numpy.nan)
     except (pyarrow.ArrowException, OSError, LookupError) as error:
         raise CorruptFile(f"the table file {path} cannot be read at {name}: {first_line(error)}") from error
-    return numpy.asarray(column.to_numpy(), dtype=numpy.float64)
-
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message."""
