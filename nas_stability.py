@@ -71,6 +71,21 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/report)")
     finish(report, report_verb)
 
+    status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
+    status.add_argument("folder", metavar="DIR", type=Path)
+    status.add_argument("--json", action="store_true", help="one JSON object per run")
+    status.add_argument("--follow", action="store_true", help="a live table until every run is done or failed")
+    finish(status, status_verb)
+
+    check = verbs.add_parser("check", help="recompute what a folder's records claim", allow_abbrev=False)
+    check.add_argument("folder", metavar="DIR", type=Path)
+    finish(check, check_verb)
+
+    collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
+    collect.add_argument("folder", metavar="DIR", type=Path)
+    collect.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/collected)")
+    finish(collect, collect_verb)
+
     verify = verbs.add_parser("verify", help="replay reference traces of the published code", allow_abbrev=False)
     verify.add_argument("traces", metavar="TRACE", nargs="+", type=Path)
     finish(verify, verify_verb)
@@ -192,6 +207,67 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) 
         )
     )
     print(f"report: {written.folder}")
+
+
+def status_verb(options: argparse.Namespace) -> int:
+    """How far a study is."""
+    from harness import status
+
+    runs = status.read_status(options.folder)
+    if options.json:
+        for run in runs:
+            print(json.dumps(run._asdict()))
+    elif options.follow and sys.stdout.isatty():
+        follow(options.folder)
+    else:
+        for run in runs:
+            accuracy = f"  {float(run.accuracy):.2f} %" if run.accuracy else ""
+            print(f"{run.state:8}  {run.epoch:>4} of {run.epochs}  {run.run}{accuracy}  {run.error}".rstrip())
+        print(status.summary_line(runs, max(1, [run.state for run in runs].count("running"))))
+    return 0
+
+
+def follow(folder: Path) -> None:
+    """A live table of a study until nothing runs or waits any more, or until it is interrupted."""
+    from rich.live import Live
+    from rich.table import Table
+
+    from harness import status
+
+    with contextlib.suppress(KeyboardInterrupt), Live(refresh_per_second=1) as live:
+        while True:
+            runs = status.read_status(folder)
+            table = Table("run", "state", "epochs", "s / epoch", "accuracy (%)", "error")
+            for run in runs:
+                accuracy = f"{float(run.accuracy):.2f}" if run.accuracy else ""
+                speed = f"{run.seconds:.1f}" if run.seconds else ""
+                table.add_row(run.run, run.state, f"{run.epoch} of {run.epochs}", speed, accuracy, run.error)
+            table.caption = status.summary_line(runs, max(1, [run.state for run in runs].count("running")))
+            live.update(table)
+            if all(run.state in ("done", "failed") for run in runs):
+                return
+            time.sleep(1)
+
+
+def check_verb(options: argparse.Namespace) -> int:
+    """Recomputes what can be recomputed; 0 only if nothing is wrong."""
+    from harness import check
+
+    problems = check.check_study(options.folder)
+    print("\n".join(problems) if problems else f"all records of {options.folder} are what they say")
+    return FAILED if problems else 0
+
+
+def collect_verb(options: argparse.Namespace) -> int:
+    """One tidy file per kind."""
+    from analysis import collect, load
+
+    try:
+        written = collect.collect(options.folder, options.out)
+    except load.Unusable as error:
+        raise BadInput(str(error)) from error
+    print("\n".join(map(str, written)))
+    return 0
 
 
 def verify_verb(options: argparse.Namespace) -> int:

@@ -303,7 +303,13 @@ def resume(search: Search, answered: Answers, folder: Path) -> Log:
     search.arch_optimizer.load_state_dict(state["arch_optimizer"])
     search.epoch = state["epoch"]
     search.steps = [
-        Step(*(value.to(device) if isinstance(value, Tensor) else value for value in step)) for step in state["steps"]
+        Step(
+            loss.to(device),
+            correct.to(device),
+            images,
+            *(value if value is None else value.to(device) for value in attack),
+        )
+        for loss, correct, images, *attack in state["steps"]
     ]
     answered.asked, answered.missing = state["asked"], state["missing"]
     return Log([tuple(groups) for groups in state["history"]], state["seconds"])

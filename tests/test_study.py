@@ -1,0 +1,225 @@
+"""Studies in folders: status, check, collect, sharing, stopping."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import pandas
+import pyarrow.parquet
+import pytest
+
+from analysis.collect import collect
+from analysis.load import Unusable
+from harness import batch
+from harness.check import check_study
+from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM
+from harness.run import Place
+from harness.status import read_status, summary_line
+from harness.study import Study
+from nas_stability import REQUEUE, main
+from tests.small import PLACE, small_spec
+
+ROOT = Path(__file__).parents[1]
+
+
+def small_study(epochs: int = 2) -> Study:
+    return Study("small", tuple(small_spec(method=m, epochs=epochs, images=24) for m in ("darts", "sdarts-rs")))
+
+
+def carry_out(study: Study, folder: Path, workers: int = 1) -> list[batch.Outcome]:
+    return batch.carry_out(study, folder, PLACE, workers, lambda done: None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    assert [outcome.state for outcome in carry_out(small_study(), folder)] == ["finished", "finished"]
+    return folder
+
+
+def copy(finished: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-r", str(finished), str(tmp_path / "copy")], check=True)
+    return tmp_path / "copy"
+
+
+def test_status_of_a_finished_study(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = read_status(finished)
+    assert [(run.state, run.epoch, run.epochs) for run in runs] == [("done", 2, 2)] * 2
+    assert float(runs[0].accuracy) > 0
+    assert summary_line(runs, 1) == "2 done; 4 of 4 epochs"
+    assert main(["status", str(finished)]) == 0
+    assert capsys.readouterr().out.count("\n") == 3
+    assert main(["status", str(finished), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["state"] for line in lines] == ["done", "done"]
+
+
+def test_status_tells_running_stopped_failed_and_waiting_apart(finished: Path, tmp_path: Path) -> None:
+    folder = copy(finished, tmp_path)
+    first, second = (folder / run.run for run in read_status(folder))
+    (first / "run.json").unlink()
+    (first / EPOCHS).touch()
+    (second / "run.json").unlink()
+    (second / EPOCHS).unlink()
+    assert [run.state for run in read_status(folder)] == ["running", "waiting"]
+    os.utime(first / EPOCHS, (0, 0))
+    (second / ERROR).write_text("ValueError: no luck\n\ntraceback\n")
+    runs = read_status(folder)
+    assert [run.state for run in runs] == ["stopped", "failed"]
+    assert runs[1].error == "ValueError: no luck"
+    assert summary_line(runs, 1).startswith("1 stopped, 1 failed; 2 of 4 epochs, about ")
+
+
+def test_status_and_check_of_no_study(tmp_path: Path) -> None:
+    assert main(["status", str(tmp_path)]) == 2
+    assert main(["check", str(tmp_path)]) == 2
+    assert main(["collect", str(tmp_path)]) == 2
+
+
+def test_status_needs_no_torch() -> None:
+    code = "import sys, nas_stability, harness.status; print(*sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_check_finds_nothing_wrong_in_a_finished_study(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_study(finished) == []
+    assert main(["check", str(finished)]) == 0
+    assert "are what they say" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (EPOCHS, ",2,|", ",2,|none~0|", "the logits discretise to"),
+        (EPOCHS, "\n", "\n\n", "was altered"),
+        (SPECTRUM, "2,29,", "2,29,9", "eigenvalue_max is not the last one"),
+        ("run.json", '"seed": 0', '"seed": 1', "is of another spec"),
+        ("spec.json", '"seed": 0', '"seed": 1', "its spec hashes to"),
+        ("checkpoint.pt", "", "", "truncated"),
+    ],
+)
+def test_check_notices_what_was_changed(
+    file: str, old: str, new: str, message: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    path = folder / read_status(folder)[0].run / file
+    if old:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+    else:
+        path.write_bytes(path.read_bytes()[:-9])
+    problems = check_study(folder)
+    assert any(message in problem for problem in problems), problems
+    assert main(["check", str(folder)]) == 1
+
+
+def test_check_asks_the_table_again(finished: Path, tmp_path: Path) -> None:
+    folder = copy(finished, tmp_path)
+    path = folder / read_status(folder)[0].run / EPOCHS
+    rows = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    rows.loc[1, "accuracy_cifar100_valid"] = "12.5"
+    rows.to_csv(path, index=False)
+    assert any("accuracy_cifar100_valid is 12.5, the table says" in problem for problem in check_study(folder))
+
+
+def test_collect_is_tidy_and_byte_stable(finished: Path, tmp_path: Path) -> None:
+    first = collect(finished, tmp_path / "a")
+    second = collect(finished, tmp_path / "b")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    epochs = pandas.read_parquet(tmp_path / "a" / "epochs.parquet")
+    assert len(epochs) == 6
+    assert list(epochs["epoch"]) == [0, 1, 2] * 2
+    pandas.testing.assert_frame_equal(epochs, pandas.read_csv(tmp_path / "a" / "epochs.csv"), check_dtype=False)
+    assert len(pandas.read_parquet(tmp_path / "a" / "spectrum.parquet")) == 6 * 30
+    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"1"
+
+
+def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
+    folder = copy(finished, tmp_path)
+    path = folder / read_status(folder)[0].run / "run.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(Unusable, match="schema 99, newer than 1"):
+        collect(folder)
+
+
+def test_a_held_run_is_passed_over(tmp_path: Path) -> None:
+    study = small_study(1)
+    place = tmp_path / study.runs[0].run_id
+    place.mkdir(parents=True)
+    with filelock.FileLock(place / LOCK):
+        # A lock of this very process does not keep it out; another process is kept out.
+        done = subprocess.run(
+            [sys.executable, "-c", HELD, str(tmp_path)], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+    assert done.stdout.split() == ["held", "finished"]
+    assert [outcome.state for outcome in carry_out(study, tmp_path)] == ["finished", "skipped"]
+
+
+HELD = """
+import sys
+from pathlib import Path
+from tests.test_study import carry_out, small_study
+print(*(outcome.state for outcome in carry_out(small_study(1), Path(sys.argv[1]))))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_saves_exits_with_75_and_the_study_goes_on(workers: int, finished: Path, tmp_path: Path) -> None:
+    file = tmp_path / "long.toml"
+    file.write_text(
+        '[base]\nspace = "nasbench201"\ndata = "digits"\nimages = 400\nepochs = 40\nbatch_size = 8\nwidth = 2\n'
+        'depth = 1\nhessian = false\n[over]\nmethod = ["darts", "sdarts-rs", "sdarts-adv"]\n'
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "nas_stability", "study", str(file), "--out", str(out), "--workers", str(workers)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    patience = time.monotonic() + 60
+    while time.monotonic() < patience and not list(out.glob(f"*/{EPOCHS}")):
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == REQUEUE, error
+    assert list(out.glob("*/checkpoint.pt"))
+    assert not list(out.glob("*/run.json"))
+    assert not list(out.glob("*/error.txt"))
+    assert not list(out.glob(".stop-*"))
+
+
+def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: both fail a write with an OSError."""
+    spec = small_spec(epochs=3, images=24)
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom harness.run import Watch, run\n"
+        "from tests.small import PLACE, small_spec\n"
+        "def progress(epoch, epochs):\n"
+        "    if epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try: run(small_spec(epochs=3, images=24), Path(sys.argv[1]), PLACE, Watch(progress))\n"
+        "except OSError as error: print('OSError', error.strerror)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "OSError File too large\n"
+    outcomes = carry_out(Study("again", (spec,)), tmp_path / "other")
+    assert outcomes[0].state == "finished"
+    from harness.run import Watch, run
+
+    assert run(spec, tmp_path / "run", PLACE, Watch())
+    for name in (SPECTRUM, "alphas.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / spec.run_id / name).read_bytes()
+
+
+def test_an_unknown_device_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        batch.carry_out(small_study(), tmp_path / "out", Place(device="gpu"), 1, lambda done: None)
+    assert not (tmp_path / "out").exists()
