@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,13 +74,21 @@ class ChoiceBlock(nn.Module):
 
     def forward(self, vertex: Tensor, weights: Tensor) -> Tensor:
         """Vertex (B, width, H, W) and one row of the mixture (3,) -> (B, width, H, W)."""
-        pool, three, one = weights.unbind(0)
-        mixed: Tensor = (
-            pool * F.max_pool2d(vertex, 3, stride=1, padding=1)
-            + three * F.relu(self.norm3(self.conv3(vertex)))
-            + one * F.relu(self.norm1(self.conv1(vertex)))
+        operated = (
+            F.max_pool2d(vertex, 3, stride=1, padding=1),
+            F.relu(self.norm3(self.conv3(vertex))),
+            F.relu(self.norm1(self.conv1(vertex))),
         )
-        return mixed
+        return weighted_sum(weights, operated)
+
+
+def weighted_sum(weights: Tensor, tensors: Sequence[Tensor]) -> Tensor:
+    """Sum of equally shaped tensors, each times its entry of ``weights`` (n,)."""
+    first, *rest = zip(weights.unbind(0), tensors, strict=True)
+    total = first[0] * first[1]
+    for weight, tensor in rest:
+        total = torch.addcmul(total, weight, tensor)
+    return total
 
 
 class MixedCell(nn.Module):
@@ -113,13 +121,13 @@ class MixedCell(nn.Module):
         for block, choice in enumerate(self.blocks):
             arriving = [to_blocks[block], *vertices]
             if block in self.wiring.group:
-                inputs = mixture[self.wiring.group[block]][0].unbind(0)
-                arriving = [weight * tensor for weight, tensor in zip(inputs, arriving, strict=True)]
-            vertices.append(choice(functools.reduce(torch.add, arriving), mixture[0][block]))
-        first, *rest = mixture[1][0].unbind(0)
-        joined = torch.cat([weight * vertex for weight, vertex in zip(rest, vertices, strict=True)], 1)
-        output: Tensor = first * to_output + joined
-        return output
+                vertex = weighted_sum(mixture[self.wiring.group[block]][0], arriving)
+            else:
+                vertex = functools.reduce(torch.add, arriving)
+            vertices.append(choice(vertex, mixture[0][block]))
+        to_input, *to_blocks = mixture[1][0].unbind(0)
+        scale = torch.stack(to_blocks).unsqueeze(1).expand(-1, self.width).reshape(1, -1, 1, 1)
+        return torch.addcmul(torch.cat(vertices, 1) * scale, to_input, to_output)
 
 
 class Head(nn.Module):

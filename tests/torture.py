@@ -116,7 +116,7 @@ def contents(run: Path) -> dict[str, object]:
     for name in ("spectrum.csv", "alphas.npz", "spec.json"):
         found[name] = (run / name).read_bytes()
     record = json.loads((run / "run.json").read_text())
-    found["run.json"] = {name: value for name, value in record.items() if name not in ("seconds", "files")}
+    found["run.json"] = {name: value for name, value in record.items() if name not in ("seconds", "files", "git_commit")}
     found["checkpoint.pt"] = tensors(run / "checkpoint.pt")
     return found
 
