@@ -79,6 +79,8 @@ def once(path: Path, make: Callable[[Path], None], again: bool = False) -> bool:
     with locked(path):
         if path.exists() and not again:
             return False
+        for left in path.parent.glob(f"{path.name}.*unfinished"):  # by a process that was killed
+            left.unlink()
         aside = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
         try:
             make(aside)
@@ -88,9 +90,7 @@ def once(path: Path, make: Callable[[Path], None], again: bool = False) -> bool:
     return True
 
 
-def fetch(
-    urls: Sequence[str], known: str | None = None, override: Path | None = None, progress: bool = True
-) -> Path:
+def fetch(urls: Sequence[str], known: str | None = None, override: Path | None = None, progress: bool = True) -> Path:
     """Downloads a file into ``downloads`` of the folder of tables, from the first of the addresses that works.
 
     An interrupted download goes on where it stopped when it is asked for again. A file that is there and has the
@@ -153,7 +153,7 @@ def resuming(partial: Path, progress: bool) -> Callable[[str, str, Any], None]:
         arrived = partial.stat().st_size
         if total > start and arrived != total:
             raise OSError(f"the download stopped after {arrived} of {total} bytes; fetch again to go on from there")
-        os.replace(partial, output_file)
+        partial.replace(output_file)
         return None
 
     return download

@@ -296,9 +296,12 @@ def read_column(path: Path, name: str) -> Floats:
         file = pyarrow.parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
         column = file.read(columns=[name], use_threads=False)[name].cast(pyarrow.float64())
         whole = pyarrow.concat_arrays(column.chunks) if column.num_chunks else pyarrow.array([], pyarrow.float64())
+        if len(whole) != file.metadata.num_rows:
+            raise ValueError(f"it has {len(whole)} values for {file.metadata.num_rows} architectures")
         return plain(whole, numpy.nan)
-    except (pyarrow.ArrowException, OSError, LookupError) as error:
+    except (pyarrow.ArrowException, OSError, LookupError, ValueError) as error:
         raise CorruptFile(f"the table file {path} cannot be read at {name}: {first_line(error)}") from error
+
 
 def first_line(error: Exception) -> str:
     """The first line of an error's message."""

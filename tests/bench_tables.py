@@ -1,8 +1,8 @@
 """The bars of the tables, printed: python tests/bench_tables.py [--cells N] [--records N].
 
-Makes a NAS-Bench-101 of full size (423,624 cells x 3 repeats x 4 budgets, three splits and halfway values) from a seeded
-generator in a temporary folder; opens it in a fresh process; asks it; reads a dump of its format. A bar that is not met
-makes the exit status 1. Times are processor or wall time as named: the machine may be busy with something else.
+Makes a NAS-Bench-101 of full size (423,624 cells x 3 repeats x 4 budgets, three splits and halfway values) from a
+seeded generator in a temporary folder; opens it in a fresh process; asks it; reads a dump of its format. A bar that is
+not met makes the exit status 1. Times are processor or wall time as named: the machine may be busy with something else.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import http.server
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pandas
 import pytest
 
-from benchmarks import pack, store
+from benchmarks import pack, store, table
 from benchmarks.catalog import SPACES, here, open_table
 from benchmarks.errors import BadInput, CorruptFile
 from tests.test_pack import write_nasbench101
@@ -186,6 +187,26 @@ def test_concurrent_processes_pack_once(tmp_path: Path) -> None:
     assert names == {"nasbench101.parquet", "nasbench101.parquet.lock"}
 
 
+def test_a_killed_pack_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    dump = tmp_path / "nasbench_full.tfrecord"
+    write_nasbench101(dump)
+    slow = PACKING.replace("return contents", "Path(sys.argv[3]).touch(); import time; time.sleep(600)")
+    mark = tmp_path / "reads"
+    with subprocess.Popen([sys.executable, "-c", slow, str(dump), str(tmp_path / "tables"), str(mark)]) as process:
+        while not mark.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    left = tmp_path / "tables" / "nasbench101.parquet.1.unfinished"
+    left.write_text("of a process that was killed while it wrote")
+    assert here(tmp_path / "tables") == ()
+    with pytest.raises(BadInput, match="not on this machine"):
+        open_table("nasbench101", "nasbench1shot1-s1", tmp_path / "tables")
+    path = pack.pack("nasbench101", dump, tmp_path / "tables", progress=False)
+    assert len(table.open_table(path).keys) == 4
+    assert not left.exists()
+
+
 def test_a_packed_table_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(store.VARIABLE, str(tmp_path / "tables"))
     with pytest.raises(BadInput, match="the table nasbench101 is not on this machine"):
@@ -193,10 +214,10 @@ def test_a_packed_table_is_found_by_name(tmp_path: Path, monkeypatch: pytest.Mon
     dump = tmp_path / "nasbench_full.tfrecord"
     write_nasbench101(dump)
     pack.pack("nasbench101", dump, progress=False)
-    table = open_table("nasbench101", "nasbench1shot1-s1")
-    assert table is not None
-    assert (table.name, table.source, len(table.keys)) == ("nasbench101", "nasbench_full.tfrecord", 4)
-    assert table.sha256 == hashlib.sha256(dump.read_bytes()).hexdigest()
+    found = open_table("nasbench101", "nasbench1shot1-s1")
+    assert found is not None
+    assert (found.name, found.source, len(found.keys)) == ("nasbench101", "nasbench_full.tfrecord", 4)
+    assert found.sha256 == hashlib.sha256(dump.read_bytes()).hexdigest()
     assert here() == ("nasbench101",)
     with pytest.raises(BadInput, match=r"unknown table 'nasbench10'; did you mean 'nasbench101'"):
         open_table("nasbench10", "nasbench1shot1-s1")
@@ -229,11 +250,11 @@ def test_import_of_tidy_files(suffix: str, tmp_path: Path) -> None:
     file = save(tidy().iloc[::-1], tmp_path / f"mine.{suffix}")
     path = pack.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
     assert path == tmp_path / "tables" / "mine.parquet"
-    table = open_table("mine", "nasbench1shot1-s2", tmp_path / "tables")
-    assert table is not None
-    assert table.keys.to_pylist() == ["00" * 16, "ab" * 16]
+    found = open_table("mine", "nasbench1shot1-s2", tmp_path / "tables")
+    assert found is not None
+    assert found.keys.to_pylist() == ["00" * 16, "ab" * 16]
     for row in tidy().itertuples():
-        assert table.score(str(row.arch), "cifar10", str(row.split), 108, int(str(row.seed))) == row.accuracy
+        assert found.score(str(row.arch), "cifar10", str(row.split), 108, int(str(row.seed))) == row.accuracy
     again = pack.import_file(path, SPACES["nasbench1shot1-s2"], "copy", tmp_path / "tables")
     copy = open_table(str(again), "nasbench1shot1-s2")
     assert copy is not None

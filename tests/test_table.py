@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -11,10 +14,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from benchmarks.answer import FEW
 from benchmarks.catalog import SPACES, TABLES, open_table
 from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.table import Question, Source, Unanswered, write_packed
-from harness.run import run
+from benchmarks.table import Question, Run, Source, Table, Unanswered, write_packed
+from harness.run import Watch, run
 from tests.small import PLACE, SHARED, small_spec
 
 SOURCE = Source("small", "a test", "1", "0" * 64, "CC0")
@@ -124,10 +128,122 @@ def test_a_packed_file_reads_back_what_was_written(tmp_path: Path) -> None:
     for question, values in questions.items():
         numpy.testing.assert_array_equal(table.columns[question](), values)
     assert table.score(HASHES[1], "cifar10", "valid", 108) == 91.5
+    assert table.seconds(HASHES[1], "cifar10", 108) == 2.0
+    assert table.parameters(HASHES[2]) == table.parameters(HASHES[2], "cifar10") == 30
     frame = pandas.read_parquet(path)
     assert list(frame["arch"]) == HASHES
     assert list(frame["parameters"]) == [10, 20, 30]
-    assert not list(tmp_path.glob("*.part"))
+    assert list(frame["accuracy|cifar10|valid|108|1"])[:2] == [91.0, 91.5]
+    metadata = json.loads(pyarrow.parquet.read_schema(path).metadata[b"nas-stability"])
+    assert {key: metadata[key] for key in ("format", *SOURCE._fields)} == {"format": 1, **SOURCE._asdict()}
+    assert "percent" in metadata["columns"]["accuracy|DATASET|SPLIT|EPOCHS|SEED"]
+    assert [one.name for one in tmp_path.iterdir()] == ["packed.parquet"]
+
+
+def packed(path: Path) -> Table:
+    """Two seeds at the end, one halfway; times; sizes by data set."""
+    question = Question("cifar10", "valid", 108, 0)
+    accuracies = {
+        question: [90.0, 80.0, 70.0],
+        question._replace(seed=5): [92.0, math.nan, 70.5],
+        question._replace(halfway=True): [60.0, 50.0, math.nan],
+    }
+    times = {Run("cifar10", 108, 0): [10.0, 20.0, 30.0], Run("cifar10", 108, 5): [14.0, math.nan, 30.0],
+             Run("cifar10", 108, 0, True): [5.0, 6.0, math.nan]}  # fmt: skip
+    floats = {run: numpy.array(values) for run, values in times.items()}
+    sizes = {"cifar10": [1, 2, 3], "cifar100": numpy.array([4.0, math.nan, 6.0])}
+    write_packed(path, SOURCE, HASHES, accuracies, floats, sizes)
+    found = open_table(str(path), "nasbench1shot1-s1")
+    assert found is not None
+    return found
+
+
+def test_halfway_times_and_sizes(tmp_path: Path) -> None:
+    table = packed(tmp_path / "packed.parquet")
+    assert table.score(HASHES[0], "cifar10", "valid", 108) == 91.0
+    assert table.score(HASHES[0], "cifar10", "valid", 108, halfway=True) == 60.0
+    assert table.scores(HASHES, "cifar10", "valid", 108, halfway=True).tolist()[:2] == [60.0, 50.0]
+    assert table.seeds(HASHES[0], "cifar10", "valid", 108) == (0, 5)
+    assert table.seconds(HASHES[0], "cifar10", 108) == 12.0
+    assert table.seconds(HASHES[1], "cifar10", 108) == 20.0
+    assert table.seconds(HASHES[0], "cifar10", 108, 5) == 14.0
+    assert table.seconds(HASHES[0], "cifar10", 108, halfway=True) == 5.0
+    assert table.parameters(HASHES[2], "cifar100") == 6
+    with pytest.raises(Unanswered, match="no parameter count for abab"):
+        table.parameters(HASHES[1], "cifar100")
+    with pytest.raises(Unanswered, match=r"no parameter counts for data set None \(it has: cifar10, cifar100\)"):
+        table.parameters(HASHES[1])
+    with pytest.raises(Unanswered, match=r"no value for ffff.*at 108 epochs"):
+        table.score(HASHES[2], "cifar10", "valid", 108, halfway=True)
+    with pytest.raises(Unanswered, match=r"for cifar10 valid has no budget 54 \(it has: 108\)"):
+        table.score(HASHES[2], "cifar10", "valid", 54, halfway=True)
+    with pytest.raises(Unanswered, match=r"no value for abab.*training time on cifar10 at 108 epochs, seed 5"):
+        table.seconds(HASHES[1], "cifar10", 108, 5)
+    with pytest.raises(Unanswered, match=r"for cifar10 108 has no seed 1 \(it has: 0, 5\)"):
+        table.seconds(HASHES[1], "cifar10", 108, 1)
+    embedded = TABLES["nasbench201"]()
+    arch = embedded.keys[0].as_py()
+    with pytest.raises(Unanswered, match="has no training times"):
+        embedded.seconds(arch, "cifar10", 200)
+    with pytest.raises(Unanswered, match="has no parameter counts"):
+        embedded.parameters(arch, "cifar10")
+    with pytest.raises(Unanswered, match="no values from halfway"):
+        embedded.score(arch, "cifar10", "valid", 200, halfway=True)
+
+
+def test_many_queries_answer_as_one_by_one(tmp_path: Path) -> None:
+    table = TABLES["nasbench201"]()
+    archs = [*SPACES["nasbench201"].archs()[::9], "unknown", ""]
+    assert len(archs) >= FEW
+    rows = table.rows(archs)
+    assert rows.tolist() == [int(table.rows([arch])[0]) for arch in archs]
+    assert rows.tolist()[-2:] == [-1, -1]
+    values = table.scores(archs, "cifar10", "valid", 200)
+    assert values[5] == table.score(archs[5], "cifar10", "valid", 200)
+    assert numpy.isnan(values[-2:]).all()
+    assert not numpy.isnan(values[:-2]).any()
+
+
+def test_columns_are_read_when_first_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr("benchmarks.table.read_column", lambda path, name: read.append(name) or numpy.ones(3))
+    table = packed(tmp_path / "packed.parquet")
+    assert read == []
+    for _ in range(2):
+        assert table.score(HASHES[0], "cifar10", "valid", 108, 5) == 1.0
+    assert read == ["accuracy|cifar10|valid|108|5"]
+
+
+def test_opening_a_table_imports_neither_pytorch_nor_pandas(tmp_path: Path) -> None:
+    packed(tmp_path / "packed.parquet")
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.table import open_table; "
+        f"table = open_table(Path({str(tmp_path / 'packed.parquet')!r})); "
+        f"print(table.score({HASHES[0]!r}, 'cifar10', 'valid', 108)); print({{'torch', 'pandas'}} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "91.0\nset()\n"
+
+
+@pytest.mark.parametrize("columns", [{"arch": HASHES[::-1]}, {"arch": [HASHES[0]] * 3}, {"arch": [*HASHES[:2], None]}])
+def test_keys_out_of_order_are_noticed(columns: dict[str, list[str]], tmp_path: Path) -> None:
+    path = tmp_path / "packed.parquet"
+    packed(path)
+    table = pyarrow.parquet.read_table(path)
+    metadata = {b"nas-stability": table.schema.metadata[b"nas-stability"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path)
+    with pytest.raises(CorruptFile, match=r"packed\.parquet is damaged: its architectures are not sorted and distinct"):
+        open_table(str(path), "nasbench1shot1-s1")
+
+
+def test_metadata_of_another_table_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "packed.parquet"
+    packed(path)
+    table = pyarrow.parquet.read_table(path)
+    renamed = table.rename_columns([name.replace("|0", "|1") for name in table.column_names])
+    pyarrow.parquet.write_table(renamed.replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(CorruptFile, match="its metadata is not what was written"):
+        open_table(str(path), "nasbench1shot1-s1")
 
 
 def test_packing_refuses_wrong_numbers_and_keys(tmp_path: Path) -> None:
@@ -171,6 +287,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     write_packed(path, SOURCE, HASHES, {Question("cifar10", "valid", 108, 0): [1.0, 2.0, 3.0]})
     table = pyarrow.parquet.read_table(path)
     newer = {b"nas-stability": table.schema.metadata[b"nas-stability"].replace(b'"format": 1', b'"format": 2')}
+    assert newer[b"nas-stability"] != table.schema.metadata[b"nas-stability"]
     pyarrow.parquet.write_table(table.replace_schema_metadata(newer), path)
     with pytest.raises(BadInput, match="format 2, newer than 1"):
         open_table(str(path), "nasbench1shot1-s1")
@@ -215,7 +332,7 @@ def test_a_1shot1_search_against_the_real_table(tmp_path: Path) -> None:
         values = table.scores(SPACES[space].archs(), "cifar10", "test", 108)
         assert 0 < numpy.isnan(values).mean() < 0.7
     spec = small_spec(space="nasbench1shot1-s1", table=str(path), epochs=3, arch_lr=2.0)
-    run(spec, tmp_path / "run", PLACE, lambda epoch, epochs: None)
+    run(spec, tmp_path / "run", PLACE, Watch())
     rows = pandas.read_csv(tmp_path / "run" / "epochs.csv")
     for row in rows.itertuples():
         answer = table.scores([row.arch], "cifar10", "test", 108)[0]
