@@ -11,11 +11,12 @@ from typing import Any
 import numpy
 import torch
 
-from benchmarks.catalog import SPACES, open_table
+from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
 from benchmarks.space import softmax
 from benchmarks.table import Table, Unanswered, file_sha256
 from harness import checkpoint
+from harness.measure import table_of
 from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, SPEC, SPECTRUM, STUDY
 from harness.spec import RunSpec, run_spec
 from harness.status import read_rows
@@ -110,7 +111,7 @@ def check_rows(folder: Path, spec: RunSpec) -> Iterator[str]:
 def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
     """Every recorded accuracy against the table's answer for the recorded architecture."""
     try:
-        table = open_table(spec.table, spec.space)
+        table = table_of(spec)
     except BadInput as error:
         yield f"its table cannot be asked: {error}"
         return

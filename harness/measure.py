@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.catalog import open_table
 from benchmarks.data import Dataset, fixed_batch, plain_batches
+from benchmarks.errors import BadInput
 from benchmarks.space import Arch, Mixture, Space, entropy, one_hot, softmax
 from benchmarks.table import Table, Unanswered
 from harness.architect import Batch
@@ -23,6 +25,7 @@ from harness.curvature import eigenvalues, validation_hessian
 from harness.record import EpochRecord, SpectrumRecord
 from harness.rng import stream
 from harness.search import Epoch, Search
+from harness.spec import RunSpec
 
 EVALUATION_BATCH = 512
 """Images per pass when the supernet is evaluated; the statistics are running ones, so that it changes no number."""
@@ -80,6 +83,24 @@ class Answers:
             column: None if value is None or column not in self.best else self.best[column] - value
             for column, value in accuracies.items()
         }
+
+
+def table_of(spec: RunSpec) -> Table | None:
+    """The table that a run asks; None where there is none, or where the one shipped for the space lacks its budget.
+
+    Raises:
+        BadInput: an unknown, absent or unusable table, or a named one that lacks the run's ``table_epochs``.
+    """
+    table = open_table(spec.table, spec.space)
+    budgets = sorted({question.epochs for question in table.columns}) if table else []
+    if table is None or spec.table_epochs in budgets:
+        return table
+    if spec.table == "auto":
+        return None
+    raise BadInput(
+        f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: {', '.join(map(str, budgets))}); "
+        "set the field 'table_epochs'"
+    )
 
 
 def answers(table: Table | None, space: Space, epochs: int) -> Answers:

@@ -25,13 +25,13 @@ import numpy
 import torch
 from torch import Tensor
 
-from benchmarks.catalog import DATASETS, SPACES, load_data, open_table
+from benchmarks.catalog import DATASETS, SPACES, load_data
 from benchmarks.data import Dataset, halves
 from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import softmax
 from benchmarks.table import file_sha256
 from harness import checkpoint
-from harness.measure import Answers, answers, measure
+from harness.measure import Answers, answers, measure, table_of
 from harness.record import (
     ALPHAS,
     CHECKPOINT,
@@ -98,7 +98,7 @@ def check(spec: RunSpec, place: Place) -> None:
             raise BadInput(f"the data file {spec.data.removeprefix('npz:')} does not exist")
     else:
         choose("data set", spec.data, DATASETS)
-    open_table(spec.table, spec.space)
+    table_of(spec)
     find_device(place.device)
 
 
@@ -200,7 +200,7 @@ def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, wat
     """Epoch after epoch to the end of the run."""
     data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
     search = start(spec, data.classes, data.in_channels, device)
-    answered = answers(open_table(spec.table, spec.space), search.space, spec.table_epochs)
+    answered = answers(table_of(spec), search.space, spec.table_epochs)
     if (folder / CHECKPOINT).exists():
         log = resume(search, answered, folder)
     else:

@@ -2,7 +2,7 @@
 
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
-    [[also]]          single runs: [base] with these fields replaced
+    [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
 
 Strict: an unknown key, a wrong type or an empty list is an error with file, line and the nearest name.
 """
@@ -86,7 +86,7 @@ def read(path: Path) -> Study:
     also = found.get("also", [])
     if not isinstance(also, list):
         raise located(path, text, "also", BadInput("'also' is written [[also]], once per extra run"))
-    varied = (combinations if over or not also else []) + [fields(path, text, extra) for extra in also]
+    varied = (combinations if over or not also else []) + [one for extra in also for one in extras(path, text, extra)]
     specs = {}
     for values in varied:
         try:
@@ -95,6 +95,17 @@ def read(path: Path) -> Study:
             raise BadInput(f"the study file {path}: {error}") from error
         specs[spec.run_id] = spec
     return Study(path.stem, tuple(specs.values()))
+
+
+def extras(path: Path, text: str, extra: Mapping[str, Any]) -> list[dict[str, Value]]:
+    """The runs of one [[also]]: one, or one per combination of the fields that are lists there."""
+    lists = {
+        name: listed(path, text, name, value)
+        if isinstance(value, list) or (TYPES[name] is int and isinstance(value, str))
+        else [value_of(path, text, name, value)]
+        for name, value in checked(path, text, extra).items()
+    }
+    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
 def fields(path: Path, text: str, section: Mapping[str, Any]) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from nas_stability import main
+from benchmarks import train
+from nas_stability import TRAIN_DEFAULTS, main
 
 TRACES = Path(__file__).parent / "traces"
 SMALL = [
@@ -173,3 +175,57 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert time.perf_counter() - began < 5
+
+
+def test_a_table_is_asked_listed_checked_and_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = ["--tables", str(tmp_path)]
+    asked = ["--dataset", "cifar10", "--split", "valid", "--epochs", "200"]
+    arch = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+    assert main(["table", "query", "nasbench201", "--arch", arch, *asked, *tables]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["arch"] == arch
+    assert found["accuracy"] == pytest.approx(90.7693, abs=1e-4)
+    assert found["seeds"] == [0, 1, 2]
+    assert main(["table", "query", "nasbench201", "--arch", arch, *asked, "--seed", "1", *tables]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(90.716, abs=1e-4)
+    unanswerable = ["--dataset", "cifar10", "--split", "test", "--epochs", "200"]
+    assert main(["table", "query", "nasbench201", "--arch", arch, *unanswerable, *tables]) == 1
+    assert "has no split 'test'" in capsys.readouterr().err
+
+    file = tmp_path / "mine.csv"
+    file.write_text(f"arch,dataset,split,epochs,seed,accuracy\n{arch},svhn,test,5,0,81.5\n")
+    assert main(["table", "import", str(file), "--space", "nasbench201", *tables]) == 0
+    assert main(["table", "list", *tables]) == 0
+    listed = capsys.readouterr().out
+    for name in ("mine", "nasbench201", "nasbench101"):
+        assert f"\n{name} " in "\n" + listed
+    query = ["table", "query", "mine", "--arch", arch, "--dataset", "svhn", "--split", "test", "--epochs", "5", *tables]
+    assert main(query) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 81.5
+    assert main(["table", "verify", "mine", *tables]) == 0
+    assert main(["table", "best", "nasbench201", "--space", "nasbench201", *tables]) == 0
+    assert "cifar10 200 epochs, best by valid: 91.607 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["query", "nasbench201", "--dataset", "d", "--split", "valid", "--epochs", "1"], "give either --arch KEY"),
+        (["best", "nasbench201", "--space", "nasbench20"], "did you mean 'nasbench201'"),
+        (["verify", "nasbench20"], "did you mean 'nasbench201'"),
+        (["pack", "nasbench101", "absent.tfrecord"], "absent.tfrecord does not exist"),
+        (["train", "--space", "nasbench201"], "nasbench201"),
+    ],
+)
+def test_table_verbs_refuse_in_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", *arguments, "--tables", str(tmp_path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+
+
+def test_flags_of_table_train_are_the_fields_of_its_spec() -> None:
+    assert dataclasses.asdict(train.TrainSpec()) == TRAIN_DEFAULTS

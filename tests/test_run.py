@@ -233,6 +233,7 @@ def test_a_loss_that_is_not_finite_keeps_whole_rows_and_says_why(tmp_path: Path)
         ({"data": "digit"}, "unknown data set 'digit'; did you mean 'digits'"),
         ({"table": "nasbench20"}, "unknown table 'nasbench20'; did you mean 'nasbench201'"),
         ({"table": "absent.parquet"}, r"absent\.parquet does not exist"),
+        ({"table": "nasbench201", "table_epochs": 12}, r"has no budget of 12 epochs \(it has: 200\)"),
         ({"data": "npz:absent.npz"}, r"absent\.npz does not exist"),
     ],
 )

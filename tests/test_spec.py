@@ -159,3 +159,14 @@ def test_an_unknown_study_names_the_nearest() -> None:
         study.find("quik")
     with pytest.raises(BadInput, match=r"absent\.toml does not exist"):
         study.find("absent.toml")
+
+
+def test_extra_runs_may_hold_lists(tmp_path: Path) -> None:
+    text = '[base]\ndata = "digits"\nmethod = "darts"\n[[also]]\nspace = "nasbench201"\nseed = "0-1"\n[[also]]\n'
+    found = study.read(write(tmp_path, text + 'space = ["nasbench1shot1-s1", "nasbench1shot1-s2"]\ndepth = 3\n'))
+    assert [(spec.space, spec.seed, spec.depth) for spec in found.runs] == [
+        ("nasbench201", 0, 5),
+        ("nasbench201", 1, 5),
+        ("nasbench1shot1-s1", 0, 3),
+        ("nasbench1shot1-s2", 0, 3),
+    ]

@@ -116,7 +116,8 @@ def contents(run: Path) -> dict[str, object]:
     for name in ("spectrum.csv", "alphas.npz", "spec.json"):
         found[name] = (run / name).read_bytes()
     record = json.loads((run / "run.json").read_text())
-    found["run.json"] = {name: value for name, value in record.items() if name not in ("seconds", "files", "git_commit")}
+    # The sums of files see the seconds; a commit may be made meanwhile.
+    found["run.json"] = {k: v for k, v in record.items() if k not in ("seconds", "files", "git_commit")}
     found["checkpoint.pt"] = tensors(run / "checkpoint.pt")
     return found
 
