@@ -112,6 +112,16 @@ def test_protobuf_decoded_as_google_decodes_it(tmp_path: Path) -> None:
             assert tuple(ours) == tuple(getattr(other, name) for name in oracles_tables.EVALUATION)
 
 
+def test_a_protobuf_field_that_is_there_twice_has_the_last_value() -> None:
+    metrics = oracles_tables.random_metrics(numpy.random.default_rng(2), 108, 7)
+    first = b"".join(
+        oracles_tables.field(number, metrics["evaluations"][2][name])
+        for number, name in enumerate(oracles_tables.EVALUATION, start=1)
+    )
+    assert tfrecord.decode_evaluation(first).test == metrics["evaluations"][2]["test_accuracy"]
+    assert tfrecord.decode_evaluation(first + oracles_tables.field(5, 0.25)).test == 0.25
+
+
 def test_every_flipped_byte_of_a_dump_is_noticed(tmp_path: Path) -> None:
     dump = tmp_path / "flipped.tfrecord"
     write_nasbench101(dump, cells=1)
@@ -319,6 +329,17 @@ def test_a_damaged_record_of_the_archive(harm: str, tmp_path: Path) -> None:
         pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
     assert "\n" not in str(caught.value)
     assert harm == "other" or "000002" in str(caught.value)
+    assert not list((tmp_path / "tables").glob("*.parquet"))
+
+
+def test_two_records_of_the_archive_swapped(tmp_path: Path) -> None:
+    write_archive(tmp_path / "archive")
+    first, second = (tmp_path / "archive" / f"00000{index}.pickle.pbz2" for index in (1, 2))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"record 000001: its architecture .* is not the one that meta lists"):
+        pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
     assert not list((tmp_path / "tables").glob("*.parquet"))
 
 

@@ -261,6 +261,12 @@ def test_import_of_tidy_files(suffix: str, tmp_path: Path) -> None:
     assert copy.score("ab" * 16, "cifar10", "test", 108) == 91.0
 
 
+def test_import_of_hashes_that_are_all_digits(tmp_path: Path) -> None:
+    frame = tidy(arch=["00" * 16] * 4 + ["12" * 16] * 4)
+    path = pack.import_file(save(frame, tmp_path / "mine.csv"), SPACES["nasbench1shot1-s2"], override=tmp_path)
+    assert table.open_table(path).keys.to_pylist() == ["00" * 16, "12" * 16]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize(
     ("frame", "message"),

@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from benchmarks.answer import FEW
+from benchmarks.answer import FEW, plain
 from benchmarks.catalog import SPACES, TABLES, open_table
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.table import Question, Run, Source, Table, Unanswered, write_packed
@@ -202,6 +202,13 @@ def test_many_queries_answer_as_one_by_one(tmp_path: Path) -> None:
     assert values[5] == table.score(archs[5], "cifar10", "valid", 200)
     assert numpy.isnan(values[-2:]).all()
     assert not numpy.isnan(values[:-2]).any()
+
+
+def test_arrow_numbers_without_pandas() -> None:
+    array = pyarrow.array([1.0, 2.0, None, 4.0], pyarrow.float64())
+    numpy.testing.assert_array_equal(plain(array, -1), [1, 2, -1, 4])
+    numpy.testing.assert_array_equal(plain(array.slice(1), math.nan), [2, math.nan, 4])
+    assert plain(array.slice(4), 0).tolist() == []
 
 
 def test_columns_are_read_when_first_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
