@@ -294,8 +294,9 @@ class Listed(NamedTuple):
 
     Attributes:
         name: of the table.
-        state: "packed" on this machine, "shipped" with the package or its requirements, or "fetchable".
-        size: bytes of the packed file; of the download where it is fetchable; None where it lies in another package.
+        state: "packed" on this machine, "shipped" with the package or its requirements, "fetchable", or "by hand" where
+            the dump has no address that a program can fetch from.
+        size: bytes of the packed file, or of the download; None where it is not known or lies in another package.
         source: where it comes from.
         place: path or address; empty for a table in another package.
     """
@@ -325,7 +326,7 @@ def tables(override: Path | None = None) -> list[Listed]:
     for name, dump in pack.DUMPS.items():
         place = ", ".join(dump.urls) or dump.page
         state = "fetchable" if dump.urls else "by hand"
-        found.append(Listed(name, state, dump.megabytes * 10**6, f"licence {dump.license}", place))
+        found.append(Listed(name, state, dump.megabytes and dump.megabytes * 10**6, f"licence {dump.license}", place))
     return sorted(found)
 
 

@@ -49,7 +49,7 @@ class Dump(NamedTuple):
         urls: addresses of the file itself.
         page: where it is found by hand.
         known: its checksum, where its authors publish one.
-        megabytes: of the download.
+        megabytes: of the download, None where it is not known.
         license: of the data.
     """
 
@@ -57,7 +57,7 @@ class Dump(NamedTuple):
     urls: tuple[str, ...]
     page: str
     known: str | None
-    megabytes: int
+    megabytes: int | None
     license: str
 
 
@@ -107,7 +107,7 @@ DUMPS: dict[str, Dump] = {
         (f"{NASBENCH}/nasbench_full.tfrecord",),
         "https://github.com/google-research/nasbench",
         None,
-        1990,
+        2086,
         "Apache-2.0",
     ),
     "nasbench201": Dump(
@@ -115,7 +115,7 @@ DUMPS: dict[str, Dump] = {
         (),
         "https://github.com/D-X-Y/NATS-Bench (NATS-tss-v1_0-3ffb9-simple.tar)",
         None,
-        1400,
+        None,
         "MIT",
     ),
 }

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from benchmarks.answer import FEW, plain
-from benchmarks.catalog import SPACES, TABLES, open_table
+from benchmarks.catalog import SHIPPED, SPACES, TABLES, open_table
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.table import Question, Run, Source, Table, Unanswered, write_packed
 from harness.run import Watch, run
@@ -45,7 +45,10 @@ def write(tmp_path: Path, frame: pandas.DataFrame) -> Path:
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_answers_for_every_reachable_architecture_of_its_space(name: str) -> None:
     table = TABLES[name]()
-    space = SPACES[name]
+    space = SPACES[SHIPPED[name]]
+    automatic = open_table("auto", space.name)
+    assert automatic is not None
+    assert automatic.sha256 == table.sha256
     dataset, split, epochs = min(table.columns)[:3]
     values = table.scores(space.archs(), dataset, split, epochs)
     assert not numpy.isnan(values).any()
