@@ -174,21 +174,15 @@ def unpickle(path: Path, record: str, compressed: bytes) -> Any:
         raise CorruptFile(f"{path}, record {record}: it cannot be loaded: {error}") from error
 
 
-def archive(path: Path) -> Contents:
-    """The NATS-Bench topology archive, a folder or a tar of it: one record after the other, never all in memory.
+def archive_records(path: Path) -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:
+    """The records of the NATS-Bench topology archive, a folder or a tar of it, one after the other, never all in memory.
+
+    Returns:
+        Name, architecture, the state of each budget.
 
     Raises:
         BadInput: the folder or tar has no records.
         CorruptFile: naming the archive and the record.
-    """
-    return contents(path, archive_records(path))
-
-
-def archive_records(path: Path) -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:
-    """The records of an archive: name, architecture, the state of each budget.
-
-    Raises:
-        BadInput and CorruptFile: as ``archive``.
     """
     listed: list[Arch] | None = None
     seen: dict[str, Arch] = {}
