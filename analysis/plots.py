@@ -182,23 +182,24 @@ def hessian(study: Study) -> Drawn | None:
 
 
 def overview(study: Study) -> Drawn | None:
-    """README's figure: for the first space, table accuracy and largest eigenvalue side by side."""
-    space = study.spaces[0]
-    rows = study.epochs[study.epochs["space"] == space]
-    answers = study.answers(space)
-    if not answers or rows["eigenvalue_max"].isna().all():
+    """README's figure: a row per space, table accuracy (first data set and split) and largest eigenvalue."""
+    rows = {space: study.epochs[study.epochs["space"] == space] for space in study.spaces}
+    spaces = [space for space in study.spaces if study.answers(space) and rows[space]["eigenvalue_max"].notna().any()]
+    if not spaces:
         return None
-    figure, axes = panels(2, 2)
+    figure, axes = panels(2 * len(spaces), 2)
     numbers = []
-    for panel, column in zip(axes, (answers[0], "eigenvalue_max"), strict=True):
-        found = draw_over_epochs(panel, rows[rows[column].notna()], column, study.methods)
-        numbers.append(found.assign(space=space, column=column))
-    axes[0].set_title(f"table accuracy, {answer_label(answers[0])}")
-    axes[0].set_ylabel("accuracy (%)")
-    axes[1].set_title("largest eigenvalue of the Hessian")
-    axes[1].set_ylabel("eigenvalue (nats)")
-    if (rows["eigenvalue_max"].dropna() > 0).all():
-        axes[1].set_yscale("log")
+    for index, space in enumerate(spaces):
+        left, right = axes[2 * index : 2 * index + 2]
+        answer = study.answers(space)[0]
+        for panel, column in ((left, answer), (right, "eigenvalue_max")):
+            of_column = rows[space][rows[space][column].notna()]
+            numbers.append(draw_over_epochs(panel, of_column, column, study.methods).assign(space=space, column=column))
+            panel.set_title(space)
+        left.set_ylabel(f"table accuracy,\n{answer_label(answer)} (%)")
+        right.set_ylabel("largest eigenvalue (nats)")
+        if (rows[space]["eigenvalue_max"].dropna() > 0).all():
+            right.set_yscale("log")
     legend(figure, axes)
     return Drawn(figure, ordered(numbers))
 
