@@ -175,7 +175,7 @@ def unpickle(path: Path, record: str, compressed: bytes) -> Any:
 
 
 def archive_records(path: Path) -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:
-    """The records of the NATS-Bench topology archive, a folder or a tar of it, one after the other, never all in memory.
+    """The records of the NATS-Bench topology archive, a folder or a tar of it: one by one, never all in memory.
 
     Returns:
         Name, architecture, the state of each budget.
