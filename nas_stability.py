@@ -17,6 +17,7 @@ from harness import spec, study
 
 if TYPE_CHECKING:
     from benchmarks import answer
+    from harness import run
 
 FAILED, MISUSED, REQUEUE = 1, 2, 75
 """REQUEUE: stopped by a signal with everything saved; sysexits.h calls it a temporary failure."""
@@ -62,6 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
     many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
     many.add_argument("--out", metavar="DIR", help="folder of the study (results/NAME)")
     many.add_argument("--workers", type=int, metavar="N", help="runs at a time (one per core)")
+    many.add_argument("--backend", choices=("loky", "dask"), default="loky", help="processes here, or a cluster (loky)")
+    many.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
+    many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
+    many.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at a time on each GPU (1)")
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
     many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     add_place(many, threads=1)
@@ -226,19 +231,23 @@ def study_verb(options: argparse.Namespace) -> int:
     """Many searches to their folder, and the report."""
     found = study.read(study.find(options.study))
     folder = Path(options.out or Path("results") / found.name)
-    if options.dry_run:
-        print("\n".join(item.run_id for item in found.runs))
-        return 0
+    if (options.backend == "dask") != bool(options.scheduler):
+        raise BadInput("--backend dask and --scheduler ADDRESS go together")
 
     import joblib
 
     from harness import batch, run
 
-    workers = min(options.workers or joblib.cpu_count(), len(found.runs))
-    place = run.Place(options.device, options.threads, options.data_dir)
+    devices = gpu_devices(options.gpus, options.runs_per_gpu)
+    workers = len(devices) or min(options.workers or joblib.cpu_count(), len(found.runs))
+    place = run.Place(devices[0] if devices else options.device, options.threads, options.data_dir)
+    if options.dry_run:
+        print_plan(found, place, workers)
+        return 0
     total = sum(item.epochs for item in found.runs)
     with epochs_bar(total, found.name) as progress:
-        outcomes = batch.carry_out(found, folder, place, workers, progress)
+        engine = batch.Engine(workers, devices, options.scheduler)
+        outcomes = batch.carry_out(found, folder, place, engine, progress)
     states = [outcome.state for outcome in outcomes]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
     for outcome in outcomes:
@@ -249,6 +258,33 @@ def study_verb(options: argparse.Namespace) -> int:
     if "interrupted" in states:
         return REQUEUE
     return 0 if set(states) <= {"finished", "skipped"} else FAILED
+
+
+def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
+    """Devices in the order in which runs take them: every GPU once, then again for the second run on each."""
+    if gpus is None:
+        return ()
+    numbers = gpus.split(",")
+    if not all(number.isdecimal() for number in numbers) or runs_per_gpu < 1:
+        raise BadInput(
+            f"--gpus takes numbers such as 0,1 and --runs-per-gpu at least 1, not {gpus!r} and {runs_per_gpu}"
+        )
+    return tuple(f"cuda:{number}" for number in numbers) * runs_per_gpu
+
+
+def print_plan(found: study.Study, place: run.Place, workers: int) -> None:
+    """The runs and how long they would take, from a few measured steps of each kind."""
+    from harness import estimate, status
+
+    kinds: dict[str, float] = {}
+    total = 0.0
+    for item in found.runs:
+        kind = dataclasses.replace(item, seed=0).digest
+        if kind not in kinds:
+            kinds[kind] = estimate.run_seconds(item, place)
+        total += kinds[kind]
+        print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(kinds[kind])}")
+    print(f"{len(found.runs)} runs, about {status.duration(total / workers)} with {workers} at a time")
 
 
 def report_verb(options: argparse.Namespace) -> int:

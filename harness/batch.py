@@ -7,11 +7,13 @@ system releases when its holder dies; the others pass over it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ import joblib
 
 from benchmarks.errors import BadInput
 from harness import checkpoint
-from harness.record import EPOCHS, LOCK, STUDY
+from harness.record import DONE, EPOCHS, LOCK, STUDY
 from harness.run import Held, Interrupted, Place, Watch, check, refuse_other, run
 from harness.spec import RunSpec
 from harness.study import Study
@@ -41,45 +43,127 @@ class Outcome(NamedTuple):
 
 
 class Crew(NamedTuple):
-    """Who works on a study.
+    """Who works on a study here.
 
     Attributes:
-        workers: processes.
         stop: file whose presence tells them all to save and stop.
         parent: process id of who started them; they stop when it is gone.
     """
 
-    workers: int
     stop: Path
     parent: int
 
 
-def carry_out(study: Study, folder: Path, place: Place, workers: int, progress: Callable[[int], None]) -> list[Outcome]:
-    """Carries out every run of the study that is not finished. SIGTERM and SIGINT save and stop all of them.
+class Engine(NamedTuple):
+    """How the runs are spread.
+
+    Attributes:
+        workers: runs at a time, on this machine.
+        devices: given to the runs in turn; empty: the place's device for all.
+        scheduler: address of a dask scheduler whose workers do the runs; empty: this machine does.
+    """
+
+    workers: int = 1
+    devices: tuple[str, ...] = ()
+    scheduler: str = ""
+
+
+def carry_out(
+    study: Study, folder: Path, place: Place, engine: Engine, progress: Callable[[int], None]
+) -> list[Outcome]:
+    """Carries out every run of the study that is not finished. SIGTERM and SIGINT save and stop all runs here.
 
     Args:
         study: its runs.
         folder: of the study; each run has a folder of its own in it.
         place: device, threads per run and data folder.
-        workers: runs at a time.
+        engine: how the runs are spread.
         progress: called about twice a second with the number of epochs done in all runs together.
 
     Raises:
         BadInput: a spec cannot run, or the folder holds another study; nothing is started.
     """
+    places = [place._replace(device=device) for device in engine.devices] or [place]
     for spec in {(spec.space, spec.method, spec.data, spec.table): spec for spec in study.runs}.values():
-        check(spec, place)
+        for one in () if engine.scheduler else places:
+            check(spec, one)
     claim_study(study, folder)
     for spec in study.runs:
         refuse_other(spec, folder / spec.run_id)
-    crew = Crew(workers, folder / f".stop-{os.getpid()}", os.getpid())
-    with signals(crew.stop.touch), reporting(study, folder, progress):
-        tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place, crew) for spec in study.runs)
+    with reporting(study, folder, progress):
+        if engine.scheduler:
+            return on_cluster(study, folder, place, engine.scheduler)
+        return on_this_machine(study, folder, places, engine.workers)
+
+
+def on_this_machine(study: Study, folder: Path, places: Sequence[Place], workers: int) -> list[Outcome]:
+    """joblib's loky processes; a run that ran out of GPU memory is tried once more, alone."""
+    crew = Crew(folder / f".stop-{os.getpid()}", os.getpid())
+    given = list(zip(study.runs, itertools.cycle(places), strict=False))
+    with signals(crew.stop.touch):
+        tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place, crew) for spec, place in given)
         # One worker is this process: a run in it can be debugged and costs no start-up.
-        engine = joblib.Parallel(n_jobs=workers, backend="loky" if workers > 1 else "sequential", batch_size=1)
-        outcomes: list[Outcome] = engine(tasks)
+        pool = joblib.Parallel(n_jobs=workers, backend="loky" if workers > 1 else "sequential", batch_size=1)
+        outcomes: list[Outcome] = pool(tasks)
+        for index, (outcome, (spec, place)) in enumerate(zip(outcomes, given, strict=True)):
+            if outcome.error.startswith("OutOfMemoryError"):
+                outcomes[index] = attempt(spec, folder / spec.run_id, place, crew)
     crew.stop.unlink(missing_ok=True)
     return outcomes
+
+
+def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list[Outcome]:
+    """joblib's dask backend: workers need not see the folder, they are sent a run's files and send them back.
+
+    A run whose worker dies is given to another one by the scheduler.
+
+    Raises:
+        BadInput: dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise BadInput("the backend dask needs the extra 'cluster': pip install nas-stability[cluster]") from error
+    outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
+    todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
+    try:
+        client = Client(scheduler, timeout=30)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the dask scheduler {scheduler} does not answer: {error}") from error
+    with client, joblib.parallel_config(backend="dask"):
+        tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
+        for outcome, files in joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks):
+            outcomes[outcome.run] = deliver(outcome, files, folder / outcome.run)
+    return list(outcomes.values())
+
+
+def attempt_away(spec: RunSpec, place: Place, files: dict[str, bytes]) -> tuple[Outcome, dict[str, bytes]]:
+    """One run in a folder of its own on whatever machine this is; returns the files that it left."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / spec.run_id
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        outcome = attempt(spec, folder, place, Crew(folder / ".stop", os.getpid()))
+        return outcome, files_of(folder)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Name -> content of a run's files, without its lock."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+
+
+def deliver(outcome: Outcome, files: dict[str, bytes], folder: Path) -> Outcome:
+    """Writes what came back, the mark of being finished last, unless another process holds or finished the run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / LOCK, blocking=False):
+            if not (folder / DONE).exists():
+                for name in sorted(files, key=lambda name: name == DONE):
+                    checkpoint.write_aside(folder / name, files[name])
+    except filelock.Timeout:
+        return Outcome(outcome.run, "held", f"another process is carrying out the run in {folder}")
+    return outcome
 
 
 def attempt(spec: RunSpec, folder: Path, place: Place, crew: Crew) -> Outcome:

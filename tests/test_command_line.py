@@ -121,15 +121,6 @@ def test_one_failure_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(list(out.glob("*/run.json"))) == 3
 
 
-def test_dry_run_lists_the_runs_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["study", "quick", "--dry-run"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) >= 9
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_verify_prints_the_deviations(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(TRACES / "nasbench201_sdarts-adv.npz")]) == 0
     header, line = capsys.readouterr().out.splitlines()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,16 +15,19 @@ import filelock
 import pandas
 import pyarrow.parquet
 import pytest
+import torch
 
 from analysis.collect import collect
 from analysis.load import Unusable
 from harness import batch
 from harness.check import check_study
 from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM
-from harness.run import Place
+from harness.run import Place, Watch
+from harness.spec import RunSpec
 from harness.status import read_status, summary_line
 from harness.study import Study
-from nas_stability import REQUEUE, main
+from nas_stability import REQUEUE, gpu_devices, main
+from tests import torture
 from tests.small import PLACE, small_spec
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +38,7 @@ def small_study(epochs: int = 2) -> Study:
 
 
 def carry_out(study: Study, folder: Path, workers: int = 1) -> list[batch.Outcome]:
-    return batch.carry_out(study, folder, PLACE, workers, lambda done: None)
+    return batch.carry_out(study, folder, PLACE, batch.Engine(workers), lambda done: None)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +216,7 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
     assert done.stdout == "OSError File too large\n"
     outcomes = carry_out(Study("again", (spec,)), tmp_path / "other")
     assert outcomes[0].state == "finished"
-    from harness.run import Watch, run
+    from harness.run import run
 
     assert run(spec, tmp_path / "run", PLACE, Watch())
     for name in (SPECTRUM, "alphas.npz"):
@@ -221,5 +225,66 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
 
 def test_an_unknown_device_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
-        batch.carry_out(small_study(), tmp_path / "out", Place(device="gpu"), 1, lambda done: None)
+        batch.carry_out(small_study(), tmp_path / "out", Place(device="gpu"), batch.Engine(), lambda done: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study("three", tuple(small_spec(seed=seed) for seed in range(3)))
+    tried: list[tuple[int, str]] = []
+
+    def pretend(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
+        tried.append((spec.seed, place.device))
+        if tried.count((1, place.device)) == 1 and spec.seed == 1:
+            raise torch.OutOfMemoryError("no room")
+        return True
+
+    monkeypatch.setattr(batch, "run", pretend)
+    monkeypatch.setattr(batch, "check", lambda spec, place: None)
+    engine = batch.Engine(1, ("cuda:0", "cuda:1"))
+    outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
+    assert tried == [(0, "cuda:0"), (1, "cuda:1"), (2, "cuda:0"), (1, "cuda:1")]
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 3
+
+
+def test_gpus_on_the_command_line() -> None:
+    assert gpu_devices("0,1", 2) == ("cuda:0", "cuda:1", "cuda:0", "cuda:1")
+    assert gpu_devices(None, 1) == ()
+    with pytest.raises(ValueError, match="--gpus takes numbers"):
+        gpu_devices("a", 1)
+
+
+def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    study = Study("six", tuple(small_spec(seed=seed, epochs=4, images=40) for seed in range(4)))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        killer = threading.Timer(6.0, lambda: os.kill(cluster.workers[0].pid, signal.SIGKILL))
+        killer.start()
+        engine = batch.Engine(scheduler=cluster.scheduler_address)
+        outcomes = batch.carry_out(study, tmp_path / "cluster", PLACE, engine, lambda done: None)
+        killer.join()
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 4
+    carry_out(study, tmp_path / "here")
+    assert check_study(tmp_path / "cluster") == []
+    for spec in study.runs:
+        there, here = (torture.contents(tmp_path / name / spec.run_id) for name in ("cluster", "here"))
+        assert there == here
+
+
+def test_dry_run_estimates_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text(
+        '[base]\nspace = "nasbench201"\nmethod = "darts"\ndata = "digits"\nimages = 40\nepochs = 3\nbatch_size = 10\n'
+        "width = 2\ndepth = 1\n[over]\nseed = [0, 1]\n"
+    )
+    assert main(["study", str(file), "--dry-run", "--workers", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert " 3 epochs  about " in lines[0]
+    assert lines[2].startswith("2 runs, about ")
+
+
+def test_dask_needs_an_address() -> None:
+    assert main(["study", "quick", "--backend", "dask"]) == 2
