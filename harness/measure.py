@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.ask import reachable
 from benchmarks.catalog import open_table
 from benchmarks.data import Dataset, fixed_batch, plain_batches
 from benchmarks.errors import BadInput
@@ -109,11 +110,19 @@ def answers(table: Table | None, space: Space, epochs: int) -> Answers:
     columns = tuple((dataset, split) for dataset in datasets for split in SPLITS)
     best: dict[tuple[str, str], float] = {}
     if table is not None:
-        archs = space.archs()
+        archs = reachable_archs(space)
         for dataset, split in columns:
             with contextlib.suppress(Unanswered):
                 best[dataset, split] = table.best(archs, dataset, split, epochs)[1]
     return Answers(table, epochs, columns, best)
+
+
+def reachable_archs(space: Space) -> tuple[Arch, ...]:
+    """Every reachable architecture: from this machine's store of tables, or enumerated where that cannot be written."""
+    try:
+        return tuple(reachable(space))
+    except BadInput:
+        return space.archs()
 
 
 def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Supernet:
