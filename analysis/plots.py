@@ -9,6 +9,7 @@ import numpy
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.load import METHODS, Study
 from analysis.stats import FEWEST, bootstrap_mean
@@ -117,6 +118,7 @@ def draw_over_epochs(axes: Axes, rows: pandas.DataFrame, column: str, methods: l
         axes.plot(mean["epoch"], mean["mean"], color=shade, label=method)
         axes.fill_between(mean["epoch"], mean["low"], mean["high"], color=shade, alpha=0.18, linewidth=0)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return numbers
 
 

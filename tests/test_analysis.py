@@ -252,3 +252,19 @@ def test_numbers_for_people() -> None:
     assert tables.cell(12.345, 11.0, 13.0) == "12.35 [11.00, 13.00]"
     assert tables.cell(0.012345, math.nan, math.nan) == "0.0123"
     assert tables.cell(math.nan, math.nan, math.nan) == "-"
+
+
+def test_the_published_study_is_what_its_figure_shows() -> None:
+    published = Path(__file__).parents[1] / "results" / "published" / "quick"
+    study = load(published)
+    drawn = FIGURES["overview"](study)
+    assert drawn is not None
+    committed = pandas.read_csv(published / "overview.csv")
+    pandas.testing.assert_frame_equal(drawn.numbers.reset_index(drop=True), committed, rtol=1e-9, check_dtype=False)
+    for name in TABLES:
+        committed = pandas.read_csv(published / f"{name}.csv")
+        pandas.testing.assert_frame_equal(TABLES[name](study), committed, rtol=1e-9, check_dtype=False)
+    assert {len(rows) for _, rows in study.epochs.groupby("run")} == {16}
+    readme = (published.parents[2] / "README.md").read_text()
+    for row in summary(study).itertuples():
+        assert f"{row.final:.2f}" in readme
