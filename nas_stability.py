@@ -253,6 +253,8 @@ def study_verb(options: argparse.Namespace) -> int:
     for outcome in outcomes:
         if outcome.error:
             print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
+    if set(states) - {"finished", "skipped"}:
+        print("the same command again carries out these runs only; finished ones are skipped", file=sys.stderr)
     if {"finished", "skipped"} & set(states) and not options.no_report:
         print_report(folder, None, None, False)
     if "interrupted" in states:

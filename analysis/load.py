@@ -5,7 +5,9 @@ What the columns mean is in results/README.md.
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ class Study:
         epochs: one row per run and epoch.
         spectrum: run, space, method, seed, epoch, index, eigenvalue.
         runs: one row per finished run: its id, the fields of its spec and its provenance.
-        alphas: run id -> logits per group, each (epochs + 1, rows, choices).
+        places: run id -> folder of the run.
         unfinished: ids of the runs that have no run.json.
     """
 
@@ -44,7 +46,7 @@ class Study:
     epochs: pandas.DataFrame
     spectrum: pandas.DataFrame
     runs: pandas.DataFrame
-    alphas: dict[str, list[Floats]]
+    places: dict[str, Path]
     unfinished: tuple[str, ...]
 
     @property
@@ -57,6 +59,14 @@ class Study:
     def spaces(self) -> list[str]:
         """Spaces, sorted."""
         return sorted(set(self.epochs["space"]))
+
+    def alphas(self, run: str) -> list[Floats]:
+        """The logits of every epoch of a run by group, each (epochs + 1, rows, choices); read when asked for.
+
+        Raises:
+            Unusable: the file is missing or damaged.
+        """
+        return read_alphas(self.places[run] / "alphas.npz")
 
     def answers(self, space: str) -> list[str]:
         """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""
@@ -77,21 +87,16 @@ def load(folder: Path) -> Study:
     if not finished:
         raise Unusable(f"the folder {folder} holds no finished run (a finished run has a run.json)")
     records = [read_json(place / "run.json") for place in finished]
-    epochs = pandas.concat([read_csv(place / "epochs.csv") for place in finished], ignore_index=True)
+    runs = [str(record["run"]) for record in records]
+    epochs = read_csvs([place / "epochs.csv" for place in finished], runs)
     keys = epochs.drop_duplicates("run").set_index("run")[["space", "method", "seed"]]
-    spectra = [
-        read_csv(place / "spectrum.csv").assign(run=record["run"])
-        for place, record in zip(finished, records, strict=True)
-    ]
-    spectrum = pandas.concat(spectra, ignore_index=True).join(keys, on="run")
+    spectrum = read_csvs([place / "spectrum.csv" for place in finished], runs).join(keys, on="run")
     return Study(
         folder=folder,
         epochs=epochs,
         spectrum=spectrum[["run", "space", "method", "seed", "epoch", "index", "eigenvalue"]],
         runs=pandas.DataFrame([flat(record) for record in records]),
-        alphas={
-            record["run"]: read_alphas(place / "alphas.npz") for place, record in zip(finished, records, strict=True)
-        },
+        places=dict(zip(runs, finished, strict=True)),
         unfinished=tuple(place.name for place in places if place not in finished),
     )
 
@@ -112,16 +117,36 @@ def read_json(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_csv(path: Path) -> pandas.DataFrame:
-    """A CSV file of a run.
+def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
+    """One CSV file per run as one frame, with a column ``run``; files with the same columns are parsed at once.
 
     Raises:
-        Unusable: missing or damaged.
+        Unusable: one is missing or damaged.
     """
+    bodies: dict[bytes, list[bytes]] = {}
+    owners: dict[bytes, list[str]] = {}
+    for path, run in zip(paths, runs, strict=True):
+        try:
+            header, _, body = path.read_bytes().partition(b"\n")
+        except OSError as error:
+            raise Unusable(f"the file {path} cannot be read: {error}") from error
+        fields = header.count(b",")
+        if (
+            not header
+            or (body and not body.endswith(b"\n"))
+            or any(line.count(b",") < fields for line in body.splitlines())
+        ):
+            raise Unusable(f"the file {path} is damaged: a line is not whole")
+        bodies.setdefault(header, []).append(body)
+        owners.setdefault(header, []).extend([run] * body.count(b"\n"))
     try:
-        return pandas.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise Unusable(f"the file {path} cannot be read: {error}") from error
+        frames = [
+            pandas.read_csv(io.BytesIO(header + b"\n" + b"".join(parts))).assign(run=owners[header])
+            for header, parts in bodies.items()
+        ]
+    except ValueError as error:
+        raise Unusable(f"the files {paths[0]} and its like cannot be read: {error}") from error
+    return pandas.concat(frames, ignore_index=True)
 
 
 def read_alphas(path: Path) -> list[Floats]:

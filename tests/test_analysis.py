@@ -101,7 +101,7 @@ def test_a_study_as_data_frames(folder: Path) -> None:
     assert set(study.spectrum["method"]) == {"darts", "sdarts-rs"}
     assert study.unfinished == ("unfinished",)
     assert list(study.runs["seed"]) == [0, 1, 2] * 2
-    assert study.alphas["nasbench201-darts-digits-s0-00000000"][0].shape == (3, 6, 5)
+    assert study.alphas("nasbench201-darts-digits-s0-00000000")[0].shape == (3, 6, 5)
 
 
 def test_one_run_is_a_study_of_one(folder: Path) -> None:
@@ -125,6 +125,10 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     (place / "run.json").write_text(record)
     (place / "alphas.npz").write_bytes(b"PK")
     with pytest.raises(Unusable, match=r"alphas\.npz cannot be read"):
+        load(folder).alphas(place.name)
+    whole = (place / "epochs.csv").read_bytes()
+    (place / "epochs.csv").write_bytes(whole[:-30])
+    with pytest.raises(Unusable, match=r"epochs\.csv is damaged: a line is not whole"):
         load(folder)
     (place / "epochs.csv").unlink()
     with pytest.raises(Unusable, match=r"epochs\.csv cannot be read"):
