@@ -276,6 +276,9 @@ def channels_first(images: Tensor, name: str) -> Tensor:
 def npz(path: Path) -> Raw:
     """A numpy archive with x_train, y_train and, optionally, x_test, y_test; images in uint8.
 
+    The training images are put into an order of our own, the same each time: such files are often sorted by class, and
+    the two halves of a sorted file would have different classes.
+
     Raises:
         BadInput: no such file, or an array is missing or has the wrong shape.
         CorruptFile: not a readable archive.
@@ -301,7 +304,8 @@ def npz(path: Path) -> Raw:
         if len(images) != len(labels) or labels.ndim != 1 or int(labels.min()) < 0:
             raise BadInput(f"the data file {path}: x_{part} and y_{part} must have one label of at least 0 per image")
         parts += [images, labels]
-    return Raw(*parts)
+    order = torch.randperm(len(parts[1]), generator=torch.Generator().manual_seed(0))
+    return Raw(parts[0][order], parts[1][order], *parts[2:])
 
 
 Loader = Callable[[Path], Raw]

@@ -101,8 +101,18 @@ def test_npz_file(tmp_path: Path) -> None:
     images = numpy.random.default_rng(0).integers(0, 256, (8, 5, 5, 3), dtype=numpy.uint8)
     numpy.savez(path, x_train=images, y_train=numpy.arange(8) % 2)
     raw = load_data(f"npz:{path}", Path())
-    assert torch.equal(raw.images[3, :, 2, 4], torch.from_numpy(images[3, 2, 4]))
+    assert raw.images.shape == (8, 3, 5, 5)
+    found = sorted((image[:, 2, 4].tolist(), int(label)) for image, label in zip(raw.images, raw.labels, strict=True))
+    assert found == sorted((images[index, 2, 4].tolist(), index % 2) for index in range(8))
+    assert torch.equal(raw.images, load_data(f"npz:{path}", Path()).images)
     assert raw.test_images is None
+
+
+def test_halves_of_a_file_sorted_by_class_have_all_classes(tmp_path: Path) -> None:
+    path = tmp_path / "sorted.npz"
+    numpy.savez(path, x_train=numpy.zeros((80, 4, 4, 1), numpy.uint8), y_train=numpy.repeat(numpy.arange(4), 20))
+    found = data.halves(load_data(f"npz:{path}", Path()), 0, CPU)
+    assert set(found.train.labels.tolist()) == set(found.valid.labels.tolist()) == {0, 1, 2, 3}
 
 
 def test_npz_files_that_cannot_be_used(tmp_path: Path) -> None:
@@ -129,6 +139,9 @@ def test_the_real_cifar10_subset() -> None:
     assert raw.images.shape == (6000, 3, 32, 32)
     assert raw.test_images is not None
     assert len(raw.test_images) == 2000
+    counts = torch.bincount(raw.labels[:3000])
+    assert len(counts) == 10
+    assert int(counts.min()) > 240
 
 
 @pytest.fixture
