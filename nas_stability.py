@@ -220,10 +220,11 @@ def run_verb(options: argparse.Namespace) -> int:
         except FloatingPointError as error:
             print(f"nas-stability: {error}; whole rows and {record.ERROR} are in {folder}", file=sys.stderr)
             return FAILED
-    missing = json.loads((folder / record.DONE).read_text())["table_missing"]
+    left = json.loads((folder / record.DONE).read_text())
     print(f"{'finished' if worked else 'was finished already'}: {folder}")
-    if missing:
-        print(f"the table lacked {missing} of {found.epochs + 1} architectures; their cells are empty")
+    if left["table"]:
+        lacked = f"lacked {left['table_missing']} of {left['table_queries']} architectures asked for"
+        print(f"table {left['table']['name']}: {lacked}")
     return 0
 
 
