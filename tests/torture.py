@@ -87,9 +87,9 @@ def torture(study: Path, out: Path, kills: int, processes: int, rng: random.Rand
     """Starts, kills and starts again; returns the number of kills, at least ``kills`` unless the study ends first."""
     survived = 0
     while survived < kills:
-        count = rng.randint(1, processes)
+        count = rng.randint(min(2, processes), processes)
         crew = [start(study, out, rng.randint(1, 120) if rng.random() < 0.5 else 0) for _ in range(count)]
-        patience = time.monotonic() + rng.uniform(2.0, 7.0)
+        patience = time.monotonic() + rng.uniform(2.5, 5.0)
         while time.monotonic() < patience and any(process.poll() is None for process in crew):
             time.sleep(0.02)
         for process in crew:
