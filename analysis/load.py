@@ -88,9 +88,11 @@ def load(folder: Path) -> Study:
         raise Unusable(f"the folder {folder} holds no finished run (a finished run has a run.json)")
     records = [read_json(place / "run.json") for place in finished]
     runs = [str(record["run"]) for record in records]
-    epochs = read_csvs([place / "epochs.csv" for place in finished], runs)
-    keys = epochs.drop_duplicates("run").set_index("run")[["space", "method", "seed"]]
-    spectrum = read_csvs([place / "spectrum.csv" for place in finished], runs).join(keys, on="run")
+    epochs = read_csvs([place / "epochs.csv" for place in finished], runs).astype({"run": str})
+    spectrum = read_csvs([place / "spectrum.csv" for place in finished], runs)
+    specs = {run: record["spec"] for run, record in zip(runs, records, strict=True)}
+    for name in ("space", "method", "seed"):
+        spectrum[name] = spectrum["run"].map({run: spec[name] for run, spec in specs.items()})
     return Study(
         folder=folder,
         epochs=epochs,
@@ -124,29 +126,33 @@ def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
         Unusable: one is missing or damaged.
     """
     bodies: dict[bytes, list[bytes]] = {}
-    owners: dict[bytes, list[str]] = {}
+    owners: dict[bytes, list[tuple[str, int]]] = {}
     for path, run in zip(paths, runs, strict=True):
         try:
             header, _, body = path.read_bytes().partition(b"\n")
         except OSError as error:
             raise Unusable(f"the file {path} cannot be read: {error}") from error
-        fields = header.count(b",")
-        if (
-            not header
-            or (body and not body.endswith(b"\n"))
-            or any(line.count(b",") < fields for line in body.splitlines())
-        ):
+        lines = body.count(b"\n")
+        if not header or (body and not body.endswith(b"\n")) or body.count(b",") < lines * header.count(b","):
             raise Unusable(f"the file {path} is damaged: a line is not whole")
         bodies.setdefault(header, []).append(body)
-        owners.setdefault(header, []).extend([run] * body.count(b"\n"))
+        owners.setdefault(header, []).append((run, lines))
     try:
         frames = [
-            pandas.read_csv(io.BytesIO(header + b"\n" + b"".join(parts))).assign(run=owners[header])
+            pandas.read_csv(io.BytesIO(header + b"\n" + b"".join(parts))).assign(run=repeated(owners[header]))
             for header, parts in bodies.items()
         ]
     except ValueError as error:
         raise Unusable(f"the files {paths[0]} and its like cannot be read: {error}") from error
     return pandas.concat(frames, ignore_index=True)
+
+
+def repeated(values: Sequence[tuple[str, int]]) -> pandas.Categorical[str]:
+    """Texts, each as often as said; categories, since there are few and the rows are many."""
+    categories = sorted({value for value, _ in values})
+    place = {value: code for code, value in enumerate(categories)}
+    codes = numpy.repeat([place[value] for value, _ in values], [count for _, count in values])
+    return pandas.Categorical.from_codes(codes, categories=pandas.Index(categories))
 
 
 def read_alphas(path: Path) -> list[Floats]:
