@@ -84,7 +84,9 @@ def carry_out(
         BadInput: a spec cannot run, or the folder holds another study; nothing is started.
     """
     places = [place._replace(device=device) for device in engine.devices] or [place]
-    for spec in {(spec.space, spec.method, spec.data, spec.table): spec for spec in study.runs}.values():
+    for spec in {
+        (spec.space, spec.method, spec.data, spec.table, spec.table_epochs): spec for spec in study.runs
+    }.values():
         for one in () if engine.scheduler else places:
             check(spec, one)
     claim_study(study, folder)
@@ -154,11 +156,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def deliver(outcome: Outcome, files: dict[str, bytes], folder: Path) -> Outcome:
-    """Writes what came back, the mark of being finished last, unless another process holds or finished the run."""
+    """Makes the folder what came back, the mark of being finished last, unless another process holds the run."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / LOCK, blocking=False):
             if not (folder / DONE).exists():
+                for name in files_of(folder).keys() - files.keys():
+                    (folder / name).unlink()
                 for name in sorted(files, key=lambda name: name == DONE):
                     checkpoint.write_aside(folder / name, files[name])
     except filelock.Timeout:

@@ -288,3 +288,17 @@ def test_dry_run_estimates_the_time(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_dask_needs_an_address() -> None:
     assert main(["study", "quick", "--backend", "dask"]) == 2
+
+
+def test_what_came_back_replaces_what_an_earlier_failure_left(tmp_path: Path) -> None:
+    (tmp_path / ERROR).write_text("ValueError: an earlier attempt\n")
+    outcome = batch.Outcome("run", "finished")
+    assert batch.deliver(outcome, {"run.json": b"{}", EPOCHS: b"run\n"}, tmp_path) == outcome
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"run.json", EPOCHS}
+
+
+def test_every_table_budget_of_a_study_is_checked_before_it_starts(tmp_path: Path) -> None:
+    study = Study("two", (small_spec(table="nasbench201"), small_spec(table="nasbench201", table_epochs=12)))
+    with pytest.raises(ValueError, match="has no budget of 12 epochs"):
+        carry_out(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
