@@ -302,9 +302,9 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) 
 
     try:
         written = report.write_report(folder, out=out, only=only, paper=paper)
-        summary = report.summary(load.load(folder))
     except load.Unusable as error:
         raise BadInput(str(error)) from error
+    summary = report.summary(written.study)
     print(
         summary.to_string(
             index=False, float_format=lambda number: f"{number:.3g}" if abs(number) < 1 else f"{number:.2f}"
@@ -502,13 +502,13 @@ def epochs_bar(total: int, label: str) -> Iterator[Callable[[int], None]]:
 
     if sys.stderr.isatty():
         with tqdm(total=total, desc=label, unit="epoch") as shown:
-            yield lambda done: void(shown.update(done - shown.n))
+
+            def show(done: int) -> None:
+                shown.update(done - shown.n)
+
+            yield show
     else:
         yield PlainLines(total, label).update
-
-
-def void(value: object) -> None:
-    """Drops a value."""
 
 
 class PlainLines:

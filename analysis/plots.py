@@ -40,6 +40,7 @@ PANEL = (3.3, 2.5)
 
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
+CURVATURE = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "spectral norm (nats)"}
 
 
 class Drawn(NamedTuple):
@@ -146,62 +147,67 @@ def answer_label(column: str) -> str:
     return f"{NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}"
 
 
+def draw_panel(panel: Axes, study: Study, space: str, column: str, title: str, label: str) -> pandas.DataFrame:
+    """Draws a column of a space over epochs in a panel of its own; returns the numbers of the mean.
+
+    An axis of eigenvalues is logarithmic where all of them are positive.
+    """
+    rows = study.epochs[study.epochs["space"] == space]
+    if column in CURVATURE:  # it may be measured less often than every epoch
+        rows = rows[rows[column].notna()]
+    numbers = draw_over_epochs(panel, rows, column, study.methods)
+    if column in CURVATURE and (rows[column] > 0).all():
+        panel.set_yscale("log")
+    panel.set_title(title)
+    panel.set_ylabel(label)
+    return numbers.assign(space=space, column=column)
+
+
+def curved(study: Study) -> list[str]:
+    """The spaces in which a Hessian was measured."""
+    return [s for s in study.spaces if study.epochs.loc[study.epochs["space"] == s, "eigenvalue_max"].notna().any()]
+
+
 def trajectory(study: Study) -> Drawn | None:
     """Table accuracy of the current architecture over epochs: a panel per space, data set and split."""
     wanted = [(space, column) for space in study.spaces for column in study.answers(space)]
     if not wanted:
         return None
     figure, axes = panels(len(wanted), 3)
-    numbers = []
-    for panel, (space, column) in zip(axes, wanted, strict=True):
-        rows = study.epochs[study.epochs["space"] == space]
-        found = draw_over_epochs(panel, rows, column, study.methods)
-        panel.set_title(f"{space}: {answer_label(column)}")
-        panel.set_ylabel("table accuracy (%)")
-        numbers.append(found.assign(space=space, column=column))
+    numbers = [
+        draw_panel(panel, study, space, column, f"{space}: {answer_label(column)}", "table accuracy (%)")
+        for panel, (space, column) in zip(axes, wanted, strict=True)
+    ]
     legend(figure, axes)
     return Drawn(figure, ordered(numbers))
 
 
 def hessian(study: Study) -> Drawn | None:
     """Largest signed eigenvalue and spectral norm of the Hessian over epochs: a row per space, log axis."""
-    spaces = [s for s in study.spaces if study.epochs.loc[study.epochs["space"] == s, "eigenvalue_max"].notna().any()]
-    if not spaces:
+    wanted = [(space, column) for space in curved(study) for column in CURVATURE]
+    if not wanted:
         return None
-    columns = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "spectral norm (nats)"}
-    figure, axes = panels(2 * len(spaces), 2)
-    numbers = []
-    for panel, (space, column) in zip(axes, [(s, c) for s in spaces for c in columns], strict=True):
-        rows = study.epochs[(study.epochs["space"] == space) & study.epochs[column].notna()]
-        found = draw_over_epochs(panel, rows, column, study.methods)
-        if (rows[column] > 0).all():
-            panel.set_yscale("log")
-        panel.set_title(space)
-        panel.set_ylabel(columns[column])
-        numbers.append(found.assign(space=space, column=column))
+    figure, axes = panels(len(wanted), len(CURVATURE))
+    numbers = [
+        draw_panel(panel, study, space, column, space, CURVATURE[column])
+        for panel, (space, column) in zip(axes, wanted, strict=True)
+    ]
     legend(figure, axes)
     return Drawn(figure, ordered(numbers))
 
 
 def overview(study: Study) -> Drawn | None:
     """README's figure: a row per space, table accuracy (first data set and split) and largest eigenvalue."""
-    rows = {space: study.epochs[study.epochs["space"] == space] for space in study.spaces}
-    spaces = [space for space in study.spaces if study.answers(space) and rows[space]["eigenvalue_max"].notna().any()]
+    spaces = [space for space in curved(study) if study.answers(space)]
     if not spaces:
         return None
     figure, axes = panels(2 * len(spaces), 2)
     numbers = []
-    for index, space in enumerate(spaces):
-        left, right = axes[2 * index : 2 * index + 2]
+    for space, left, right in zip(spaces, axes[::2], axes[1::2], strict=True):
         answer = study.answers(space)[0]
-        for panel, column in ((left, answer), (right, "eigenvalue_max")):
-            of_column = rows[space][rows[space][column].notna()]
-            numbers.append(draw_over_epochs(panel, of_column, column, study.methods).assign(space=space, column=column))
-            panel.set_title(space)
-        left.set_ylabel(f"table accuracy,\n{answer_label(answer)} (%)")
-        right.set_ylabel("largest eigenvalue (nats)")
-        if (rows[space]["eigenvalue_max"].dropna() > 0).all():
-            right.set_yscale("log")
+        label = f"table accuracy,\n{answer_label(answer)} (%)"
+        numbers.append(draw_panel(left, study, space, answer, space, label))
+        numbers.append(draw_panel(right, study, space, "eigenvalue_max", space, CURVATURE["eigenvalue_max"]))
     legend(figure, axes)
     return Drawn(figure, ordered(numbers))
 

@@ -19,11 +19,13 @@ class Report(NamedTuple):
     """What was written.
 
     Attributes:
+        study: that was read.
         folder: of the report.
         files: in it.
         absent: figures that the study has no data for.
     """
 
+    study: Study
     folder: Path
     files: tuple[Path, ...]
     absent: tuple[str, ...]
@@ -68,7 +70,7 @@ def write_report(folder: Path, out: Path | None = None, only: str | None = None,
     for name, tabulate in TABLES.items():
         if only in (None, name):
             files += write_table(tabulate(study), place / name)
-    return Report(place, tuple(files), tuple(absent))
+    return Report(study, place, tuple(files), tuple(absent))
 
 
 def write_table(table: pandas.DataFrame, stem: Path) -> list[Path]:
