@@ -44,10 +44,17 @@ CURVATURE = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "sp
 
 
 class Drawn(NamedTuple):
-    """A figure and the numbers that it shows."""
+    """A figure, the numbers that it shows, and how they were made: its caption in a report."""
 
     figure: Figure
     numbers: pandas.DataFrame
+    caption: str
+
+
+BAND = (
+    "Thick: mean over seeds; thin: single seeds; band: 95 % percentile bootstrap interval of the mean, whole seeds "
+    "resampled, from three seeds on."
+)
 
 
 class Draw(Protocol):
@@ -179,7 +186,7 @@ def trajectory(study: Study) -> Drawn | None:
         for panel, (space, column) in zip(axes, wanted, strict=True)
     ]
     legend(figure, axes)
-    return Drawn(figure, ordered(numbers))
+    return Drawn(figure, ordered(numbers), f"Table accuracy of the architecture after each epoch. {BAND}")
 
 
 def hessian(study: Study) -> Drawn | None:
@@ -193,7 +200,9 @@ def hessian(study: Study) -> Drawn | None:
         for panel, (space, column) in zip(axes, wanted, strict=True)
     ]
     legend(figure, axes)
-    return Drawn(figure, ordered(numbers))
+    return Drawn(
+        figure, ordered(numbers), f"Hessian of the validation loss with respect to the logits, exact. {BAND}"
+    )
 
 
 def overview(study: Study) -> Drawn | None:
@@ -209,7 +218,7 @@ def overview(study: Study) -> Drawn | None:
         numbers.append(draw_panel(left, study, space, answer, space, label))
         numbers.append(draw_panel(right, study, space, "eigenvalue_max", space, CURVATURE["eigenvalue_max"]))
     legend(figure, axes)
-    return Drawn(figure, ordered(numbers))
+    return Drawn(figure, ordered(numbers), f"Left: table accuracy. Right: largest eigenvalue of the Hessian. {BAND}")
 
 
 def ordered(numbers: list[pandas.DataFrame]) -> pandas.DataFrame:
