@@ -200,9 +200,7 @@ def hessian(study: Study) -> Drawn | None:
         for panel, (space, column) in zip(axes, wanted, strict=True)
     ]
     legend(figure, axes)
-    return Drawn(
-        figure, ordered(numbers), f"Hessian of the validation loss with respect to the logits, exact. {BAND}"
-    )
+    return Drawn(figure, ordered(numbers), f"Hessian of the validation loss with respect to the logits, exact. {BAND}")
 
 
 def overview(study: Study) -> Drawn | None:
