@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import nasbench101
-from benchmarks.space import Arch, Cell, Mixture, Space, Supernet, SupernetShape, leading, tensors
+from benchmarks.space import Arch, BatchNorm, Cell, Mixture, Space, Supernet, SupernetShape, blend, leading, tensors
 
 OPERATIONS = (nasbench101.MAXPOOL3X3, nasbench101.CONV3X3, nasbench101.CONV1X1)
 VERTICES = 7
@@ -59,6 +60,33 @@ class Wiring:
         )
 
 
+class CellWeights(NamedTuple):
+    """The mixture as the cells want it.
+
+    Attributes:
+        operations: per block the weights of its operations, (1, 3).
+        inputs: per block with a choice the weights of its candidates, (1, candidates).
+        to_output: weight of the cell's input in its output, a scalar.
+        scales: per width of a block the weights of the blocks in the output, by channel, (1, blocks * width, 1, 1).
+    """
+
+    operations: tuple[Tensor, ...]
+    inputs: Mapping[int, Tensor]
+    to_output: Tensor
+    scales: Mapping[int, Tensor]
+
+
+def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> CellWeights:
+    """The mixture, taken apart once for all cells."""
+    to_output, of_blocks = mixture[1][0].split([1, wiring.blocks])
+    return CellWeights(
+        operations=mixture[0].split(1),
+        inputs={block: mixture[group] for block, group in wiring.group.items()},
+        to_output=to_output,
+        scales={width: of_blocks.repeat_interleave(width).view(1, -1, 1, 1) for width in widths},
+    )
+
+
 class ChoiceBlock(nn.Module):
     """One vertex of the cell: max pool, 3x3 and 1x1 convolution, mixed.
 
@@ -69,51 +97,41 @@ class ChoiceBlock(nn.Module):
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
         self.conv3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm3 = nn.BatchNorm2d(width, momentum=momentum)
+        self.norm3 = BatchNorm(width, momentum=momentum)
         self.conv1 = nn.Conv2d(width, width, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(width, momentum=momentum)
+        self.norm1 = BatchNorm(width, momentum=momentum)
 
     def forward(self, vertex: Tensor, weights: Tensor) -> Tensor:
-        """Vertex (B, width, H, W) and one row of the mixture (3,) -> (B, width, H, W)."""
+        """Vertex (B, width, H, W) and the weights of the three operations (1, 3) -> (B, width, H, W)."""
         operated = (
             F.max_pool2d(vertex, 3, stride=1, padding=1),
             F.relu(self.norm3(self.conv3(vertex))),
             F.relu(self.norm1(self.conv1(vertex))),
         )
-        return weighted_sum(weights, operated)
-
-
-def weighted_sum(weights: Tensor, tensors: Sequence[Tensor]) -> Tensor:
-    """Sum of equally shaped tensors, each times its entry of ``weights`` (n,)."""
-    first, *rest = zip(weights.unbind(0), tensors, strict=True)
-    total = first[0] * first[1]
-    for weight, tensor in rest:
-        total = torch.addcmul(total, weight, tensor)
-    return total
+        return blend(weights, operated)[0]
 
 
 class MixedCell(nn.Module):
     """A cell: every projection of its input is one convolution, for the blocks and for the output alike.
 
     Args:
-        wiring: of the space.
+        blocks: number of choice blocks.
         in_width: channels of the cell's input.
         width: channels of a choice block; the output has ``blocks * width``.
         momentum: of the BatchNorms.
         halve: whether the resolution is halved before the cell.
     """
 
-    def __init__(self, wiring: Wiring, in_width: int, width: int, momentum: float, halve: bool) -> None:
+    def __init__(self, blocks: int, in_width: int, width: int, momentum: float, halve: bool) -> None:
         super().__init__()
-        self.wiring = wiring
         self.width = width
         self.halve = halve
-        self.project = nn.Conv2d(in_width, 2 * wiring.blocks * width, 1, bias=False)
-        self.norm = nn.BatchNorm2d(2 * wiring.blocks * width, momentum=momentum)
-        self.blocks = nn.ModuleList(ChoiceBlock(width, momentum) for _ in range(wiring.blocks))
+        self.project = nn.Conv2d(in_width, 2 * blocks * width, 1, bias=False)
+        self.norm = BatchNorm(2 * blocks * width, momentum=momentum)
+        self.blocks = nn.ModuleList(ChoiceBlock(width, momentum) for _ in range(blocks))
 
-    def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
-        """Features (B, in_width, H, W) and the mixture -> (B, blocks * width, H', W')."""
+    def forward(self, features: Tensor, weights: CellWeights) -> Tensor:
+        """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
         if self.halve:
             features = F.max_pool2d(features, 2, stride=2, padding=1)
         projected = F.relu(self.norm(self.project(features)))
@@ -121,14 +139,12 @@ class MixedCell(nn.Module):
         vertices: list[Tensor] = []
         for block, choice in enumerate(self.blocks):
             arriving = [to_blocks[block], *vertices]
-            if block in self.wiring.group:
-                vertex = weighted_sum(mixture[self.wiring.group[block]][0], arriving)
+            if block in weights.inputs:
+                vertex = blend(weights.inputs[block], arriving)[0]
             else:
                 vertex = functools.reduce(torch.add, arriving)
-            vertices.append(choice(vertex, mixture[0][block]))
-        to_input, *to_blocks = mixture[1][0].unbind(0)
-        scale = torch.stack(to_blocks).unsqueeze(1).expand(-1, self.width).reshape(1, -1, 1, 1)
-        return torch.addcmul(torch.cat(vertices, 1) * scale, to_input, to_output)
+            vertices.append(choice(vertex, weights.operations[block]))
+        return torch.addcmul(torch.cat(vertices, 1) * weights.scales[self.width], weights.to_output, to_output)
 
 
 class Head(nn.Module):
@@ -137,7 +153,7 @@ class Head(nn.Module):
     def __init__(self, in_width: int, width: int, classes: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_width, width, 1, bias=False)
-        self.norm = nn.BatchNorm2d(width, momentum=HEAD_MOMENTUM, affine=False)
+        self.norm = BatchNorm(width, momentum=HEAD_MOMENTUM, affine=False)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -153,7 +169,7 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     """
     stem = nn.Sequential(
         nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(shape.width, momentum=shape.batch_norm_momentum),
+        BatchNorm(shape.width, momentum=shape.batch_norm_momentum),
         nn.ReLU(),
     )
     blocks: list[nn.Module] = []
@@ -161,9 +177,11 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     for index in range(shape.depth):
         halve = index in (shape.depth // 3, 2 * shape.depth // 3)
         width = 2 * width if halve else width
-        blocks.append(MixedCell(wiring, in_width, width, shape.batch_norm_momentum, halve))
+        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve))
         in_width = wiring.blocks * width
-    return Supernet(stem, blocks, Head(in_width, width, shape.classes))
+    widths = (shape.width, 2 * shape.width, 4 * shape.width)
+    head = Head(in_width, width, shape.classes)
+    return Supernet(stem, blocks, head, functools.partial(arrange, wiring, widths))
 
 
 def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int, ...], ...]) -> Cell:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.space import Arch, Cell, Mixture, Space, Supernet, SupernetShape, leading, tensors
+from benchmarks.space import Arch, BatchNorm, Cell, Mixture, Space, Supernet, SupernetShape, blend, leading, tensors
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NODES = 4
@@ -24,6 +25,35 @@ EDGES = tuple((target, source) for target in range(1, NODES) for source in range
 
 OUTGOING = tuple(sorted(EDGES, key=lambda edge: edge[::-1]))
 """The same edges by source: the three out of node 0, the two out of node 1, the one out of node 2."""
+
+FAN_EDGES = (3, 2, 1)
+"""Edges out of nodes 0, 1 and 2."""
+
+
+class FanWeights(NamedTuple):
+    """The mixture of the edges out of one node.
+
+    Attributes:
+        direct: of the node itself and of its average pool, (edges, 2).
+        conv1: of the 1x1 convolution per channel, (edges * width,).
+        conv3: of the 3x3 convolution, likewise.
+    """
+
+    direct: Tensor
+    conv1: Tensor
+    conv3: Tensor
+
+
+def arrange(widths: tuple[int, ...], mixture: Mixture) -> dict[int, tuple[FanWeights, ...]]:
+    """The mixture ((6, 5),) by width of a cell and source node, as the fans want it; `none` contributes nothing."""
+    rows = mixture[0].unbind(0)
+    _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
+
+    def by_fan(weights: Tensor, width: int) -> tuple[Tensor, ...]:
+        return weights.repeat_interleave(width).split([edges * width for edges in FAN_EDGES])
+
+    direct = torch.stack([skip, pool], 1).split(FAN_EDGES)
+    return {width: tuple(map(FanWeights, direct, by_fan(conv1, width), by_fan(conv3, width))) for width in widths}
 
 
 class Fan(nn.Module):
@@ -42,40 +72,16 @@ class Fan(nn.Module):
         super().__init__()
         self.edges = edges
         self.conv1 = nn.Conv2d(width, edges * width, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(edges * width, momentum=momentum, affine=False)
+        self.norm1 = BatchNorm(edges * width, momentum=momentum, affine=False)
         self.conv3 = nn.Conv2d(width, edges * width, 3, padding=1, bias=False)
-        self.norm3 = nn.BatchNorm2d(edges * width, momentum=momentum, affine=False)
+        self.norm3 = BatchNorm(edges * width, momentum=momentum, affine=False)
 
-    def forward(self, node: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """Node (B, width, H, W) and the rows of the mixture (edges, 5) -> one (B, width, H, W) per edge."""
-        batch, width, height, breadth = node.shape
-        _, skip, one, three, pool = weights.unbind(1)  # `none` contributes nothing
+    def forward(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
+        """Node (B, width, H, W) and its edges' weights -> one (B, width, H, W) per edge."""
         active = F.relu(node)
-        convolved = scaled_norm(self.norm1, self.conv1(active), one) + scaled_norm(
-            self.norm3, self.conv3(active), three
-        )
+        convolved = self.norm1(self.conv1(active), weights.conv1) + self.norm3(self.conv3(active), weights.conv3)
         pooled = F.avg_pool2d(node, 3, stride=1, padding=1, count_include_pad=False)
-        mixed = convolved.view(batch, self.edges, width, height, breadth)
-        mixed = torch.addcmul(mixed, skip.view(1, -1, 1, 1, 1), node.unsqueeze(1))
-        mixed = torch.addcmul(mixed, pool.view(1, -1, 1, 1, 1), pooled.unsqueeze(1))
-        return mixed.unbind(1)
-
-
-def scaled_norm(norm: nn.BatchNorm2d, features: Tensor, scale: Tensor) -> Tensor:
-    """BatchNorm of (B, edges * width, H, W), the channels of each edge scaled by its entry of ``scale`` (edges,)."""
-    channels = scale.unsqueeze(1).expand(-1, features.shape[1] // len(scale)).reshape(-1)
-    if norm.training:
-        assert norm.num_batches_tracked is not None
-        norm.num_batches_tracked.add_(1)
-    return F.batch_norm(
-        features,
-        norm.running_mean,
-        norm.running_var,
-        weight=channels,
-        training=norm.training,
-        momentum=norm.momentum or 0.0,
-        eps=norm.eps,
-    )
+        return tuple(map(torch.add, convolved.split(node.shape[1], 1), blend(weights.direct, [node, pooled])))
 
 
 class SearchCell(nn.Module):
@@ -83,17 +89,15 @@ class SearchCell(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.fans = nn.ModuleList(Fan(width, NODES - 1 - source, momentum) for source in range(NODES - 1))
+        self.width = width
+        self.fans = nn.ModuleList(Fan(width, edges, momentum) for edges in FAN_EDGES)
 
-    def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
-        """Features (B, width, H, W) and the mixture ((6, 5),) -> features of the same shape."""
-        rows = mixture[0].unbind(0)
-        by_source = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING]).split([3, 2, 1])
-        arriving: list[list[Tensor]] = [[] for _ in range(NODES)]
-        arriving[0].append(features)
-        for source, (fan, weights) in enumerate(zip(self.fans, by_source, strict=True)):
+    def forward(self, features: Tensor, weights: Mapping[int, tuple[FanWeights, ...]]) -> Tensor:
+        """Features (B, width, H, W) and the arranged mixture -> features of the same shape."""
+        arriving: list[list[Tensor]] = [[features], [], [], []]
+        for source, (fan, of_fan) in enumerate(zip(self.fans, weights[self.width], strict=True)):
             node = functools.reduce(torch.add, arriving[source])
-            for target, edge in enumerate(fan(node, weights), start=source + 1):
+            for target, edge in enumerate(fan(node, of_fan), start=source + 1):
                 arriving[target].append(edge)
         output: Tensor = functools.reduce(torch.add, arriving[NODES - 1])
         return output
@@ -105,12 +109,12 @@ class Reduction(nn.Module):
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
         self.conv_a = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False)
-        self.norm_a = nn.BatchNorm2d(2 * width, momentum=momentum)
+        self.norm_a = BatchNorm(2 * width, momentum=momentum)
         self.conv_b = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
-        self.norm_b = nn.BatchNorm2d(2 * width, momentum=momentum)
+        self.norm_b = BatchNorm(2 * width, momentum=momentum)
         self.downsample = nn.Conv2d(width, 2 * width, 1, bias=False)
 
-    def forward(self, features: Tensor, mixture: Mixture) -> Tensor:
+    def forward(self, features: Tensor, weights: object) -> Tensor:
         """Features (B, width, H, W) -> (B, 2 * width, H / 2, W / 2)."""
         inner: Tensor = self.norm_a(self.conv_a(F.relu(features)))
         inner = self.norm_b(self.conv_b(F.relu(inner)))
@@ -123,7 +127,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, classes: int, momentum: float) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(width, momentum=momentum)
+        self.norm = BatchNorm(width, momentum=momentum)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -137,7 +141,7 @@ def supernet(shape: SupernetShape) -> Supernet:
     momentum = shape.batch_norm_momentum
     stem = nn.Sequential(
         nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(shape.width, momentum=momentum),
+        BatchNorm(shape.width, momentum=momentum),
     )
     blocks: list[nn.Module] = []
     for stage in range(3):
@@ -145,7 +149,8 @@ def supernet(shape: SupernetShape) -> Supernet:
         if stage > 0:
             blocks.append(Reduction(width // 2, momentum))
         blocks.extend(SearchCell(width, momentum) for _ in range(shape.depth))
-    return Supernet(stem, blocks, Head(4 * shape.width, shape.classes, momentum))
+    widths = (shape.width, 2 * shape.width, 4 * shape.width)
+    return Supernet(stem, blocks, Head(widths[-1], shape.classes, momentum), functools.partial(arrange, widths))
 
 
 def text(choices: tuple[int, ...]) -> Arch:

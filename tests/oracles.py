@@ -6,7 +6,9 @@ Nothing here imports a formula of the package; weights are looked up under the p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +26,16 @@ WIRINGS = {
 
 
 def batch_norm(tensors: Tensors, name: str, features: Tensor, training: bool, momentum: float) -> Tensor:
-    """BatchNorm spelled out: mean and biased variance over (B, H, W); running statistics with the unbiased one."""
+    """BatchNorm spelled out: mean and biased variance over (B, H, W); running statistics with the unbiased one.
+
+    In float32, where it is timed, it is PyTorch's own: the comparison of speed shall not be with this spelling.
+    """
+    if features.dtype == torch.float32:
+        if training:
+            tensors[f"{name}.num_batches_tracked"].add_(1)
+        statistics = (tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"])
+        affine = (tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias"))
+        return F.batch_norm(features, *statistics, *affine, training=training, momentum=momentum)
     if training:
         mean, variance = features.mean((0, 2, 3)), features.var((0, 2, 3), unbiased=False)
         count = features.numel() / features.shape[1]
@@ -133,6 +144,100 @@ def logits(
 def softmax(alpha: Sequence[Tensor]) -> Mixture:
     """exp over sum of exp, by rows."""
     return tuple(group.exp() / group.exp().sum(1, keepdim=True) for group in alpha)
+
+
+@dataclass
+class LiteralSearch:
+    """A search as the published one does it: full backward passes, one call per edge and operation.
+
+    Attributes:
+        space: its name.
+        tensors: leaves and buffers by published name.
+        alpha: leaves.
+        depth, momentum: of the supernet.
+        weight_optimizer, arch_optimizer: SGD and Adam, PyTorch's own.
+    """
+
+    space: str
+    tensors: Tensors
+    alpha: tuple[Tensor, ...]
+    depth: int
+    momentum: float
+    weight_optimizer: torch.optim.Optimizer
+    arch_optimizer: torch.optim.Optimizer
+
+    def loss(self, batch: tuple[Tensor, Tensor], mixture: Mixture, training: bool = True) -> Tensor:
+        """Mean cross-entropy in nats."""
+        found = logits(self.space, self.tensors, batch[0], mixture, self.depth, training, self.momentum)
+        return F.cross_entropy(found, batch[1])
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The leaves that SGD moves."""
+        return [value for value in self.tensors.values() if value.requires_grad]
+
+
+def literal_search(space: str, views: Tensors, alpha: Mixture, settings: Mapping[str, Any]) -> LiteralSearch:
+    """Copies of the weights, buffers and logits; ``settings`` names depth, momenta and rates as a run's fields do."""
+    tensors = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in views.items()}
+    for name, value in tensors.items():
+        value.requires_grad_(name.endswith((".weight", ".bias")))
+    leaves = tuple(group.detach().clone().requires_grad_() for group in alpha)
+    weights = [value for value in tensors.values() if value.requires_grad]
+    decay, rate, betas = settings["arch_weight_decay"], settings["arch_lr"], (settings["arch_beta1"], 0.999)
+    return LiteralSearch(
+        space,
+        tensors,
+        leaves,
+        settings["depth"],
+        settings["batch_norm_momentum"],
+        torch.optim.SGD(weights, settings["lr"], momentum=settings["momentum"], weight_decay=settings["weight_decay"]),
+        torch.optim.Adam(leaves, rate, betas=betas, weight_decay=decay),
+    )
+
+
+def literal_step(
+    search: LiteralSearch,
+    method: str,
+    train: tuple[Tensor, Tensor],
+    valid: tuple[Tensor, Tensor],
+    radius: float,
+    noise: Mixture,
+    clip_counts_mixture: bool,
+) -> Tensor:
+    """One step of darts, sdarts-rs or sdarts-adv (7 PGD steps); returns the training loss."""
+    search.arch_optimizer.zero_grad()
+    search.loss(valid, softmax(search.alpha)).backward()
+    search.arch_optimizer.step()
+    origin = tuple(group.detach() for group in softmax(search.alpha))
+    point = origin
+    if method != "darts":
+        point = tuple(project_group(p + n) for p, n in zip(origin, noise, strict=True))
+    if method == "sdarts-adv":
+        before = search.loss(train, origin, training=False).item()
+        for _ in range(7):
+            leaves = tuple(group.detach().requires_grad_() for group in point)
+            search.loss(train, leaves, training=False).backward()
+            moved = [p.detach() + 2 * radius / 7 * p.grad.sign() for p in leaves]
+            point = tuple(
+                project_group(torch.minimum(torch.maximum(p, o - radius), o + radius))
+                for p, o in zip(moved, origin, strict=True)
+            )
+        if before > search.loss(train, point, training=False).item():
+            point = origin
+    search.weight_optimizer.zero_grad()
+    point = tuple(group.detach().requires_grad_() for group in point)
+    loss = search.loss(train, point)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([*search.weights, *(point if clip_counts_mixture else ())], 5.0)
+    search.weight_optimizer.step()
+    return loss.detach()
+
+
+def project_group(group: Tensor) -> Tensor:
+    """``project_row`` for a matrix, for rows that keep a positive entry."""
+    clamped = group.clamp(0, 1)
+    return clamped / clamped.sum(1, keepdim=True)
 
 
 def hessian(loss: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
