@@ -35,7 +35,7 @@ MISSING = "\N{EM DASH}"
 CSS_DPI = 96
 """CSS pixels per inch: the size at which a figure is shown, whatever its PNG has."""
 
-MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?", "no data": "-"}
+MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?", "no data": "\N{EN DASH}"}
 """A verdict's sign, so that it is told by more than its colour."""
 
 IDENTITY = ("run", "space", "method", "data", "seed", "epoch", "arch", "cell")
@@ -105,7 +105,7 @@ class Ruling(NamedTuple):
     mark: str
     estimate: str
     interval: str
-    picture: Markup
+    picture: Markup | None
     facts: list[str]
     reason: str
 
@@ -262,14 +262,15 @@ def common_fields(runs: pandas.DataFrame, varied: Sequence[str]) -> list[tuple[s
 
 
 def design(study: Study, varied: Sequence[str]) -> pandas.DataFrame:
-    """One row per kind of run, seeds together: the varied fields, seeds, number of runs, mean time of one."""
+    """One row per kind of run: space, method, seeds, number of runs, mean time of one, the other varied fields."""
     runs = study.runs.assign(**{name: study.runs[name].map(plain) for name in varied})
     rows: list[dict[str, object]] = []
     for values, group in runs.groupby(list(varied), sort=False):
         seconds = float(group["seconds"].mean()) if "seconds" in group else math.nan
-        row: dict[str, object] = dict(zip(varied, values, strict=True))
-        row |= {"seeds": seed_text(group["seed"].tolist()), "runs": len(group), "time per run": duration(seconds)}
-        rows.append(row)
+        space, method, *others = values
+        row: dict[str, object] = {"space": space, "method": method, "seeds": seed_text(group["seed"].tolist())}
+        row |= {"runs": len(group), "time per run": duration(seconds)}
+        rows.append(row | dict(zip(varied[2:], others, strict=True)))
     rows.sort(key=lambda row: (str(row["space"]), study.methods.index(str(row["method"]))))
     return pandas.DataFrame(rows)
 
@@ -473,7 +474,7 @@ def ruling(row: Mapping[Hashable, object], axis: tuple[float, float]) -> Ruling:
         MARKS.get(verdict, "?"),
         told_estimate,
         told_interval,
-        svg.interval(estimate, low, high, threshold, axis, alt),
+        None if math.isnan(estimate) else svg.interval(estimate, low, high, threshold, axis, alt),
         [fact for fact in facts if fact],
         "" if absent(row["reason"]) else str(row["reason"]),
     )
@@ -521,29 +522,43 @@ def run_pages(study: Study) -> list[tuple[str, list[Run]]]:
     for space in study.spaces:
         of_space = study.runs[study.runs["space"] == space]
         extra = [name for name in varied_fields(of_space) if name not in ("space", "method")]
+        rows = study.epochs[study.epochs["space"] == space]
+        known = [name for name in rows.columns if name not in IDENTITY and rows[name].notna().any()]
+        answers = study.answers(space)
         pages = []
         for spec in of_space.to_dict("records"):
             run, method = str(spec["run"]), study.methods.index(str(spec["method"]))
             words = [str(spec["method"]), *(f"{name} {plain(spec[name])}" for name in extra), f"seed {spec['seed']}"]
-            one = run_page(study, run, spec, epochs[run].sort_values("epoch"), spectra.get(run))
+            one = run_page(spec, epochs[run].sort_values("epoch"), spectra.get(run), answers, known)
             pages.append((method, spec["seed"], run, one._replace(label=", ".join(words), method=method)))
         found.append((space, [one for *_, one in sorted(pages, key=lambda entry: entry[:3])]))
     return found
 
 
 def run_page(
-    study: Study, run: str, spec: Mapping[Hashable, object], rows: pandas.DataFrame, spectrum: pandas.DataFrame | None
+    spec: Mapping[Hashable, object],
+    rows: pandas.DataFrame,
+    spectrum: pandas.DataFrame | None,
+    answers: Sequence[str],
+    known: Sequence[str],
 ) -> Run:
-    """A run's part of the page; its label and the place of its method are the caller's."""
+    """A run's part of the page; its label and the place of its method are the caller's.
+
+    Args:
+        spec: its row of the study's runs.
+        rows: its epochs, in order.
+        spectrum: its eigenvalues, None where none was measured.
+        answers: columns of table accuracies that its space's table answers for.
+        known: columns of numbers that some run of the space has.
+    """
     names = [name for name in rows.columns if name not in IDENTITY]
     values = dict(zip(names, rows[names].to_numpy(dtype=numpy.float64).T, strict=True))
-    answers = study.answers(str(spec["space"]))
     epoch = rows["epoch"].to_numpy(dtype=numpy.float64)
     last = rows.iloc[-1]
     arch, cell = ("" if absent(last[name]) else str(last[name]) for name in ("arch", "cell"))
     main = values[answers[0]] if answers else numpy.array([])
     return Run(
-        run=run,
+        run=str(spec["run"]),
         method=0,
         label="",
         headline=headline(answers[0], main) if answers else "no table accuracy",
@@ -558,7 +573,7 @@ def run_page(
         arch=arch,
         cell=cell,
         numbers=final_numbers(values),
-        empty=[name for name in names if numpy.isnan(values[name]).all()],
+        empty=[name for name in known if numpy.isnan(values[name]).all()],
         table=table_note(spec),
     )
 

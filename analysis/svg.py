@@ -84,9 +84,10 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_text(value: float, step: float) -> str:
-    """A tick's number with as many decimals as its step needs, and a true minus sign."""
+    """A tick's number with as many decimals as its step needs, or with a power of ten where that would be long."""
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    plain = f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return plain if len(plain) <= 7 else f"{value:.2g}"
 
 
 def path(x: Floats, y: Floats) -> str:
