@@ -368,8 +368,8 @@ def lacking(study: Study) -> pandas.DataFrame:
 
 
 def absent(value: object) -> bool:
-    """Whether a value is none: None or NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a value is none: None, NaN or pandas' NA."""
+    return value is None or value is pandas.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: object) -> str:
@@ -461,7 +461,7 @@ def ruling(row: Mapping[Hashable, object], axis: tuple[float, float]) -> Ruling:
     facts = [
         told_threshold,
         f"interval: {row['interval']}" if told_interval and not absent(row["interval"]) else "",
-        f"n = {whole(row['n'])}",
+        f"n = {whole(row['n']) or 0}",
         f"{whole(row['missing']) or 0} missing",
         p_text(as_float(row["p"])),
         "" if absent(row["seeds_needed"]) else f"seeds needed: {whole(row['seeds_needed'])}",
