@@ -298,10 +298,11 @@ def report_verb(options: argparse.Namespace) -> int:
 
 def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
     """Draws the report; prints the summary per method and where the figures are."""
-    from analysis import load, report
+    from analysis import load, page, report
 
     try:
         written = report.write_report(folder, out=out, only=only, paper=paper)
+        one_page = page.write_page(written, paper, None) if only is None else None
     except load.Unusable as error:
         raise BadInput(str(error)) from error
     summary = report.summary(written.study)
@@ -310,7 +311,7 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) 
             index=False, float_format=lambda number: f"{number:.3g}" if abs(number) < 1 else f"{number:.2f}"
         )
     )
-    print(f"report: {written.folder}")
+    print(f"report: {one_page or written.folder}")
 
 
 def status_verb(options: argparse.Namespace) -> int:
