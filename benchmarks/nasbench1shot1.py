@@ -12,14 +12,27 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import nasbench101
-from benchmarks.space import Arch, BatchNorm, Cell, Mixture, Space, Supernet, SupernetShape, blend, leading, tensors
+from benchmarks.space import (
+    Arch,
+    BatchNorm,
+    Cell,
+    ConvNorm,
+    Mixture,
+    Space,
+    Supernet,
+    SupernetShape,
+    blend,
+    leading,
+    paired,
+    tensors,
+)
 
 OPERATIONS = (nasbench101.MAXPOOL3X3, nasbench101.CONV3X3, nasbench101.CONV1X1)
 VERTICES = 7
@@ -64,27 +77,23 @@ class CellWeights(NamedTuple):
     """The mixture as the cells want it.
 
     Attributes:
-        operations: per block the weights of its operations, (1, 3).
+        operations: per block the weights of its operations, (2, 3); the second row is the first times the weight of the
+            block in the output: what the output receives of it.
         inputs: per block with a choice the weights of its candidates, (1, candidates).
         to_output: weight of the cell's input in its output, a scalar.
-        scales: per width of a block the weights of the blocks in the output, by channel, (1, blocks * width, 1, 1).
     """
 
     operations: tuple[Tensor, ...]
     inputs: Mapping[int, Tensor]
     to_output: Tensor
-    scales: Mapping[int, Tensor]
 
 
-def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> CellWeights:
+def arrange(wiring: Wiring, mixture: Mixture) -> CellWeights:
     """The mixture, taken apart once for all cells."""
     to_output, of_blocks = mixture[1][0].split([1, wiring.blocks])
-    return CellWeights(
-        operations=mixture[0].split(1),
-        inputs={block: mixture[group] for block, group in wiring.group.items()},
-        to_output=to_output,
-        scales={width: of_blocks.repeat_interleave(width).view(1, -1, 1, 1) for width in widths},
-    )
+    operations = torch.stack([mixture[0], mixture[0] * of_blocks.unsqueeze(1)], 1)
+    inputs = {block: mixture[group] for block, group in wiring.group.items()}
+    return CellWeights(operations.unbind(0), inputs, to_output)
 
 
 class ChoiceBlock(nn.Module):
@@ -96,19 +105,17 @@ class ChoiceBlock(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.conv3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm3 = BatchNorm(width, momentum=momentum)
-        self.conv1 = nn.Conv2d(width, width, 1, bias=False)
-        self.norm1 = BatchNorm(width, momentum=momentum)
+        self.conv3 = ConvNorm(width, width, 3, momentum)
+        self.conv1 = ConvNorm(width, width, 1, momentum)
 
-    def forward(self, vertex: Tensor, weights: Tensor) -> Tensor:
-        """Vertex (B, width, H, W) and the weights of the three operations (1, 3) -> (B, width, H, W)."""
+    def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+        """Vertex (B, width, H, W) and weights of the three operations (n, 3) -> n mixtures (B, width, H, W)."""
         operated = (
             F.max_pool2d(vertex, 3, stride=1, padding=1),
-            F.relu(self.norm3(self.conv3(vertex))),
-            F.relu(self.norm1(self.conv1(vertex))),
+            F.relu(self.conv3(vertex)),
+            F.relu(self.conv1(vertex)),
         )
-        return blend(weights, operated)[0]
+        return blend(weights, operated)
 
 
 class MixedCell(nn.Module):
@@ -126,25 +133,27 @@ class MixedCell(nn.Module):
         super().__init__()
         self.width = width
         self.halve = halve
-        self.project = nn.Conv2d(in_width, 2 * blocks * width, 1, bias=False)
-        self.norm = BatchNorm(2 * blocks * width, momentum=momentum)
+        self.project = ConvNorm(in_width, 2 * blocks * width, 1, momentum)
         self.blocks = nn.ModuleList(ChoiceBlock(width, momentum) for _ in range(blocks))
 
     def forward(self, features: Tensor, weights: CellWeights) -> Tensor:
         """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
         if self.halve:
             features = F.max_pool2d(features, 2, stride=2, padding=1)
-        projected = F.relu(self.norm(self.project(features)))
+        projected = F.relu(self.project(features))
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
         vertices: list[Tensor] = []
+        outputs: list[Tensor] = []
         for block, choice in enumerate(self.blocks):
             arriving = [to_blocks[block], *vertices]
             if block in weights.inputs:
                 vertex = blend(weights.inputs[block], arriving)[0]
             else:
-                vertex = functools.reduce(torch.add, arriving)
-            vertices.append(choice(vertex, weights.operations[block]))
-        return torch.addcmul(torch.cat(vertices, 1) * weights.scales[self.width], weights.to_output, to_output)
+                vertex = functools.reduce(torch.add, arriving).contiguous(memory_format=torch.channels_last)
+            mixed, to_cell = choice(vertex, weights.operations[block])
+            vertices.append(mixed)
+            outputs.append(to_cell)
+        return torch.addcmul(torch.cat(outputs, 1), weights.to_output, to_output)
 
 
 class Head(nn.Module):
@@ -167,11 +176,7 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
 
     The resolution is halved and the width doubled before cells depth // 3 and 2 * depth // 3.
     """
-    stem = nn.Sequential(
-        nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False),
-        BatchNorm(shape.width, momentum=shape.batch_norm_momentum),
-        nn.ReLU(),
-    )
+    stem = nn.Sequential(ConvNorm(shape.in_channels, shape.width, 3, shape.batch_norm_momentum), nn.ReLU())
     blocks: list[nn.Module] = []
     in_width = width = shape.width
     for index in range(shape.depth):
@@ -179,9 +184,8 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
         width = 2 * width if halve else width
         blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve))
         in_width = wiring.blocks * width
-    widths = (shape.width, 2 * shape.width, 4 * shape.width)
     head = Head(in_width, width, shape.classes)
-    return Supernet(stem, blocks, head, functools.partial(arrange, wiring, widths))
+    return Supernet(stem, blocks, head, functools.partial(arrange, wiring))
 
 
 def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int, ...], ...]) -> Cell:
@@ -250,17 +254,19 @@ def cells(wiring: Wiring) -> Mapping[Arch, tuple[Cell, int]]:
 
 def published(wiring: Wiring, net: Supernet) -> dict[str, Tensor]:
     """Views of the supernet's weights and buffers under the published implementation's names."""
-    views = tensors("stem.op.0", net.stem[0]) | tensors("stem.op.1", net.stem[1])  # type: ignore[index]
+    stem: Any = net.stem
+    views = paired("stem.op.0", "stem.op.1", stem[0])
+    cell: Any
     for index, cell in enumerate(net.blocks):
-        for block, choice in enumerate(cell.blocks):  # type: ignore[arg-type]
-            for op, conv, norm in ((1, choice.conv3, choice.norm3), (2, choice.conv1, choice.norm1)):
+        for block, choice in enumerate(cell.blocks):
+            for op, pair in ((1, choice.conv3), (2, choice.conv1)):
                 name = f"cells.{index}._choice_blocks.{block}.mixed_op._ops.{op}.op.op"
-                views |= tensors(f"{name}.0", conv) | tensors(f"{name}.1", norm)
+                views |= paired(f"{name}.0", f"{name}.1", pair)
         for block in range(wiring.blocks + 1):
             # The last projection feeds the output and is as wide as all the others together.
             part = (block, 2 * wiring.blocks) if block < wiring.blocks else (1, 2)
             name = f"cells.{index}._input_projections.{block}.op"
-            views |= tensors(f"{name}.0", cell.project, *part) | tensors(f"{name}.1", cell.norm, *part)
+            views |= paired(f"{name}.0", f"{name}.1", cell.project, *part)
     views |= tensors("postprocess.op.1", net.head.conv) | tensors("postprocess.op.2", net.head.norm)
     return views | tensors("classifier", net.head.classifier)
 

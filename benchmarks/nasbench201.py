@@ -10,13 +10,26 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.space import Arch, BatchNorm, Cell, Mixture, Space, Supernet, SupernetShape, blend, leading, tensors
+from benchmarks.space import (
+    Arch,
+    BatchNorm,
+    Cell,
+    ConvNorm,
+    Mixture,
+    Space,
+    Supernet,
+    SupernetShape,
+    blend,
+    leading,
+    paired,
+    tensors,
+)
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NODES = 4
@@ -50,7 +63,8 @@ def arrange(widths: tuple[int, ...], mixture: Mixture) -> dict[int, tuple[FanWei
     _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
 
     def by_fan(weights: Tensor, width: int) -> tuple[Tensor, ...]:
-        return weights.repeat_interleave(width).split([edges * width for edges in FAN_EDGES])
+        parts: tuple[Tensor, ...] = weights.repeat_interleave(width).split([edges * width for edges in FAN_EDGES])
+        return parts
 
     direct = torch.stack([skip, pool], 1).split(FAN_EDGES)
     return {width: tuple(map(FanWeights, direct, by_fan(conv1, width), by_fan(conv3, width))) for width in widths}
@@ -71,15 +85,13 @@ class Fan(nn.Module):
     def __init__(self, width: int, edges: int, momentum: float) -> None:
         super().__init__()
         self.edges = edges
-        self.conv1 = nn.Conv2d(width, edges * width, 1, bias=False)
-        self.norm1 = BatchNorm(edges * width, momentum=momentum, affine=False)
-        self.conv3 = nn.Conv2d(width, edges * width, 3, padding=1, bias=False)
-        self.norm3 = BatchNorm(edges * width, momentum=momentum, affine=False)
+        self.conv1 = ConvNorm(width, edges * width, 1, momentum, affine=False)
+        self.conv3 = ConvNorm(width, edges * width, 3, momentum, affine=False)
 
     def forward(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
         """Node (B, width, H, W) and its edges' weights -> one (B, width, H, W) per edge."""
         active = F.relu(node)
-        convolved = self.norm1(self.conv1(active), weights.conv1) + self.norm3(self.conv3(active), weights.conv3)
+        convolved = self.conv1(active, weights.conv1) + self.conv3(active, weights.conv3)
         pooled = F.avg_pool2d(node, 3, stride=1, padding=1, count_include_pad=False)
         return tuple(map(torch.add, convolved.split(node.shape[1], 1), blend(weights.direct, [node, pooled])))
 
@@ -108,16 +120,13 @@ class Reduction(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.conv_a = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False)
-        self.norm_a = BatchNorm(2 * width, momentum=momentum)
-        self.conv_b = nn.Conv2d(2 * width, 2 * width, 3, padding=1, bias=False)
-        self.norm_b = BatchNorm(2 * width, momentum=momentum)
+        self.conv_a = ConvNorm(width, 2 * width, 3, momentum, stride=2)
+        self.conv_b = ConvNorm(2 * width, 2 * width, 3, momentum)
         self.downsample = nn.Conv2d(width, 2 * width, 1, bias=False)
 
     def forward(self, features: Tensor, weights: object) -> Tensor:
         """Features (B, width, H, W) -> (B, 2 * width, H / 2, W / 2)."""
-        inner: Tensor = self.norm_a(self.conv_a(F.relu(features)))
-        inner = self.norm_b(self.conv_b(F.relu(inner)))
+        inner: Tensor = self.conv_b(F.relu(self.conv_a(F.relu(features))))
         shortcut: Tensor = self.downsample(F.avg_pool2d(features, 2))
         return shortcut + inner
 
@@ -139,10 +148,7 @@ class Head(nn.Module):
 def supernet(shape: SupernetShape) -> Supernet:
     """The NAS-Bench-201 supernet; ``depth`` is the number of cells per stage (N; 5 in the paper)."""
     momentum = shape.batch_norm_momentum
-    stem = nn.Sequential(
-        nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False),
-        BatchNorm(shape.width, momentum=momentum),
-    )
+    stem = ConvNorm(shape.in_channels, shape.width, 3, momentum)
     blocks: list[nn.Module] = []
     for stage in range(3):
         width = shape.width * 2**stage
@@ -181,21 +187,22 @@ def cells() -> Mapping[Arch, tuple[Cell, int]]:
 
 def published(net: Supernet) -> dict[str, Tensor]:
     """Views of the supernet's weights and buffers under the published implementation's names."""
-    views = tensors("stem.0", net.stem[0]) | tensors("stem.1", net.stem[1])  # type: ignore[index]
+    views = paired("stem.0", "stem.1", net.stem)
     depth = (len(net.blocks) - 2) // 3
     reductions = (depth, 2 * depth + 1)
+    block: Any
     for index, block in enumerate(net.blocks):
         prefix = f"cells.{index}"
         if index in reductions:
-            views |= tensors(f"{prefix}.conv_a.op.1", block.conv_a) | tensors(f"{prefix}.conv_a.op.2", block.norm_a)
-            views |= tensors(f"{prefix}.conv_b.op.1", block.conv_b) | tensors(f"{prefix}.conv_b.op.2", block.norm_b)
+            for name, pair in (("conv_a", block.conv_a), ("conv_b", block.conv_b)):
+                views |= paired(f"{prefix}.{name}.op.1", f"{prefix}.{name}.op.2", pair)
             views |= tensors(f"{prefix}.downsample.1", block.downsample)
             continue
-        for source, fan in enumerate(block.fans):  # type: ignore[arg-type]
+        for source, fan in enumerate(block.fans):
             for row, target in enumerate(range(source + 1, NODES)):
-                for op, conv, norm in ((2, fan.conv1, fan.norm1), (3, fan.conv3, fan.norm3)):
+                for op, pair in ((2, fan.conv1), (3, fan.conv3)):
                     name = f"{prefix}.edges.{target}<-{source}.{op}.op"
-                    views |= tensors(f"{name}.1", conv, row, fan.edges) | tensors(f"{name}.2", norm, row, fan.edges)
+                    views |= paired(f"{name}.1", f"{name}.2", pair, row, fan.edges)
     return views | tensors("lastact.0", net.head.norm) | tensors("classifier", net.head.classifier)
 
 

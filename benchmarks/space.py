@@ -6,8 +6,9 @@ architecture is tried by passing another mixture; nothing is overwritten and res
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,6 +53,59 @@ class BatchNorm(nn.BatchNorm2d):
         )
 
 
+class ConvNorm(nn.Module):
+    """A convolution without bias and the BatchNorm behind it, which are one convolution while the net is ``folded``.
+
+    Args:
+        in_width: channels of its input.
+        width: channels of its output.
+        kernel: side of the kernel; zeros are padded so that only the stride shrinks the resolution.
+        momentum: of the BatchNorm.
+        stride: of the convolution.
+        affine: whether the BatchNorm has a weight and a bias.
+    """
+
+    def __init__(
+        self, in_width: int, width: int, kernel: int, momentum: float, stride: int = 1, affine: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_width, width, kernel, stride, kernel // 2, bias=False)
+        self.norm = BatchNorm(width, momentum=momentum, affine=affine)
+        self.folded: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Features (B, in_width, H, W) -> (B, width, H / stride, W / stride); ``scale`` as BatchNorm's."""
+        if self.folded:
+            weight, bias = self.folded
+            return F.conv2d(features, weight, bias, self.conv.stride, self.conv.padding)
+        normal: Tensor = self.norm(self.conv(features), scale)
+        return normal
+
+
+@contextlib.contextmanager
+def folded(net: nn.Module) -> Iterator[None]:
+    """Running statistics and affine part of each BatchNorm in the convolution before it, for a net in evaluation mode.
+
+    Exact but for rounding; for an attack, which passes the same weights through many mixtures. BatchNorms without
+    affine part stay: the mixture is their scale.
+    """
+    pairs = [module for module in net.modules() if isinstance(module, ConvNorm) and module.norm.affine]
+    norms = [pair.norm for pair in pairs]
+    means, variances = ([buffer for norm in norms for buffer in norm.buffers()][part::3] for part in (0, 1))
+    with torch.no_grad():
+        spread = torch._foreach_add(variances, norms[0].eps)
+        gains = torch._foreach_div([norm.weight for norm in norms], torch._foreach_sqrt(spread))
+        shifts = torch._foreach_addcmul([norm.bias for norm in norms], gains, means, value=-1.0)
+        weights = torch._foreach_mul([pair.conv.weight for pair in pairs], [gain.view(-1, 1, 1, 1) for gain in gains])
+    for pair, weight, shift in zip(pairs, weights, shifts, strict=True):
+        pair.folded = (weight, shift)
+    try:
+        yield
+    finally:
+        for pair in pairs:
+            pair.folded = None
+
+
 class Supernet(nn.Module):
     """Every architecture of a space at once, mixed by the mixture.
 
@@ -73,7 +127,7 @@ class Supernet(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.head = head
         self.arrange = arrange
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
         """Images (B, C, H, W), standardised, and a mixture -> logits (B, classes); a pass in training mode counts."""
@@ -155,7 +209,7 @@ def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         m tensors of that shape, channels-last.
     """
     batch, channels, height, breadth = features[0].shape
-    rows = torch.stack([tensor.permute(0, 2, 3, 1).reshape(-1) for tensor in features])
+    rows = torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features]).reshape(len(features), -1)
     sums = (weights @ rows).view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3)
     return sums.unbind(0)
 
@@ -191,3 +245,8 @@ def tensors(prefix: str, module: Any, part: int = 0, parts: int = 1) -> dict[str
         f"{prefix}.{name}": value if value.ndim == 0 else value.chunk(parts)[part]
         for name, value in module.state_dict().items()
     }
+
+
+def paired(conv: str, norm: str, pair: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
+    """Views of a ConvNorm's tensors, its convolution's named ``conv.NAME`` and its BatchNorm's ``norm.NAME``."""
+    return tensors(conv, pair.conv, part, parts) | tensors(norm, pair.norm, part, parts)

@@ -7,10 +7,12 @@ recorded run can be replayed, and its gradient is with respect to the mixture al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.space import Mixture
@@ -67,14 +69,27 @@ def project(mixture: Mixture) -> Mixture:
     A row without a positive entry becomes one-hot at the entry that was largest. This is the published projection, not
     the Euclidean one; what comes out can lie further than the radius from where it started.
     """
-    return tuple(project_rows(rows) for rows in mixture)
+    return apart(project_rows(together(mixture, -math.inf)), mixture)
 
 
 def project_rows(rows: Tensor) -> Tensor:
+    """``project`` of rows that are filled up with -inf, which come out as 0."""
     clamped = rows.clamp(0, 1)
     total = clamped.sum(-1, keepdim=True)
     largest = torch.zeros_like(rows).scatter(-1, rows.argmax(-1, keepdim=True), 1.0)
-    return torch.where(total > 0, clamped / torch.where(total > 0, total, 1.0), largest)
+    return torch.where(total > 0, clamped / total, largest)
+
+
+def together(groups: Mixture, filling: float) -> Tensor:
+    """All rows of all groups in one matrix, the shorter ones filled up: one operation then serves them all."""
+    widest = max(group.shape[1] for group in groups)
+    return torch.cat([F.pad(group, (0, widest - group.shape[1]), value=filling) for group in groups])
+
+
+def apart(rows: Tensor, groups: Mixture) -> Mixture:
+    """Views of the rows of ``together`` in the shapes of the groups."""
+    parts = rows.split([len(group) for group in groups])
+    return tuple(part[:, : group.shape[1]] for part, group in zip(parts, groups, strict=True))
 
 
 def unperturbed(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Settings) -> Perturbed:
@@ -91,23 +106,21 @@ def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, set
     """SDARTS-ADV: projected gradient ascent on the loss in the ball of the radius (in the maximum norm)."""
     with torch.no_grad():
         before = loss(mixture)
-    attacked = project(tuple(map(torch.add, mixture, noise))) if settings.random_start else mixture
+    origin = together(mixture, -math.inf)
+    low, high = origin - radius, origin + radius
+    attacked = project_rows(origin + together(noise, 0.0)) if settings.random_start else together(mixture, 0.0)
     size = settings.scale * radius / settings.steps
     for _ in range(settings.steps):
-        point = tuple(rows.detach().requires_grad_() for rows in attacked)
-        gradient = torch.autograd.grad(loss(point), point)
-        attacked = project(
-            tuple(
-                torch.minimum(torch.maximum(rows.detach() + size * slope.sign(), origin - radius), origin + radius)
-                for rows, slope, origin in zip(point, gradient, mixture, strict=True)
-            )
-        )
+        point = tuple(group.detach().requires_grad_() for group in apart(attacked, mixture))
+        slope = together(torch.autograd.grad(loss(point), point), 0.0)
+        # The filling of low and high makes that of the result -inf again.
+        attacked = project_rows(torch.minimum(torch.maximum(attacked + size * slope.sign(), low), high))
     with torch.no_grad():
-        after = loss(attacked)
+        after = loss(apart(attacked, mixture))
     fell_back = (before > after) & settings.fallback
-    chosen = tuple(torch.where(fell_back, origin, rows) for origin, rows in zip(mixture, attacked, strict=True))
-    gain = torch.where(fell_back, torch.zeros_like(after), after - before)
-    return Perturbed(chosen, gain, fell_back.to(after.dtype))
+    chosen = torch.where(fell_back, together(mixture, 0.0), attacked)
+    gain = torch.where(fell_back, 0.0, after - before)
+    return Perturbed(apart(chosen, mixture), gain, fell_back.to(after.dtype))
 
 
 PERTURBATIONS: dict[str, Perturbation] = {

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.catalog import SPACES
 from benchmarks.data import Augmentation, Dataset, Half, draw_batches, steps_per_epoch
 from benchmarks.errors import choose
-from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
+from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, folded, softmax
 from harness import architect, perturb
 from harness.architect import Batch, Batches
 from harness.rng import stream, uniform
@@ -307,8 +307,9 @@ def perturb_mixture(search: Search, mixture: Mixture, batch: Batch, radius: floa
             return search.method.perturbation(mixture, loss, radius, noise, settings)
         net.eval()
         try:
-            loss = functools.partial(stemless_loss, net, [], batch)
-            return search.method.perturbation(mixture, loss, radius, noise, settings)
+            with folded(net):
+                loss = functools.partial(stemless_loss, net, [], batch)
+                return search.method.perturbation(mixture, loss, radius, noise, settings)
         finally:
             net.train()
 
