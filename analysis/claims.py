@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy
 import pandas
-import scipy.stats
+from scipy import special
 
 from analysis.load import Floats, Study, Unusable
 from analysis.stats import (
@@ -314,7 +314,7 @@ def weigh_mean(samples: Sequence[Floats], threshold: float) -> Evidence:
         enough = seeds_needed(distance, deviations, level)
         return None if enough is None else max(enough, least, min(map(len, samples)) + 1)
 
-    p = 2 * float(scipy.stats.t.sf(abs(distance) / found.error, found.freedom)) if found.error > 0 else math.nan
+    p = 2 * float(special.stdtr(found.freedom, -abs(distance) / found.error)) if found.error > 0 else math.nan
     return Evidence(found.interval, p, 0.5**count, exact, needed)
 
 
@@ -357,7 +357,7 @@ def weigh_correlation(samples: Sequence[Floats], threshold: float) -> Evidence:
     distance = centre - math.atanh(threshold)
 
     def needed(level: float) -> int | None:
-        wanted = float(scipy.stats.norm.isf(level / 2) + scipy.stats.norm.ppf(POWER))
+        wanted = float(special.ndtri(1 - level / 2) + special.ndtri(POWER))
         methods = max(sample.shape[1] for sample in samples)
         spread = float(numpy.mean(1 + numpy.square(values) / 2)) / len(samples)
         seeds = (spread * (wanted / distance) ** 2 + 2) / methods + 1 if distance else math.inf
@@ -365,7 +365,7 @@ def weigh_correlation(samples: Sequence[Floats], threshold: float) -> Evidence:
 
     correlation = math.tanh(centre)
     interval = Interval(correlation, *fisher_interval(correlation, error), sum(runs), 0, kind, "")
-    return Evidence(interval, 2 * float(scipy.stats.norm.sf(abs(distance) / error)), attainable, exact, needed)
+    return Evidence(interval, 2 * float(special.ndtr(-abs(distance) / error)), attainable, exact, needed)
 
 
 def quantities(study: Study, space: str) -> dict[tuple[str, str], Floats]:
@@ -382,43 +382,67 @@ def quantities(study: Study, space: str) -> dict[tuple[str, str], Floats]:
         drop: mean drop of the supernet's accuracy within RADIUS of the searched alpha, points.
     """
     epochs = study.epochs[study.epochs["space"] == space]
-    runs = epochs.drop_duplicates("run")[["run", "method", "seed"]].astype({"run": str}).set_index("run")
+    run, names = pandas.factorize(epochs["run"])
     epoch = epochs["epoch"].to_numpy(numpy.float64)
-    last = epochs.groupby(epochs["run"].astype(str))["epoch"].transform("max").to_numpy(numpy.float64)
-    quarter = numpy.ceil(4 * epoch / numpy.maximum(last, 1))
+    last = numpy.ones(len(names))
+    numpy.maximum.at(last, run, epoch)
+    quarter = numpy.ceil(4 * epoch / last[run])
     answer = next(iter(study.answers(space)), "")
-    norm = epochs["spectral_norm"].to_numpy(numpy.float64, na_value=math.nan)
-    values = pandas.DataFrame(
-        {
-            "run": epochs["run"].astype(str).to_numpy(),
-            "accuracy": epochs[answer].to_numpy(numpy.float64, na_value=math.nan) if answer else math.nan,
-            "norm": numpy.log(norm, out=numpy.full(len(norm), math.nan), where=norm > 0),
-            "eigenvalue": epochs["eigenvalue_max"].to_numpy(numpy.float64, na_value=math.nan),
-        }
-    )
-    for window, wanted in (("early", quarter == 2), ("late", quarter == 4)):
-        grouped = values[wanted].groupby("run")
-        means = grouped.mean()
-        runs[f"{window}_accuracy"] = means["accuracy"].where(grouped["accuracy"].count() == grouped.size())
-        runs[f"{window}_norm"] = means["norm"]
-        runs[f"{window}_eigenvalue"] = means["eigenvalue"]
-    seconds = epochs.groupby(epochs["run"].astype(str))["seconds"].sum()
-    runs["seconds"] = numpy.log(seconds.where(seconds > 0))
-    runs["place"] = places(study.runs).reindex(runs.index)
-    runs["drop"] = [landscape_drop(study.places.get(str(run))) for run in runs.index]
-    runs["seen"] = 1.0
-    columns = [name for name in runs.columns if name not in ("method", "seed")]
-    grouped_runs = runs.groupby(["seed", "method"])[columns]
-    averaged = grouped_runs.mean().where(grouped_runs.count().eq(grouped_runs.size(), axis=0)).unstack("method")
-    averaged["seen"] = averaged["seen"].fillna(0.0)
-    return {(str(key[0]), str(key[1])): averaged[key].to_numpy() for key in averaged.columns}
+
+    def column(name: str) -> Floats:
+        if name not in epochs:
+            return numpy.full(len(epochs), math.nan)
+        return numpy.asarray(epochs[name].to_numpy(numpy.float64, na_value=math.nan))
+
+    def means(values: Floats, chosen: numpy.typing.NDArray[numpy.bool_], whole: bool) -> Floats:
+        present = chosen & ~numpy.isnan(values)
+        counts = numpy.bincount(run[present], minlength=len(names))
+        totals = numpy.bincount(run[present], values[present], minlength=len(names))
+        enough = counts > 0
+        if whole:
+            enough &= counts == numpy.bincount(run[chosen], minlength=len(names))
+        numpy.divide(totals, counts, out=(mean := numpy.full(len(names), math.nan)), where=enough)
+        return mean
+
+    accuracy, norm = column(answer), logarithms(column("spectral_norm"))
+    of_run = {
+        "early_accuracy": means(accuracy, quarter == 2, whole=True),
+        "late_accuracy": means(accuracy, quarter == 4, whole=True),
+        "early_norm": means(norm, quarter == 2, whole=False),
+        "late_norm": means(norm, quarter == 4, whole=False),
+        "late_eigenvalue": means(column("eigenvalue_max"), quarter == 4, whole=False),
+        "seconds": logarithms(numpy.bincount(run, column("seconds"), minlength=len(names)).astype(numpy.float64)),
+        "place": places(study.runs, names),
+        "drop": numpy.array([landscape_drop(study.places.get(str(name))) for name in names]),
+    }
+    first = numpy.unique(run, return_index=True)[1]
+    seeds, seed = numpy.unique(epochs["seed"].to_numpy()[first], return_inverse=True)
+    method, methods = pandas.factorize(epochs["method"].iloc[first].astype(str))
+    found: dict[tuple[str, str], Floats] = {}
+    for index, of_method in enumerate(methods):
+        ours = method == index
+        counts = numpy.bincount(seed[ours], minlength=len(seeds))
+        found["seen", of_method] = (counts > 0).astype(numpy.float64)
+        for name, values in of_run.items():
+            totals = numpy.bincount(seed[ours], values[ours], minlength=len(seeds))
+            found[name, of_method] = numpy.divide(
+                totals, counts, out=numpy.full(len(seeds), math.nan), where=counts > 0
+            )
+    return found
 
 
-def places(runs: pandas.DataFrame) -> pandas.Series:
-    """Run -> a number for its device and threads; times of different ones are not compared."""
-    columns = [name for name in ("device", "threads") if name in runs.columns]
-    texts = runs[columns].astype(str).agg(" ".join, axis=1) if columns else pandas.Series("", index=runs.index)
-    return pandas.Series(pandas.factorize(texts)[0].astype(numpy.float64), index=runs["run"].astype(str))
+def logarithms(values: Floats) -> Floats:
+    """Natural logarithms; NaN where there is none."""
+    return numpy.log(values, out=numpy.full(len(values), math.nan), where=values > 0)
+
+
+def places(runs: pandas.DataFrame, names: pandas.Index) -> Floats:
+    """For each run a number for its device and threads: times of different ones are not compared."""
+    columns = [name for name in ("device", "threads") if name in runs]
+    if not columns:
+        return numpy.zeros(len(names))
+    texts = dict(zip(runs["run"].astype(str), runs[columns].itertuples(index=False, name=None), strict=True))
+    return pandas.factorize(pandas.Series([str(texts.get(str(name))) for name in names]))[0].astype(numpy.float64)
 
 
 def landscape_drop(folder: Path | None) -> float:
@@ -466,8 +490,7 @@ def growth(method: str, found: Quantities) -> Floats:
 def slower(method: str, other: str, found: Quantities) -> Floats:
     """Natural logarithm of the factor of time; NaN where the two runs had different devices."""
     same = found["place", method] == found["place", other]
-    unknown = numpy.isnan(found["place", method]) & numpy.isnan(found["place", other])
-    return numpy.where(same | unknown, found["seconds", method] - found["seconds", other], math.nan)
+    return numpy.where(same, found["seconds", method] - found["seconds", other], math.nan)
 
 
 def eigenvalue_and_fall(found: Quantities) -> Floats:

@@ -16,6 +16,7 @@ import numpy
 import numpy.typing
 import scipy.optimize
 import scipy.stats
+from scipy import special
 
 Floats = numpy.typing.NDArray[numpy.float64]
 
@@ -403,7 +404,7 @@ def mean_test(strata: Sequence[Floats]) -> MeanTest:
     shares = numpy.array([stratum.var(ddof=1) / len(stratum) for stratum in present]) / len(present) ** 2
     error = math.sqrt(shares.sum())
     freedom = float(shares.sum() ** 2 / (shares**2 / numpy.array([len(stratum) - 1 for stratum in present])).sum())
-    half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
     return MeanTest(Interval(mean, mean - half, mean + half, count, missing, kind, ""), error, freedom)
 
 
@@ -421,7 +422,7 @@ def t_power(effect: float, deviations: Floats, seeds: int, level: float) -> floa
         return 1.0 if effect else 0.0
     freedom = (seeds - 1) * variances.sum() ** 2 / (variances**2).sum()
     distance = abs(effect) * len(deviations) * math.sqrt(seeds / variances.sum())
-    return float(scipy.stats.nct.sf(scipy.stats.t.isf(level / 2, freedom), freedom, distance))
+    return 1 - float(special.nctdtr(freedom, distance, -special.stdtrit(freedom, level / 2)))
 
 
 def detectable_difference(deviations: Floats, seeds: int, level: float = 1 - CONFIDENCE, power: float = POWER) -> float:
@@ -459,7 +460,7 @@ def seeds_needed(effect: float, deviations: Floats, level: float = 1 - CONFIDENC
     """
     if not effect or math.isnan(effect) or numpy.isnan(deviations).any():
         return None
-    wanted = scipy.stats.norm.isf(level / 2) + scipy.stats.norm.ppf(power)
+    wanted = float(special.ndtri(1 - level / 2) + special.ndtri(power))
     normal = (deviations**2).sum() * (wanted / (effect * len(deviations))) ** 2  # a t test needs at least as many
     if normal > MOST_SEEDS:
         return None
@@ -572,7 +573,7 @@ def rank_correlation(first: Floats, second: Floats, kind: str = "spearman") -> I
 
 def fisher_interval(correlation: float, error: float) -> tuple[float, float]:
     """Ends of the 95 % interval of a correlation from the standard error of its atanh."""
-    half = float(scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2)) * error
+    half = float(special.ndtri(0.5 + CONFIDENCE / 2)) * error
     centre = math.atanh(correlation)
     return math.tanh(centre - half), math.tanh(centre + half)
 
