@@ -311,7 +311,7 @@ def simultaneous_band(values: Floats) -> Band:
     varies = numpy.ptp(present, axis=0) > 0
     if not varies.any():
         return Band(mean, blank, blank, seeds, missing, kind, refusal(list(present.T)))
-    residuals = (present - mean)[:, varies] * math.sqrt(seeds / (seeds - 1))
+    residuals = (present - mean)[:, varies]
     means = signs(seeds) @ residuals / seeds
     variances = ((residuals**2).mean(0) - means**2) * seeds / (seeds - 1)
     # Seeds of two values, half of them at each, turned all one way do not vary: their t is as good as infinite.

@@ -118,10 +118,7 @@ def simultaneous_band(rows: Sequence[Values]) -> tuple[list[float], list[float]]
     for chosen in product((1, -1), repeat=count):
         sizes = []
         for epoch in epochs:
-            turned = [
-                sign * (row[epoch] - centre[epoch]) * math.sqrt(count / (count - 1))
-                for sign, row in zip(chosen, rows, strict=True)
-            ]
+            turned = [sign * (row[epoch] - centre[epoch]) for sign, row in zip(chosen, rows, strict=True)]
             sizes.append(abs(mean(turned)) / (deviation(turned) / math.sqrt(count)))
         largest.append(max(sizes))
     factor = sorted(largest)[math.ceil(0.95 * (len(largest) - 1))]
