@@ -79,6 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/report)")
     finish(report, report_verb)
 
+    claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
+    claims.add_argument("folder", metavar="DIR", type=Path)
+    claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
+    claims.add_argument("--out", metavar="FILE.csv", type=Path, help="also write the verdicts there")
+    finish(claims, claims_verb)
+
     status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
     status.add_argument("folder", metavar="DIR", type=Path)
     status.add_argument("--json", action="store_true", help="one JSON object per run")
@@ -312,6 +318,30 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) 
         )
     )
     print(f"report: {one_page or written.folder}")
+
+
+def claims_verb(options: argparse.Namespace) -> int:
+    """A verdict on each claim."""
+    from analysis import claims, load
+
+    try:
+        found = load.load(options.folder)
+        judged = claims.judge(found)
+    except load.Unusable as error:
+        raise BadInput(str(error)) from error
+    if options.out:
+        try:
+            judged.to_csv(options.out, index=False)
+        except OSError as error:
+            raise BadInput(f"cannot write {options.out}: {error.strerror or error}") from error
+    if options.json:
+        for record in claims.records(judged):
+            print(json.dumps(record))
+    else:
+        print(claims.text(judged))
+    if found.unfinished:
+        print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
+    return 0
 
 
 def status_verb(options: argparse.Namespace) -> int:
