@@ -74,26 +74,38 @@ class Wiring:
 
 
 class CellWeights(NamedTuple):
-    """The mixture as the cells want it.
+    """The mixture as a cell wants it.
 
     Attributes:
-        operations: per block the weights of its operations, (2, 3); the second row is the first times the weight of the
-            block in the output: what the output receives of it.
-        inputs: per block with a choice the weights of its candidates, (1, candidates).
-        to_output: weight of the cell's input in its output, a scalar.
+        received: per block a matrix (receivers, 3): what the output and each later block, the last one first, receives
+            of each of the block's operations: the weight of the operation times that of the block.
+        projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
+            (1, 2 * blocks * width, 1, 1).
     """
 
-    operations: tuple[Tensor, ...]
-    inputs: Mapping[int, Tensor]
-    to_output: Tensor
+    received: tuple[Tensor, ...]
+    projected: Tensor
 
 
-def arrange(wiring: Wiring, mixture: Mixture) -> CellWeights:
-    """The mixture, taken apart once for all cells."""
-    to_output, of_blocks = mixture[1][0].split([1, wiring.blocks])
-    operations = torch.stack([mixture[0], mixture[0] * of_blocks.unsqueeze(1)], 1)
-    inputs = {block: mixture[group] for block, group in wiring.group.items()}
-    return CellWeights(operations.unbind(0), inputs, to_output)
+def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> list[CellWeights]:
+    """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each."""
+    blocks = range(wiring.blocks)
+    of_input, *outputs = mixture[1][0].unbind(0)
+    whole = torch.ones_like(of_input)
+    candidates = [
+        mixture[wiring.group[block]][0].unbind(0) if block in wiring.group else [whole] * (block + 1)
+        for block in blocks
+    ]
+    receivers = [
+        [outputs[block], *(later[block + 1] for later in reversed(candidates[block + 1 :]))] for block in blocks
+    ]
+    counts = [len(weights) for weights in receivers]
+    shares = torch.stack([weight for weights in receivers for weight in weights]).unsqueeze(1)
+    operations = torch.cat([row.expand(count, -1) for row, count in zip(mixture[0].split(1), counts, strict=True)])
+    of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks)
+    received = (shares * operations).expand(len(widths), -1, -1).unbind(0)
+    projected = {width: of_projected.repeat_interleave(width).view(1, -1, 1, 1) for width in set(widths)}
+    return [CellWeights(rows.split(counts), projected[width]) for rows, width in zip(received, widths, strict=True)]
 
 
 class ChoiceBlock(nn.Module):
@@ -109,7 +121,7 @@ class ChoiceBlock(nn.Module):
         self.conv1 = ConvNorm(width, width, 1, momentum)
 
     def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """Vertex (B, width, H, W) and weights of the three operations (n, 3) -> n mixtures (B, width, H, W)."""
+        """Vertex (B, width, H, W) and weights (receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         operated = (
             F.max_pool2d(vertex, 3, stride=1, padding=1),
             F.relu(self.conv3(vertex)),
@@ -140,20 +152,18 @@ class MixedCell(nn.Module):
         """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
         if self.halve:
             features = F.max_pool2d(features, 2, stride=2, padding=1)
-        projected = F.relu(self.project(features))
+        projected = F.relu(self.project(features)) * weights.projected
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
-        vertices: list[Tensor] = []
+        arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
-        for block, choice in enumerate(self.blocks):
-            arriving = [to_blocks[block], *vertices]
-            if block in weights.inputs:
-                vertex = blend(weights.inputs[block], arriving)[0]
-            else:
-                vertex = functools.reduce(torch.add, arriving).contiguous(memory_format=torch.channels_last)
-            mixed, to_cell = choice(vertex, weights.operations[block])
-            vertices.append(mixed)
-            outputs.append(to_cell)
-        return torch.addcmul(torch.cat(outputs, 1), weights.to_output, to_output)
+        for choice, inputs, received in zip(self.blocks, arriving, weights.received, strict=True):
+            vertex = functools.reduce(torch.add, inputs).contiguous(memory_format=torch.channels_last)
+            output, *later = choice(vertex, received)
+            outputs.append(output)
+            for receiver, part in zip(reversed(arriving), later, strict=False):
+                receiver.append(part)
+        mixed: Tensor = torch.cat(outputs, 1) + to_output
+        return mixed
 
 
 class Head(nn.Module):
@@ -178,14 +188,16 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     """
     stem = nn.Sequential(ConvNorm(shape.in_channels, shape.width, 3, shape.batch_norm_momentum), nn.ReLU())
     blocks: list[nn.Module] = []
+    widths: list[int] = []
     in_width = width = shape.width
     for index in range(shape.depth):
         halve = index in (shape.depth // 3, 2 * shape.depth // 3)
         width = 2 * width if halve else width
         blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve))
+        widths.append(width)
         in_width = wiring.blocks * width
     head = Head(in_width, width, shape.classes)
-    return Supernet(stem, blocks, head, functools.partial(arrange, wiring))
+    return Supernet(stem, blocks, head, functools.partial(arrange, wiring, tuple(widths)))
 
 
 def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int, ...], ...]) -> Cell:

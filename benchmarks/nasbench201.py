@@ -57,17 +57,20 @@ class FanWeights(NamedTuple):
     conv3: Tensor
 
 
-def arrange(widths: tuple[int, ...], mixture: Mixture) -> dict[int, tuple[FanWeights, ...]]:
-    """The mixture ((6, 5),) by width of a cell and source node, as the fans want it; `none` contributes nothing."""
+def arrange(width: int, depth: int, mixture: Mixture) -> list[tuple[FanWeights, ...]]:
+    """The weights of each block: by source node for a cell, nothing for a reduction; `none` contributes nothing."""
     rows = mixture[0].unbind(0)
     _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
-
-    def by_fan(weights: Tensor, width: int) -> tuple[Tensor, ...]:
-        parts: tuple[Tensor, ...] = weights.repeat_interleave(width).split([edges * width for edges in FAN_EDGES])
-        return parts
-
-    direct = torch.stack([skip, pool], 1).split(FAN_EDGES)
-    return {width: tuple(map(FanWeights, direct, by_fan(conv1, width), by_fan(conv3, width))) for width in widths}
+    direct = torch.stack([skip, pool], 1).expand(3 * depth, -1, -1).unbind(0)
+    blocks: list[tuple[FanWeights, ...]] = []
+    for stage in range(3):
+        channels = [edges * width * 2**stage for edges in FAN_EDGES]
+        cells = [weights.repeat_interleave(width * 2**stage).expand(depth, -1).unbind(0) for weights in (conv1, conv3)]
+        for of_cell, one, three in zip(direct[stage * depth :], *cells, strict=False):
+            fans = zip(of_cell.split(FAN_EDGES), one.split(channels), three.split(channels), strict=True)
+            blocks.append(tuple(FanWeights(*fan) for fan in fans))
+        blocks.append(())
+    return blocks[:-1]
 
 
 class Fan(nn.Module):
@@ -101,13 +104,12 @@ class SearchCell(nn.Module):
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
-        self.width = width
         self.fans = nn.ModuleList(Fan(width, edges, momentum) for edges in FAN_EDGES)
 
-    def forward(self, features: Tensor, weights: Mapping[int, tuple[FanWeights, ...]]) -> Tensor:
-        """Features (B, width, H, W) and the arranged mixture -> features of the same shape."""
+    def forward(self, features: Tensor, weights: tuple[FanWeights, ...]) -> Tensor:
+        """Features (B, width, H, W) and the weights of its fans -> features of the same shape."""
         arriving: list[list[Tensor]] = [[features], [], [], []]
-        for source, (fan, of_fan) in enumerate(zip(self.fans, weights[self.width], strict=True)):
+        for source, (fan, of_fan) in enumerate(zip(self.fans, weights, strict=True)):
             node = functools.reduce(torch.add, arriving[source])
             for target, edge in enumerate(fan(node, of_fan), start=source + 1):
                 arriving[target].append(edge)
@@ -155,8 +157,8 @@ def supernet(shape: SupernetShape) -> Supernet:
         if stage > 0:
             blocks.append(Reduction(width // 2, momentum))
         blocks.extend(SearchCell(width, momentum) for _ in range(shape.depth))
-    widths = (shape.width, 2 * shape.width, 4 * shape.width)
-    return Supernet(stem, blocks, Head(widths[-1], shape.classes, momentum), functools.partial(arrange, widths))
+    head = Head(4 * shape.width, shape.classes, momentum)
+    return Supernet(stem, blocks, head, functools.partial(arrange, shape.width, shape.depth))
 
 
 def text(choices: tuple[int, ...]) -> Arch:

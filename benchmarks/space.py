@@ -116,11 +116,12 @@ class Supernet(nn.Module):
         stem: images (B, C, H, W) -> features.
         blocks: modules called in order with (features, weights).
         head: features -> logits (B, classes).
-        arrange: mixture -> weights as the blocks want them, once for all blocks.
+        arrange: mixture -> the weights of each block. They are made once, then handed out as views of one tensor, so
+            that their gradients are summed by one operation, not by one per block.
     """
 
     def __init__(
-        self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module, arrange: Callable[[Mixture], Any]
+        self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module, arrange: Callable[[Mixture], Sequence[Any]]
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -139,8 +140,7 @@ class Supernet(nn.Module):
         """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
         features = features.contiguous(memory_format=torch.channels_last)
-        weights = self.arrange(mixture)
-        for block in self.blocks:
+        for block, weights in zip(self.blocks, self.arrange(mixture), strict=True):
             features = block(features, weights)
         logits: Tensor = self.head(features)
         return logits

@@ -82,8 +82,8 @@ def project_rows(rows: Tensor) -> Tensor:
 
 def together(groups: Mixture, filling: float) -> Tensor:
     """All rows of all groups in one matrix, the shorter ones filled up: one operation then serves them all."""
-    widest = max(group.shape[1] for group in groups)
-    return torch.cat([F.pad(group, (0, widest - group.shape[1]), value=filling) for group in groups])
+    missing = [max(group.shape[1] for group in groups) - group.shape[1] for group in groups]
+    return torch.cat([F.pad(g, (0, n), value=filling) if n else g for g, n in zip(groups, missing, strict=True)])
 
 
 def apart(rows: Tensor, groups: Mixture) -> Mixture:
@@ -106,19 +106,18 @@ def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, set
     """SDARTS-ADV: projected gradient ascent on the loss in the ball of the radius (in the maximum norm)."""
     with torch.no_grad():
         before = loss(mixture)
-    origin = together(mixture, -math.inf)
+    origin = together(mixture, -math.inf)  # the filling of the bounds makes that of the clamped rows -inf again
     low, high = origin - radius, origin + radius
-    attacked = project_rows(origin + together(noise, 0.0)) if settings.random_start else together(mixture, 0.0)
+    attacked = project_rows(origin + together(noise, 0.0)) if settings.random_start else origin.clamp(min=0)
     size = settings.scale * radius / settings.steps
     for _ in range(settings.steps):
         point = tuple(group.detach().requires_grad_() for group in apart(attacked, mixture))
         slope = together(torch.autograd.grad(loss(point), point), 0.0)
-        # The filling of low and high makes that of the result -inf again.
-        attacked = project_rows(torch.minimum(torch.maximum(attacked + size * slope.sign(), low), high))
+        attacked = project_rows(torch.clamp(torch.add(attacked, slope.sign(), alpha=size), low, high))
     with torch.no_grad():
         after = loss(apart(attacked, mixture))
     fell_back = (before > after) & settings.fallback
-    chosen = torch.where(fell_back, together(mixture, 0.0), attacked)
+    chosen = torch.where(fell_back, origin.clamp(min=0), attacked)
     gain = torch.where(fell_back, 0.0, after - before)
     return Perturbed(apart(chosen, mixture), gain, fell_back.to(after.dtype))
 
