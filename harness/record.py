@@ -10,9 +10,9 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the columns; it rises when one is added, renamed or redefined."""
 
 
@@ -31,6 +31,12 @@ class EpochRecord:
     Attributes:
         accuracy: table accuracy in percent by (data set, split), None where the table does not answer.
         regret: points to the best reachable architecture, likewise.
+        neighbours: distinct architectures one decision away from the queried mixture's.
+        neighbours_mean: their mean table accuracy in percent by (data set, split), None where the table has none.
+        neighbours_worst: their lowest, likewise.
+        neighbours_missing: how many of them the table does not answer for; None where there is no table.
+        rank_tau: Kendall's tau-b of supernet against table by (data set, split); None where not measured or undefined.
+        rank_count: architectures that were compared; None where not measured.
         seconds: wall-clock time of the search in this epoch, without measuring.
     """
 
@@ -61,17 +67,23 @@ class EpochRecord:
     attack_gain: float | None
     accuracy: Mapping[tuple[str, str], float | None]
     regret: Mapping[tuple[str, str], float | None]
+    neighbours: int | None = None
+    neighbours_mean: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    neighbours_worst: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    neighbours_missing: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
+    rank_tau: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    rank_count: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
     seconds: float
 
     def row(self) -> dict[str, object]:
-        """One value per column; accuracy and regret are spread to accuracy_DATASET_SPLIT and regret_DATASET_SPLIT."""
+        """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""
         cells: dict[str, object] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("accuracy", "regret"):
-                cells |= {f"{field.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
+        for column in dataclasses.fields(self):
+            value = getattr(self, column.name)
+            if isinstance(value, Mapping):
+                cells |= {f"{column.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
             else:
-                cells[field.name] = value
+                cells[column.name] = value
         return cells
 
 
@@ -88,7 +100,7 @@ class SpectrumRecord:
         return dataclasses.asdict(self)
 
 
-SPECTRUM_COLUMNS = tuple(field.name for field in dataclasses.fields(SpectrumRecord))
+SPECTRUM_COLUMNS = tuple(column.name for column in dataclasses.fields(SpectrumRecord))
 
 
 def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
