@@ -20,6 +20,9 @@ EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz
 SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
 """Files of a run's folder; DONE is written last and marks a finished run."""
 
+LANDSCAPE, PLANE = "landscape.csv", "landscape.json"
+"""Files that ``landscape`` adds to a finished run; LANDSCAPE is there only when it is whole."""
+
 STUDY = "study.json"
 """File of a study's folder."""
 
