@@ -30,7 +30,7 @@ from benchmarks.table import Table, file_sha256
 from harness import checkpoint
 from harness.architect import frozen
 from harness.measure import EVALUATION_BATCH, Column, ask, columns_of, evaluate, table_of
-from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, csv_text
+from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, LandscapeRecord, csv_text
 from harness.rng import stream
 from harness.run import Held, Interrupted, Place, Watch, device_name, find_device
 from harness.search import Search, start
@@ -330,27 +330,26 @@ def logits_at(alpha: tuple[Tensor, ...], plane: Plane, x: float, y: float) -> tu
 def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, plane: Plane, watch: Watch) -> None:
     """Point after point to the end of the plane; then the file gets its name."""
     columns = columns_of(table, search.space)
-    grid = Grid(plane.grid, plane.reach)
-    pairs = list(grid.pairs)
+    pairs = list(Grid(plane.grid, plane.reach).pairs)
     path = folder / UNFINISHED
-    header = csv_text([{name: name for name in ("x", "y", "valid_loss", "valid_accuracy", "arch", *names(columns))}])
-    done = rows_so_far(path, header)
+    lines = whole_lines(path)
+    done = max(0, lines - 1)
     alpha = tuple(group.detach().cpu() for group in search.alpha)
 
     @functools.cache
-    def answers(arch: Arch) -> dict[str, float | None]:
-        return {
-            name: ask(table, arch, *column, search.spec.table_epochs)
-            for name, column in zip(names(columns), columns, strict=True)
-        }
+    def accuracies(arch: Arch) -> dict[Column, float | None]:
+        return {column: ask(table, arch, *column, search.spec.table_epochs) for column in columns}
 
     watch.progress(done, len(pairs))
     for index, (x, y) in enumerate(pairs[done:], start=done + 1):
         logits = logits_at(alpha, plane, x, y)
         found = evaluate(search, data, softmax(tuple(group.to(search.alpha[0].device) for group in logits)))
         arch = arch_at(search.spec, logits)
-        row = {"x": x, "y": y, "valid_loss": found.loss, "valid_accuracy": found.accuracy, "arch": arch}
-        checkpoint.append_synced(path, csv_text([{**row, **answers(arch)}]))
+        record = LandscapeRecord(
+            x=x, y=y, valid_loss=found.loss, valid_accuracy=found.accuracy, arch=arch, accuracy=accuracies(arch)
+        )
+        header = [] if lines or index > 1 else [{name: name for name in record.row()}]
+        checkpoint.append_synced(path, csv_text([*header, record.row()]))
         watch.progress(index, len(pairs))
         if index < len(pairs) and watch.interrupted():
             raise Interrupted(f"stopped after point {index} of {len(pairs)}; saved in {folder}")
@@ -358,28 +357,14 @@ def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, pl
     checkpoint.sync_folder(folder)
 
 
-def names(columns: tuple[Column, ...]) -> list[str]:
-    """Names of the table's columns."""
-    return [f"accuracy_{dataset}_{split}" for dataset, split in columns]
-
-
-def rows_so_far(path: Path, header: str) -> int:
-    """Whole rows of the unfinished file, which gets its header; a torn last line is cut off.
-
-    Raises:
-        CorruptFile: it begins otherwise.
-    """
+def whole_lines(path: Path) -> int:
+    """Lines of the unfinished file, 0 where there is none; a torn last one is cut off."""
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
-    if not whole:
-        checkpoint.write_aside(path, header.encode())
-        return 0
-    if not whole.startswith(header.encode()):
-        raise CorruptFile(f"the file {path} is not of this landscape; --again begins anew")
     if whole != content:
         with path.open("r+b") as file:
             file.truncate(len(whole))
-    return whole.count(b"\n") - 1
+    return whole.count(b"\n")
 
 
 def arch_at(spec: RunSpec, logits: tuple[Tensor, ...]) -> Arch:

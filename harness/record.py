@@ -80,14 +80,7 @@ class EpochRecord:
 
     def row(self) -> dict[str, object]:
         """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""
-        cells: dict[str, object] = {}
-        for column in dataclasses.fields(self):
-            value = getattr(self, column.name)
-            if isinstance(value, Mapping):
-                cells |= {f"{column.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
-            else:
-                cells[column.name] = value
-        return cells
+        return spread(self)
 
 
 @dataclass(frozen=True)
@@ -101,6 +94,39 @@ class SpectrumRecord:
     def row(self) -> dict[str, object]:
         """One value per column."""
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandscapeRecord:
+    """One row of landscape.csv: the supernet at a point of the plane around the logits of the last epoch.
+
+    Attributes:
+        x, y: coordinates, in units of the logits.
+        accuracy: table accuracy of ``arch`` in percent by (data set, split), None where the table does not answer.
+    """
+
+    x: float
+    y: float
+    valid_loss: float
+    valid_accuracy: float
+    arch: str
+    accuracy: Mapping[tuple[str, str], float | None]
+
+    def row(self) -> dict[str, object]:
+        """One value per column; accuracy is spread to accuracy_DATASET_SPLIT."""
+        return spread(self)
+
+
+def spread(record: EpochRecord | LandscapeRecord) -> dict[str, object]:
+    """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""
+    cells: dict[str, object] = {}
+    for column in dataclasses.fields(record):
+        value = getattr(record, column.name)
+        if isinstance(value, Mapping):
+            cells |= {f"{column.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
+        else:
+            cells[column.name] = value
+    return cells
 
 
 SPECTRUM_COLUMNS = tuple(column.name for column in dataclasses.fields(SpectrumRecord))

@@ -174,8 +174,11 @@ class TestPlane:
             with pytest.raises(Killed):
                 carry_out(folder, Grid(5, 1.5), PLACE, kill_at(point))
             assert not (folder / LANDSCAPE).exists()
-            if point == 8:
+            if point == 7:
                 checkpoint.append_synced(folder / landscape.UNFINISHED, "0.75,-1.5,torn")
+            if point == 8:  # torn within the first write, which holds the header and a row
+                text = (folder / landscape.UNFINISHED).read_text()
+                (folder / landscape.UNFINISHED).write_text(text[: text.index("\n") + 9])
         assert carry_out(folder, Grid(5, 1.5), PLACE, Watch())
         assert contents(folder) == contents(finished[space])
 
@@ -228,7 +231,6 @@ def test_a_whole_landscape_is_left_alone_and_another_is_refused(finished: dict[s
         ("checkpoint", "was altered: it is not the one that run.json names"),
         ("no checkpoint", "has no checkpoint.pt"),
         ("plane", "landscape.json is not a landscape's"),
-        ("header", "is not of this landscape; --again begins anew"),
         ("spec", "spec.json is no run's spec"),
         ("record", "run.json is not a run's record"),
     ],
@@ -243,8 +245,6 @@ def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[st
         (folder / CHECKPOINT).unlink()
     elif harm == "plane":
         (folder / PLANE).write_text("{}")
-    elif harm == "header":
-        (folder / landscape.UNFINISHED).write_text("x,y\n")
     elif harm == "spec":
         (folder / "spec.json").write_text("{}")
     else:
