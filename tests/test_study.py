@@ -144,7 +144,7 @@ def test_collect_is_tidy_and_byte_stable(finished: Path, tmp_path: Path) -> None
     assert list(epochs["epoch"]) == [0, 1, 2] * 2
     pandas.testing.assert_frame_equal(epochs, pandas.read_csv(tmp_path / "a" / "epochs.csv"), check_dtype=False)
     assert len(pandas.read_parquet(tmp_path / "a" / "spectrum.parquet")) == 6 * 30
-    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"1"
+    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"2"
 
 
 def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
