@@ -100,6 +100,20 @@ def build_parser() -> argparse.ArgumentParser:
     collect.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/collected)")
     finish(collect, collect_verb)
 
+    landscape = verbs.add_parser(
+        "landscape", help="the supernet's validation accuracy over a plane around a run's logits", allow_abbrev=False
+    )
+    landscape.add_argument(
+        "folder", metavar="RUN_DIR", type=Path, help="a finished run; of a study, the lowest seed per space and method"
+    )
+    landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points per axis, odd (21)")
+    landscape.add_argument(
+        "--reach", type=float, default=1.5, metavar="R", help="both axes go from -R to R, in units of the logits (1.5)"
+    )
+    landscape.add_argument("--again", action="store_true", help="replace a landscape that is there")
+    add_place(landscape, threads=0)
+    finish(landscape, landscape_verb)
+
     add_table_verbs(verbs.add_parser("table", help="tables of accuracies: list, fetch, pack, ask, check, train"))
 
     verify = verbs.add_parser("verify", help="replay reference traces of the published code", allow_abbrev=False)
@@ -213,7 +227,7 @@ def run_verb(options: argparse.Namespace) -> int:
     if measure.table_of(found) is None:
         print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
     stopped: list[bool] = []
-    with epochs_bar(found.epochs, found.run_id) as progress, batch.signals(lambda: stopped.append(True)):
+    with progress_bar(found.epochs, found.run_id) as progress, batch.signals(lambda: stopped.append(True)):
         watch = run.Watch(lambda epoch, epochs: progress(epoch), lambda: bool(stopped))
         try:
             worked = run.run(found, folder, place, watch)
@@ -252,7 +266,7 @@ def study_verb(options: argparse.Namespace) -> int:
         print_plan(found, place, workers)
         return 0
     total = sum(item.epochs for item in found.runs)
-    with epochs_bar(total, found.name) as progress:
+    with progress_bar(total, found.name) as progress:
         engine = batch.Engine(workers, devices, options.scheduler)
         outcomes = batch.carry_out(found, folder, place, engine, progress)
     states = [outcome.state for outcome in outcomes]
@@ -405,6 +419,33 @@ def collect_verb(options: argparse.Namespace) -> int:
     return 0
 
 
+def landscape_verb(options: argparse.Namespace) -> int:
+    """The plane around a run's logits, or around one run of each kind of a study."""
+    from harness import batch, landscape, record, run
+
+    grid = landscape.Grid(options.grid, options.reach)
+    place = run.Place(options.device, options.threads, options.data_dir)
+    stopped: list[bool] = []
+    for folder in landscape.chosen_runs(options.folder):
+        if stopped:
+            return REQUEUE
+        with (
+            progress_bar(grid.points**2, folder.name, "point") as progress,
+            batch.signals(lambda: stopped.append(True)),
+        ):
+            watch = run.Watch(lambda done, total: progress(done), lambda: bool(stopped))
+            try:
+                worked = landscape.carry_out(folder, grid, place, watch, options.again)
+            except run.Interrupted as error:
+                print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
+                return REQUEUE
+            except (run.Held, OSError) as error:
+                print(f"nas-stability: {error}", file=sys.stderr)
+                return FAILED
+        print(f"{'finished' if worked else 'was finished already'}: {folder / record.LANDSCAPE}")
+    return 0
+
+
 def table_list_verb(options: argparse.Namespace) -> int:
     """What is here, what is shipped, what can be fetched."""
     from benchmarks import ask
@@ -527,40 +568,43 @@ def verify_verb(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def epochs_bar(total: int, label: str) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, label: str, unit: str = "epoch") -> Iterator[Callable[[int], None]]:
     """Progress on standard error: a bar on a terminal, a plain line at most every ten seconds elsewhere."""
     from tqdm import tqdm
 
     if sys.stderr.isatty():
-        with tqdm(total=total, desc=label, unit="epoch") as shown:
+        with tqdm(total=total, desc=label, unit=unit) as shown:
 
             def show(done: int) -> None:
                 shown.update(done - shown.n)
 
             yield show
     else:
-        yield PlainLines(total, label).update
+        yield PlainLines(total, label, unit).update
 
 
 class PlainLines:
     """Progress for a log: a line at most every ten seconds, and one at the end.
 
     Args:
-        total: epochs in all.
+        total: units in all.
         label: what is running.
+        unit: what is counted, in the singular.
     """
 
-    def __init__(self, total: int, label: str) -> None:
+    def __init__(self, total: int, label: str, unit: str) -> None:
+        self.unit = unit
         self.total = total
         self.label = label
         self.began = self.printed = time.monotonic()
         self.done = -1
 
     def update(self, done: int) -> None:
-        """``done`` epochs so far."""
+        """``done`` units so far."""
         now = time.monotonic()
         if done > self.done and (now - self.printed >= 10 or done == self.total):
-            print(f"{self.label}: {done} of {self.total} epochs, {now - self.began:.0f} s", file=sys.stderr, flush=True)
+            spent = f"{now - self.began:.0f} s"
+            print(f"{self.label}: {done} of {self.total} {self.unit}s, {spent}", file=sys.stderr, flush=True)
             self.printed, self.done = now, done
 
 

@@ -16,7 +16,7 @@ import numpy
 import numpy.typing
 import pandas
 
-SCHEMA = 1
+SCHEMA = 2
 """Newest version of the columns that this reader knows."""
 
 METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")

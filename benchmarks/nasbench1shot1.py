@@ -200,13 +200,17 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     return Supernet(stem, blocks, head, functools.partial(arrange, wiring, tuple(widths)))
 
 
-def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int, ...], ...]) -> Cell:
+Parents = tuple[tuple[int, ...], ...]
+"""Of each block and then of the output: 0 the cell input, b the b-th block (1-based)."""
+
+
+def graph(wiring: Wiring, operations: tuple[int, ...], parents: Parents) -> Cell:
     """The 7-vertex cell before pruning.
 
     Args:
         wiring: of the space.
         operations: index into OPERATIONS of each block.
-        parents: of each block and then of the output: 0 the cell input, b the b-th block (1-based).
+        parents: of each block and then of the output.
     """
     matrix = [[0] * VERTICES for _ in range(VERTICES)]
     for vertex, sources in enumerate(parents, start=1):
@@ -219,6 +223,11 @@ def graph(wiring: Wiring, operations: tuple[int, ...], parents: tuple[tuple[int,
 
 def decide(wiring: Wiring, mixture: Mixture) -> Cell:
     """The cell before pruning: the largest operation per block, the largest inputs per node; ties go to the first."""
+    return graph(wiring, *decisions(wiring, mixture))
+
+
+def decisions(wiring: Wiring, mixture: Mixture) -> tuple[tuple[int, ...], Parents]:
+    """The raw configuration that a mixture decides for: index of each block's operation, and the parents."""
     rows = [group.tolist() for group in mixture]
     operations = tuple(leading(row, 1)[0] for row in rows[0])
     parents = [
@@ -226,7 +235,7 @@ def decide(wiring: Wiring, mixture: Mixture) -> Cell:
         for block, kept in enumerate(wiring.block_inputs)
     ]
     parents.append(leading(rows[1][0], wiring.output_inputs))
-    return graph(wiring, operations, tuple(map(tuple, parents)))
+    return operations, tuple(map(tuple, parents))
 
 
 def discretize(wiring: Wiring, mixture: Mixture) -> Arch:
@@ -264,6 +273,68 @@ def cells(wiring: Wiring) -> Mapping[Arch, tuple[Cell, int]]:
     return dict(sorted(found.items()))
 
 
+def neighbours(wiring: Wiring, mixture: Mixture) -> tuple[Arch, ...]:
+    """The distinct architectures of the raw configurations one decision away from the decided one, sorted.
+
+    A decision is the operation of a block, or one of the inputs that a block or the output keeps. Where the change does
+    not reach the pruned cell, the architecture is the same and not its own neighbour.
+    """
+    return around(wiring, *decisions(wiring, mixture))
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def around(wiring: Wiring, operations: tuple[int, ...], parents: Parents) -> tuple[Arch, ...]:
+    """The architectures one decision away from a raw configuration, sorted, without its own."""
+    own = nasbench101.module_hash(nasbench101.prune(graph(wiring, operations, parents)))
+    changed = [
+        graph(wiring, (*operations[:block], other, *operations[block + 1 :]), parents)
+        for block, chosen in enumerate(operations)
+        for other in range(len(OPERATIONS))
+        if other != chosen
+    ]
+    exchanged = [
+        graph(wiring, operations, (*parents[:node], tuple(sorted({*kept, other} - {left})), *parents[node + 1 :]))
+        for node, kept in enumerate(parents)
+        for left in kept
+        for other in range(node + 1)
+        if other not in kept
+    ]
+    found = {nasbench101.module_hash(nasbench101.prune(cell)) for cell in (*changed, *exchanged)}
+    return tuple(sorted(found - {own}))
+
+
+def configuration(wiring: Wiring, cell: Cell) -> Mixture:
+    """The mixture of the first raw configuration (in the order of ``cells``) that prunes to a cell of ``cells``.
+
+    Blocks that do not reach the output take the first operation. A row over inputs of which several are kept has the
+    same weight on each, so that it stays on the simplex: the supernet has no other way to add them.
+    """
+    parents, blocks = wired(wiring)[cell.matrix]
+    operations = torch.zeros(wiring.blocks, dtype=torch.long)
+    for block, operation in zip(blocks, cell.operations[1:-1], strict=True):
+        operations[block] = OPERATIONS.index(operation)
+    rows = [parents[-1], *(parents[block] for block in wiring.group)]
+    sizes = [choices for _, choices in wiring.shapes[1:]]
+    inputs = [
+        torch.tensor([[float(source in kept) / len(kept) for source in range(size)]], dtype=torch.float64)
+        for kept, size in zip(rows, sizes, strict=True)
+    ]
+    return (F.one_hot(operations, len(OPERATIONS)).double(), *inputs)
+
+
+@functools.cache
+def wired(wiring: Wiring) -> Mapping[tuple[tuple[int, ...], ...], tuple[Parents, tuple[int, ...]]]:
+    """Matrix of a pruned cell -> the first parents that prune to it, and the blocks (0-based) that remain."""
+    choices = [itertools.combinations(range(block + 1), kept) for block, kept in enumerate(wiring.block_inputs)]
+    choices.append(itertools.combinations(range(wiring.blocks + 1), wiring.output_inputs))
+    names = tuple(map(str, range(VERTICES)))
+    found: dict[tuple[tuple[int, ...], ...], tuple[Parents, tuple[int, ...]]] = {}
+    for parents in itertools.product(*choices):
+        pruned = nasbench101.prune(graph(wiring, (0,) * wiring.blocks, parents)._replace(operations=names))
+        found.setdefault(pruned.matrix, (parents, tuple(int(name) - 1 for name in pruned.operations[1:-1])))
+    return found
+
+
 def published(wiring: Wiring, net: Supernet) -> dict[str, Tensor]:
     """Views of the supernet's weights and buffers under the published implementation's names."""
     stem: Any = net.stem
@@ -295,6 +366,8 @@ def space(name: str, wiring: Wiring) -> Space:
         discretize=functools.partial(discretize, wiring),
         describe=functools.partial(describe, wiring),
         cells=functools.partial(cells, wiring),
+        neighbours=functools.partial(neighbours, wiring),
+        configuration=functools.partial(configuration, wiring),
         published=functools.partial(published, wiring),
     )
 

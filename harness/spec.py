@@ -89,7 +89,12 @@ class RunSpec:
     query: Literal["after", "before"] = described(
         "after", "row e holds the architecture after e epochs, or as published for 1Shot1 the one before the last epoch"
     )
-    measure_every: int = described(1, "epochs between two measurements of curvature; the last is always measured")
+    measure_every: int = described(
+        1, "epochs between two measurements of curvature and of ranks; the last is always measured"
+    )
+    rank_sample: int = described(
+        100, "architectures over which the supernet's order is compared with the table's; 0 switches it off"
+    )
     hessian: bool = described(True, "measure the Hessian of the validation loss with respect to the logits")
     hessian_batch: Literal["probe", "last"] = described(
         "probe", "a fixed batch from its own stream, or as published the last (ragged) validation batch of the epoch"
@@ -245,5 +250,7 @@ def check_ranges(spec: RunSpec) -> None:
             raise BadInput(f"the field {name!r} must lie in [0, 1], not {value}")
     if spec.batch_size < 2:
         raise BadInput("the field 'batch_size' must be at least 2: BatchNorm needs more than one image")
+    if spec.rank_sample == 1:
+        raise BadInput("the field 'rank_sample' must be 0 or at least 2: one architecture has no order")
     if spec.method == "sdarts-adv" and spec.attack_steps < 1:
         raise BadInput("the field 'attack_steps' must be at least 1 for sdarts-adv")

@@ -35,6 +35,7 @@ def small_spec(**values: Value) -> RunSpec:
         "depth": depth,
         "arch_lr": 0.1,
         "hessian_batch_size": 8,
+        "rank_sample": 4,
     }
     return run_spec({**base, **values})
 

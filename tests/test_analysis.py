@@ -116,8 +116,8 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
         load(folder / "empty")
     place = next(folder.glob("*-s0-*"))
     record = (place / "run.json").read_text()
-    (place / "run.json").write_text(record.replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(Unusable, match="schema 2, newer than 1"):
+    (place / "run.json").write_text(record.replace('"schema": 1', '"schema": 3'))
+    with pytest.raises(Unusable, match="schema 3, newer than 2"):
         load(folder)
     (place / "run.json").write_text(record[:-5])
     with pytest.raises(Unusable, match=r"run\.json is not a run's record"):

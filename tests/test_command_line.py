@@ -18,7 +18,7 @@ from nas_stability import TRAIN_DEFAULTS, main
 TRACES = Path(__file__).parent / "traces"
 SMALL = [
     *("--space", "nasbench201", "--data", "digits", "--images", "48", "--epochs", "1", "--batch-size", "10"),
-    *("--width", "2", "--depth", "1", "--hessian-batch-size", "8", "--threads", "1"),
+    *("--width", "2", "--depth", "1", "--hessian-batch-size", "8", "--rank-sample", "4", "--threads", "1"),
 ]
 STUDY = """
 [base]
@@ -30,6 +30,7 @@ batch_size = 10
 width = 2
 depth = 1
 hessian_batch_size = 8
+rank_sample = 4
 [over]
 method = ["darts", "sdarts-rs", "sdarts-adv"]
 seed = "0-2"

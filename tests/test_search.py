@@ -11,7 +11,7 @@ import torch
 from benchmarks.catalog import SPACES
 from benchmarks.space import softmax
 from harness import replay
-from harness.measure import answers, measure
+from harness.measure import answers, measure, table_of
 from harness.search import METHODS, Search, advance, epoch_batches, search_step
 from harness.spec import Value
 from tests.small import SHARED, begin, small_spec
@@ -61,7 +61,7 @@ def test_measuring_changes_nothing(space: str, method: str) -> None:
     spec = small_spec(space=space, method=method)
     plain, data = begin(spec)
     watched, _ = begin(spec)
-    answered = answers(None, watched.space, spec.table_epochs)
+    answered = answers(table_of(spec), watched.space, spec.table_epochs, spec.rank_sample)
     measure(watched, data, answered, None, softmax(watched.alpha), 0.0)
     for _ in range(2):
         advance(plain, data)

@@ -144,14 +144,14 @@ def test_collect_is_tidy_and_byte_stable(finished: Path, tmp_path: Path) -> None
     assert list(epochs["epoch"]) == [0, 1, 2] * 2
     pandas.testing.assert_frame_equal(epochs, pandas.read_csv(tmp_path / "a" / "epochs.csv"), check_dtype=False)
     assert len(pandas.read_parquet(tmp_path / "a" / "spectrum.parquet")) == 6 * 30
-    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"1"
+    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"2"
 
 
 def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
     folder = copy(finished, tmp_path)
     path = folder / read_status(folder)[0].run / "run.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(Unusable, match="schema 99, newer than 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+    with pytest.raises(Unusable, match="schema 99, newer than 2"):
         collect(folder)
 
 
@@ -181,7 +181,7 @@ def test_sigterm_saves_exits_with_75_and_the_study_goes_on(workers: int, finishe
     file = tmp_path / "long.toml"
     file.write_text(
         '[base]\nspace = "nasbench201"\ndata = "digits"\nimages = 400\nepochs = 40\nbatch_size = 8\nwidth = 2\n'
-        'depth = 1\nhessian = false\n[over]\nmethod = ["darts", "sdarts-rs", "sdarts-adv"]\n'
+        'depth = 1\nhessian = false\nrank_sample = 0\n[over]\nmethod = ["darts", "sdarts-rs", "sdarts-adv"]\n'
     )
     out = tmp_path / "out"
     command = [sys.executable, "-m", "nas_stability", "study", str(file), "--out", str(out), "--workers", str(workers)]

@@ -34,6 +34,7 @@ width = 2
 depth = 1
 arch_lr = 0.3
 hessian_batch_size = 4
+rank_sample = 3
 [over]
 method = ["darts", "sdarts-rs", "sdarts-adv"]
 seed = [0, 1]
