@@ -298,11 +298,11 @@ def report_verb(options: argparse.Namespace) -> int:
 
 def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
     """Draws the report; prints the summary per method and where the figures are."""
-    from analysis import load, report
+    from analysis import report, study
 
     try:
         written = report.write_report(folder, out=out, only=only, paper=paper)
-    except load.Unusable as error:
+    except study.Unusable as error:
         raise BadInput(str(error)) from error
     summary = report.summary(written.study)
     print(
@@ -364,11 +364,11 @@ def check_verb(options: argparse.Namespace) -> int:
 
 def collect_verb(options: argparse.Namespace) -> int:
     """One tidy file per kind."""
-    from analysis import collect, load
+    from analysis import collect, study
 
     try:
         written = collect.collect(options.folder, options.out)
-    except load.Unusable as error:
+    except study.Unusable as error:
         raise BadInput(str(error)) from error
     print("\n".join(map(str, written)))
     return 0

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.load import METHODS, Study
 from analysis.stats import FEWEST, bootstrap_mean
+from analysis.study import METHODS, Study
 
 PALETTE = ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart with every common colour blindness; in the order of METHODS, others after."""

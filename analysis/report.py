@@ -10,8 +10,8 @@ import matplotlib
 import pandas
 
 from analysis import tables
-from analysis.load import Study, Unusable, load
 from analysis.plots import FIGURES, style
+from analysis.study import Study, Unusable, load
 from analysis.tables import TABLES
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy
 import pandas
 
-from analysis.load import Study
 from analysis.stats import Estimate, estimate
+from analysis.study import Study
 
 Statistic = Callable[[pandas.DataFrame, str], float]
 """(epochs of one run, name of the accuracy column) -> one number, NaN where it has none."""

@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import tables
-from analysis.load import METHODS, Unusable, load
 from analysis.plots import FIGURES, colour, over_epochs
 from analysis.report import summary, write_report
 from analysis.stats import bootstrap_mean, estimate
+from analysis.study import METHODS, Unusable, load
 from analysis.tables import TABLES
 from harness.record import EpochRecord, csv_text
 

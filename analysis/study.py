@@ -74,12 +74,13 @@ class Study:
         return [name for name in rows.columns if name.startswith("accuracy_") and rows[name].notna().any()]
 
 
-def load(folder: Path) -> Study:
+def load(folder: Path | str) -> Study:
     """The finished runs of a study's folder, or of a folder that is one run.
 
     Raises:
         Unusable: there is none, a file is missing or damaged, or it was written by a newer version.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise Unusable(f"the folder {folder} does not exist")
     places = [folder] if (folder / "spec.json").exists() else sorted(path.parent for path in folder.glob("*/spec.json"))
