@@ -68,6 +68,15 @@ class Study:
         """
         return read_alphas(self.places[run] / "alphas.npz")
 
+    def landscape(self, run: str) -> pandas.DataFrame | None:
+        """The rows of a run's landscape.csv, None where none was computed.
+
+        Raises:
+            Unusable: the file is damaged.
+        """
+        path = self.places[run] / "landscape.csv"
+        return read_csvs([path], [run]) if path.exists() else None
+
     def answers(self, space: str) -> list[str]:
         """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""
         rows = self.epochs[self.epochs["space"] == space]
