@@ -289,7 +289,7 @@ def cells(study: Study, page: Page = SCREEN) -> Drawn | None:
     if not wanted:
         return None
     inches = 0.55 * page.height * len(wanted) + 0.25 * len(study.spaces) + 0.3
-    figure = Figure(figsize=(page.widths[-1], inches), layout="constrained")
+    figure = Figure(figsize=(page.wide, inches), layout="constrained")
     grid = figure.subplots(len(wanted), len(PLACES), squeeze=False)
     shown: dict[str, str] = {}
     for line, place in zip(grid, wanted, strict=True):

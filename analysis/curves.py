@@ -369,7 +369,7 @@ def trajectory(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study)
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted)), page)
+    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
     for panel, (space, answer) in zip(axes, wanted, strict=True):
         draw_trajectory(panel, study, space, answer)
     legend(figure, method_handles(study.methods))
@@ -383,7 +383,7 @@ def best_so_far(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study)
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted)), page)
+    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
     for panel, (space, answer) in zip(axes, wanted, strict=True):
         draw_best_so_far(panel, study, space, answer)
     legend(figure, method_handles(study.methods))
@@ -400,7 +400,7 @@ def regret(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study, "regret_")
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted)), page)
+    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
     for panel, (space, answer) in zip(axes, wanted, strict=True):
         draw_regret(panel, study, space, answer)
     legend(figure, method_handles(study.methods))
@@ -480,7 +480,7 @@ def rank(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study, "rank_tau_")
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted)), page)
+    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
     counts = []
     for panel, (space, answer) in zip(axes, wanted, strict=True):
         draw_rank(panel, study, space, answer)
@@ -506,7 +506,7 @@ def paper_trajectory(study: Study, page: Page = SCREEN) -> Drawn | None:
         wanted += [(space, next((name for name in answers if name.endswith("_test")), name)) for name in answers[:1]]
     if len(wanted) < len(PAPER_SPACES):
         return None
-    figure, axes = panels(len(wanted), MOST_COLUMNS, page)
+    figure, axes = panels(len(wanted), MOST_COLUMNS, page, wide=True)
     for panel, (space, answer) in zip(axes, wanted, strict=True):
         draw_trajectory(panel, study, space, answer)
     legend(figure, method_handles(study.methods))
@@ -520,7 +520,7 @@ def paper_hessian(study: Study, page: Page = SCREEN) -> Drawn | None:
     spaces = with_curvature(study)
     if any(space not in spaces for space in PAPER_SPACES):
         return None
-    figure, axes = panels(len(PAPER_SPACES), MOST_COLUMNS, page)
+    figure, axes = panels(len(PAPER_SPACES), MOST_COLUMNS, page, wide=True)
     for panel, space in zip(axes, PAPER_SPACES, strict=True):
         draw_hessian(panel, study, space)
     legend(figure, method_handles(study.methods))
@@ -537,14 +537,14 @@ def named_answers(study: Study) -> str:
     return f" ({', '.join(named)})" if named else ""
 
 
-def columns_for(count: int) -> int:
-    """Two panels beside each other where that leaves no gap or fewer than with three."""
-    return 2 if count in (2, 4) else MOST_COLUMNS
+def columns_for(count: int, page: Page) -> int:
+    """Panels beside each other: two in the column of a paper and where that leaves no gap, else three."""
+    return 2 if page.paper or count in (2, 4) else MOST_COLUMNS
 
 
 def places(study: Study, spaces: Sequence[str]) -> list[tuple[str, str]]:
     """The (space, method) pairs that have runs, in the fixed order."""
-    found = set(zip(study.epochs["space"], study.epochs["method"], strict=True))
+    found = set(study.epochs[["space", "method"]].drop_duplicates().itertuples(index=False, name=None))
     return [(space, method) for space in spaces for method in study.methods if (space, method) in found]
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from analysis.curves import PAPER_SPACES, places
-from analysis.panels import CLOSE, MOST_COLUMNS, SCREEN, Drawn, Page, answer_label, method_name, space_name
+from analysis.panels import CLOSE, SCREEN, Drawn, Page, answer_label, edges, method_name, space_name
 from analysis.stats import Floats
 from analysis.study import Study
 
@@ -109,9 +109,7 @@ def draw_table_layer(axes: Axes, frame: pandas.DataFrame, column: str, limits: L
     low, high = limits or limits_of([frame], column)
     x, y, values = grid_of(frame, column)
     axes.set_facecolor("0.7")
-    axes.pcolormesh(
-        x, y, numpy.ma.masked_invalid(values), cmap="cividis", vmin=low, vmax=high, shading="nearest", rasterized=True
-    )
+    axes.pcolorfast(edges(x), edges(y), numpy.ma.masked_invalid(values), cmap="cividis", vmin=low, vmax=high)
     return directions(axes)
 
 
@@ -166,8 +164,8 @@ def landscape_figure(
         if any(place[0] == space and (layer != "table" or table_column(frame)) for place, frame in found.items())
     ]
     columns = max(len(methods), 1)
-    width = page.widths[min(columns, MOST_COLUMNS) - 1]
-    side = min(width / columns, page.height * 1.3)
+    width = page.wide if columns > 1 else page.widths[0]
+    side = min(width / columns, page.height * 1.2)
     figure = Figure(figsize=(width, side * 1.05 * len(rows)), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns)
     for row, (space, layer) in enumerate(rows):
@@ -197,13 +195,15 @@ def draw_layer(
         panel: Any = figure.add_subplot(grid[row, place], projection="3d" if layer == "surface" else None)
         draw: Any = {"surface": draw_surface, "contour": draw_contour, "table": draw_table_layer}[layer]
         draw(panel, frames[method], column, limits)
-        if line and layer != "surface":
+        if layer == "surface":
+            panel.set_zlabel("" if method != list(frames)[-1] else "accuracy (%)", labelpad=-9)
+        elif line:
             panel.set_ylabel("")
             panel.tick_params(labelleft=False)
         line[method] = panel
     if layer != "surface":
         panel = next(iter(line.values()))
-        image = panel.collections[0]
+        image = panel.collections[0] if layer == "contour" else panel.images[0]
         bar = figure.colorbar(image, ax=list(line.values()), aspect=18, pad=0.01, shrink=0.9)
         bar.set_ticks(MaxNLocator(nbins=5).tick_values(limits.low, limits.high)[1:-1])
         bar.set_label("supernet (%)" if layer == "contour" else f"{answer_label(column)} (%)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import matplotlib
+import numpy
 import pandas
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from analysis.stats import Floats
 from analysis.study import METHODS, Study
 
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
@@ -49,17 +51,19 @@ class Page(NamedTuple):
 
     Attributes:
         widths: inches of a figure of one, two and three columns of panels.
+        wide: inches of a figure that needs all the room there is.
         height: inches of a row of panels.
         paper: whether it is for a paper: paper.mplstyle on top of base.mplstyle.
     """
 
     widths: tuple[float, float, float]
+    wide: float
     height: float
     paper: bool
 
 
-SCREEN = Page(widths=(4.4, 6.6, 9.9), height=2.5, paper=False)
-PAPER = Page(widths=(3.3, 3.3, 6.8), height=1.7, paper=True)
+SCREEN = Page(widths=(4.4, 6.6, 9.9), wide=9.9, height=2.5, paper=False)
+PAPER = Page(widths=(3.3, 3.3, 3.3), wide=6.8, height=1.7, paper=True)
 """One column of a two-column paper is 3.3 inches, both are 6.8."""
 
 
@@ -111,7 +115,7 @@ def answer_label(column: str) -> str:
     return f"{DATASET_NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}"
 
 
-def panels(count: int, columns: int, page: Page, height: float = 1.0) -> tuple[Figure, list[Axes]]:
+def panels(count: int, columns: int, page: Page, height: float = 1.0, wide: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels in rows of at most ``columns``, with room for a legend below.
 
     Args:
@@ -119,11 +123,13 @@ def panels(count: int, columns: int, page: Page, height: float = 1.0) -> tuple[F
         columns: at most so many beside each other.
         page: how large.
         height: of a row of panels, in rows of the page.
+        wide: all the room there is.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
     inches = page.height * height * rows + 0.3
-    figure = Figure(figsize=(page.widths[min(columns, MOST_COLUMNS) - 1], inches), layout="constrained")
+    width = page.wide if wide else page.widths[min(columns, MOST_COLUMNS) - 1]
+    figure = Figure(figsize=(width, inches), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     axes = list(grid.ravel())
     for spare in axes[count:]:
@@ -156,18 +162,31 @@ def panels_of_methods(
             if (space, method) in wanted:
                 cell = grid[row * lines + index // columns, index % columns]
                 shared = figure.add_subplot(cell, sharex=shared, sharey=shared)
-                shared.set_title(f"{space_name(space)}\n{method_name(method)}", linespacing=CLOSE)
+                shared.set_title(method_name(method))
                 found[space, method] = shared
     return figure, found
 
 
 def outer(axes: Mapping[Place, Axes]) -> None:
-    """Takes the labels of the vertical axis off all panels but the first of a line: a space's methods share it."""
-    for panel in axes.values():
+    """Puts the space before the label of the first panel of a line, and takes the labels off the others.
+
+    A space's methods share the vertical axis.
+    """
+    for (space, _), panel in axes.items():
         place = panel.get_subplotspec()
-        if place is not None and not place.is_first_col():
+        if place is not None and place.is_first_col():
+            panel.set_ylabel(f"{space_name(space)}\n{panel.get_ylabel()}", linespacing=CLOSE)
+        else:
             panel.set_ylabel("")
             panel.tick_params(labelleft=False)
+
+
+def edges(centres: Floats) -> Floats:
+    """The n + 1 edges of cells around n sorted centres: half way between neighbours, and as far beyond the ends."""
+    if len(centres) == 1:
+        return numpy.array([centres[0] - 0.5, centres[0] + 0.5])
+    half = numpy.diff(centres) / 2
+    return numpy.concatenate([[centres[0] - half[0]], centres[:-1] + half, [centres[-1] + half[-1]]])
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -193,7 +212,7 @@ def method_handles(methods: Sequence[str], marker: str = "") -> list[Artist]:
 
 def epochs_axis(axes: Axes, missing: int = 0, of: int = 0) -> None:
     """Whole epochs on the horizontal axis, and how many values the panel lacks, where it lacks any."""
-    axes.set_xlabel(f"epoch ({missing} of {of} missing)" if missing else "epoch")
+    axes.set_xlabel(f"epoch\n{missing}/{of} missing" if missing else "epoch", linespacing=CLOSE)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 

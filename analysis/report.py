@@ -94,10 +94,9 @@ def write_figure(drawn: Drawn, place: Path, name: str) -> list[Path]:
     """
     paths = [place / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
     drawn.figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
-    drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")
     screen: Any = FigureCanvasAgg(drawn.figure)
     screen.print_png(paths[0])
+    drawn.figure.set_layout_engine("none")
     vector: Any = FigureCanvasPdf(drawn.figure)
     vector.print_pdf(paths[1], metadata={"CreationDate": None})
     drawn.numbers.to_csv(paths[2], index=False)

@@ -14,13 +14,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import tables
-from analysis.curves import named_answers, places, with_curvature
+from analysis.curves import columns_for, named_answers, places, with_curvature
 from analysis.panels import (
     CLOSE,
     SCREEN,
     Drawn,
     Page,
     colour,
+    edges,
     epochs_axis,
     legend,
     logarithmic,
@@ -90,15 +91,8 @@ def draw_heat_map(axes: Axes, numbers: pandas.DataFrame, largest: float) -> Axes
     values = numpy.ma.masked_array(table.to_numpy(dtype=numpy.float64), mask=null)
     colours = colormaps["RdBu_r"].with_extremes(bad=NULL_COLOUR)
     axes.grid(False)
-    axes.pcolormesh(
-        table.columns,
-        table.index + 1,
-        values,
-        cmap=colours,
-        norm=colour_scale(largest),
-        shading="nearest",
-        rasterized=True,
-    )
+    places = edges(table.columns.to_numpy(dtype=numpy.float64)), edges(table.index.to_numpy(dtype=numpy.float64) + 1)
+    axes.pcolorfast(*places, values, cmap=colours, norm=colour_scale(largest))
     axes.set_ylabel("eigenvalue, by size")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
     epochs_axis(axes)
@@ -112,7 +106,7 @@ def colour_scale(largest: float) -> SymLogNorm:
 
 def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
     """All eigenvalues over epochs: a heat map per space and method; colours shared by the methods of a space."""
-    measured = set(zip(study.spectrum["space"], study.spectrum["method"], strict=True))
+    measured = set(study.spectrum[["space", "method"]].drop_duplicates().itertuples(index=False, name=None))
     wanted = [place for place in places(study, study.spaces) if place in measured]
     if not wanted:
         return None
@@ -123,7 +117,7 @@ def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
         largest = max(float(parts[place]["mean"].abs().max()) for place in row) or 1.0
         for place, panel in row.items():
             draw_heat_map(panel, parts[place], largest)
-        image: Any = next(iter(row.values())).collections[0]
+        image: Any = next(iter(row.values())).images[0]
         bar = figure.colorbar(image, ax=list(row.values()), aspect=15, pad=0.01)
         exponent = int(numpy.floor(numpy.log10(largest)))
         bar.set_ticks([-(10.0**exponent), -(10.0 ** (exponent - 2)), 0, 10.0 ** (exponent - 2), 10.0**exponent])
@@ -281,7 +275,7 @@ def eigenvalue_fall(study: Study, page: Page = SCREEN) -> Drawn | None:
     spaces = [space for space in with_curvature(study) if study.answers(space)]
     if not spaces:
         return None
-    figure, axes = panels(len(spaces), 2 if len(spaces) in (2, 4) else 3, page, height=1.15)
+    figure, axes = panels(len(spaces), columns_for(len(spaces), page), page, height=1.15)
     parts = []
     for panel, space in zip(axes, spaces, strict=True):
         numbers = eigenvalue_fall_numbers(study, space)

@@ -52,13 +52,13 @@ class Study:
     @property
     def methods(self) -> list[str]:
         """Methods in the fixed order."""
-        found = set(self.epochs["method"])
+        found = set(self.epochs["method"].unique())
         return [method for method in METHODS if method in found] + sorted(found - set(METHODS))
 
     @property
     def spaces(self) -> list[str]:
         """Spaces, sorted."""
-        return sorted(set(self.epochs["space"]))
+        return sorted(self.epochs["space"].unique())
 
     def alphas(self, run: str) -> list[Floats]:
         """The logits of every epoch of a run by group, each (epochs + 1, rows, choices); read when asked for.
