@@ -153,6 +153,24 @@ def test_the_numbers_of_a_curve_are_means_over_the_seeds_that_have_a_value(
                 assert (row.low, row.high) == pytest.approx((low[0], high[0]))
 
 
+@pytest.mark.parametrize("name", ["trajectory", "regret", "gap"])
+def test_two_seeds_have_a_mean_and_no_band(name: str, tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path, "darts", seed)
+    found = FIGURES[name](load(tmp_path))
+    assert found is not None
+    assert set(found.numbers["seeds"]) == {2}
+    assert found.numbers["mean"].notna().all()
+    assert found.numbers[["low", "high"]].isna().all(axis=None)
+
+
+def test_methods_side_by_side_share_the_label_of_their_space(drawn: dict[str, Drawn]) -> None:
+    for name, label in {"gap": "accuracy (%)", "operations": "share", "spectrum": "eigenvalue, by size"}.items():
+        labels = [panel.get_ylabel() for panel in drawn[name].figure.axes if panel.get_title()]
+        spaces = ("1Shot1 S1", "1Shot1 S2", "1Shot1 S3", "NAS-Bench-201")
+        assert labels == [text for space in spaces for text in (f"{space}\n{label}", "")]
+
+
 def test_best_so_far_is_the_running_minimum_of_each_run(study: Study, drawn: dict[str, Drawn]) -> None:
     numbers = drawn["best-so-far"].numbers
     found = numbers[(numbers["space"] == "nasbench201") & (numbers["method"] == "darts")].set_index("epoch")["mean"]
