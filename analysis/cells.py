@@ -40,8 +40,8 @@ OPERATIONS = {
 LETTERS = 6.5
 """Size of the words in a graph, in points."""
 
-NODE = 0.2
-"""Half the room of a node, in distances between nodes."""
+NODE, EMPTY_NODE = 0.2, 0.11
+"""Half the room of a node that holds an operation, and of one that does not, in distances between nodes."""
 
 
 class Look(NamedTuple):
@@ -213,7 +213,8 @@ def draw_edge(axes: Axes, source: int, target: int, operation: str) -> None:
     span = target - source
     height = lift(span) if source % 2 == 0 else -lift(span)
     known = LOOKS.get(operation)
-    ends = bezier_part(numpy.array([(source, 0), ((source + target) / 2, 2 * height), (target, 0)]), NODE / span)
+    room = EMPTY_NODE if operation else NODE
+    ends = bezier_part(numpy.array([(source, 0), ((source + target) / 2, 2 * height), (target, 0)]), room / span)
     arrow = FancyArrowPatch(
         path=Path(ends, [Path.MOVETO, Path.CURVE3, Path.CURVE3]),
         arrowstyle="-|>",
