@@ -318,12 +318,12 @@ def report_verb(options: argparse.Namespace) -> int:
 
 def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
     """Draws the report; prints the summary per method and where the figures are."""
-    from analysis import load, page, report
+    from analysis import claims, page, report, study
 
     try:
         written = report.write_report(folder, out=out, only=only, paper=paper)
-        one_page = page.write_page(written, paper, None) if only is None else None
-    except load.Unusable as error:
+        one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
+    except study.Unusable as error:
         raise BadInput(str(error)) from error
     summary = report.summary(written.study)
     print(
@@ -336,12 +336,12 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) 
 
 def claims_verb(options: argparse.Namespace) -> int:
     """A verdict on each claim."""
-    from analysis import claims, load
+    from analysis import claims, study
 
     try:
-        found = load.load(options.folder)
+        found = study.load(options.folder)
         judged = claims.judge(found)
-    except load.Unusable as error:
+    except study.Unusable as error:
         raise BadInput(str(error)) from error
     if options.out:
         try:
@@ -409,11 +409,11 @@ def check_verb(options: argparse.Namespace) -> int:
 
 def collect_verb(options: argparse.Namespace) -> int:
     """One tidy file per kind."""
-    from analysis import collect, load
+    from analysis import collect, study
 
     try:
         written = collect.collect(options.folder, options.out)
-    except load.Unusable as error:
+    except study.Unusable as error:
         raise BadInput(str(error)) from error
     print("\n".join(map(str, written)))
     return 0

@@ -35,7 +35,6 @@ import numpy
 import pandas
 from scipy import special
 
-from analysis.load import Floats, Study, Unusable
 from analysis.stats import (
     CONFIDENCE,
     FEWEST,
@@ -50,6 +49,7 @@ from analysis.stats import (
     sign_flip_test,
     within_correlation,
 )
+from analysis.study import Floats, Study, Unusable
 from analysis.tables import cell, number
 
 LEVEL = 1 - CONFIDENCE

@@ -8,7 +8,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from analysis.load import SCHEMA, load
+from analysis.study import SCHEMA, load
 
 
 def collect(folder: Path, out: Path | None = None) -> list[Path]:

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
-import matplotlib
 import numpy
 import pandas
 from markupsafe import Markup
 
 from analysis import svg
-from analysis.load import Study
-from analysis.plots import FIGURES, Drawn, answer_label, colour, style
+from analysis.plots import FIGURES, Drawn, answer_label, colour
 from analysis.report import Report
 from analysis.stats import Floats
+from analysis.study import Study
 from analysis.tables import TABLES, number
 
 HERE = Path(__file__).parent
@@ -646,7 +645,7 @@ def final_numbers(values: Mapping[str, Floats]) -> Grid:
 
 def unit_of(column: str) -> str:
     """The unit of a column of epochs.csv."""
-    if column.startswith("accuracy_"):
+    if column.startswith(("accuracy_", "neighbours_mean_", "neighbours_worst_")):
         return "%"
     return "points" if column.startswith("regret_") else UNITS.get(column, "")
 
@@ -667,12 +666,9 @@ def anchor(run: str) -> str:
     return f"run-{run}"
 
 
-def write_page(written: Report, paper: bool, verdicts: pandas.DataFrame | None) -> Path:
+def write_page(written: Report, verdicts: pandas.DataFrame | None) -> Path:
     """Writes report.html beside the figures and tables that were written; returns its path."""
-    with matplotlib.rc_context(style(paper)):
-        drawn = {name: found for name, draw in FIGURES.items() if (found := draw(written.study)) is not None}
-    tables = {name: tabulate(written.study) for name, tabulate in TABLES.items()}
-    images = {name: (written.folder / f"{name}.png").read_bytes() for name in drawn}
+    images = {name: (written.folder / f"{name}.png").read_bytes() for name in written.drawn}
     path = written.folder / "report.html"
-    path.write_text(page(written.study, drawn, tables, verdicts, images), encoding="utf-8")
+    path.write_text(page(written.study, written.drawn, written.tables, verdicts, images), encoding="utf-8")
     return path

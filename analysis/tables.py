@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy
 import pandas
+import scipy.stats
 
-from analysis.load import Study
-from analysis.stats import Estimate, estimate
+from analysis.panels import DATASET_NAMES, SPLIT_NAMES, method_name, space_name
+from analysis.stats import CONFIDENCE, FEWEST, Estimate, Floats, estimate
+from analysis.study import Study
+
+COLLAPSE = 5.0
+"""Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
 
 Statistic = Callable[[pandas.DataFrame, str], float]
 """(epochs of one run, name of the accuracy column) -> one number, NaN where it has none."""
+
+
+class Column(NamedTuple):
+    """A column of a table: a number per run, how it is summarised over the seeds, and its heading for people."""
+
+    statistic: Statistic
+    heading: str
+    summarise: Callable[[Floats], Estimate] = estimate
 
 
 class Tabulate(Protocol):
@@ -70,45 +84,134 @@ def fall(run: pandas.DataFrame, answer: str) -> float:
     return best_accuracy(run, answer) - final_accuracy(run, answer)
 
 
-EIGENVALUES: dict[str, Statistic] = {"first": first, "at_best": at_best, "last": last, "max": highest}
-RESULTS: dict[str, Statistic] = {"final": final_accuracy, "best": best_accuracy, "fall": fall}
-SUMMARY: dict[str, Statistic] = {**RESULTS, "eigenvalue_max": highest}
+def growth(run: pandas.DataFrame, answer: str) -> float:
+    """Last over first of the largest eigenvalue (``last`` over ``first``); NaN unless both are positive."""
+    start, end = first(run, answer), last(run, answer)
+    return end / start if start > 0 and end > 0 else numpy.nan
 
 
-def tabulate(study: Study, statistics: dict[str, Statistic]) -> pandas.DataFrame:
-    """Per space and method: seeds, and mean with 95 % percentile bootstrap interval of each statistic over the seeds.
+def regret(run: pandas.DataFrame, answer: str) -> float:
+    """Regret of the last architecture, in points."""
+    column = answer.replace("accuracy_", "regret_", 1)
+    return float(run[column].iloc[-1]) if answer and column in run else numpy.nan
 
-    The table accuracy is that of the first data set and split that the space's table answers for; column ``answer``.
+
+def collapse(run: pandas.DataFrame, answer: str) -> float:
+    """1 where the fall is more than COLLAPSE points, else 0; NaN where the fall is not known."""
+    points = fall(run, answer)
+    return numpy.nan if numpy.isnan(points) else float(points > COLLAPSE)
+
+
+def area(run: pandas.DataFrame, answer: str) -> float:
+    """Area under the trajectory: mean table accuracy over the epochs that have one, the untrained one included."""
+    return float(run[answer].mean()) if answer else numpy.nan
+
+
+def geometric(values: Floats) -> Estimate:
+    """Geometric mean of the present values, with the interval of the mean of their logarithms."""
+    found = estimate(numpy.log(values))
+    mean, low, high = numpy.exp([found.mean, found.low, found.high])
+    return found._replace(mean=float(mean), low=float(low), high=float(high))
+
+
+def proportion(values: Floats) -> Estimate:
+    """Share of the present zeros and ones that are one, with Wilson's 95 % interval; none for fewer than FEWEST."""
+    present = values[~numpy.isnan(values)]
+    missing = len(values) - len(present)
+    if not len(present):
+        return Estimate(numpy.nan, numpy.nan, numpy.nan, 0, missing)
+    share = float(present.mean())
+    if len(present) < FEWEST:
+        return Estimate(share, numpy.nan, numpy.nan, len(present), missing)
+    found = scipy.stats.binomtest(int(present.sum()), len(present)).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(share, float(found.low), float(found.high), len(present), missing)
+
+
+EIGENVALUES = {
+    "first": Column(first, "first"),
+    "at_best": Column(at_best, "at best"),
+    "last": Column(last, "last"),
+    "max": Column(highest, "maximum"),
+    "growth": Column(growth, "growth factor", geometric),
+}
+RESULTS = {
+    "final": Column(final_accuracy, "final (%)"),
+    "best": Column(best_accuracy, "best (%)"),
+    "fall": Column(fall, "fall (points)"),
+    "regret": Column(regret, "regret (points)"),
+    "collapse": Column(collapse, "chance of collapse", proportion),
+    "area": Column(area, "area (%)"),
+}
+SUMMARY = {name: RESULTS[name] for name in ("final", "best", "fall")} | {"eigenvalue_max": EIGENVALUES["max"]}
+HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.items()}
+
+NOTES = {
+    "eigenvalues": (
+        "Largest signed eigenvalue of the exact Hessian of the validation loss with respect to the logits, in nats: "
+        "in the first measured epoch after the untrained one, in the epoch whose architecture is best by the table "
+        "(`answer`), in the last measured one, and the maximum over epochs. Growth factor: last over first per seed, "
+        "geometric mean over seeds; a seed where one of the two is not positive counts as missing."
+    ),
+    "results": (
+        "Table accuracy of the last architecture and of the best of all epochs, their difference, the regret of the "
+        f"last one, the share of seeds whose last architecture is more than {COLLAPSE:g} points below their best, and "
+        "the area under the trajectory: mean table accuracy over all epochs that have one. Column `unanswered`: rows "
+        "(seeds times epochs) without a table accuracy, of all. The fall is never negative, so that noise alone makes "
+        "one."
+    ),
+}
+"""Name of a table -> how its numbers were made."""
+
+INTERVALS = (
+    f"Mean over seeds [{100 * CONFIDENCE:.0f} % percentile bootstrap interval; of a share Wilson's], from {FEWEST} "
+    "seeds on. (n = ...): seeds that have a value, where some have none."
+)
+
+
+def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = False) -> pandas.DataFrame:
+    """Per space, data set and split, and method: seeds, and mean with interval of each column over the seeds.
+
+    Args:
+        study: in question.
+        columns: name -> column.
+        every_answer: a row for every data set and split that the space's table answers for; else only for the first.
     """
     rows = []
     for space in study.spaces:
-        answer = next(iter(study.answers(space)), "")
-        for method in study.methods:
-            runs = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
-            if runs.empty:
-                continue
-            row: dict[str, object] = {"space": space, "method": method, "answer": answer.removeprefix("accuracy_")}
-            row["seeds"] = runs["run"].nunique()
-            for name, statistic in statistics.items():
-                found = estimate(numpy.array([statistic(run, answer) for _, run in runs.groupby("run", sort=True)]))
-                row |= columns(name, found)
-            rows.append(row)
+        answers = study.answers(space) or [""]
+        for answer in answers if every_answer else answers[:1]:
+            for method in study.methods:
+                runs = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
+                if not runs.empty:
+                    rows.append({"space": space, "method": method, **row_of(runs, answer, columns)})
     return pandas.DataFrame(rows)
 
 
-def columns(name: str, found: Estimate) -> dict[str, object]:
-    """An estimate as columns: mean, ends of the interval, seeds without a value."""
-    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_missing": found.missing}
+def row_of(runs: pandas.DataFrame, answer: str, columns: Mapping[str, Column]) -> dict[str, object]:
+    """One row of a table: the runs of a space and method summarised."""
+    row: dict[str, object] = {"answer": answer.removeprefix("accuracy_"), "seeds": runs["run"].nunique()}
+    for name, column in columns.items():
+        of_runs = [column.statistic(run, answer) for _, run in runs.groupby("run", sort=True, observed=True)]
+        found = column.summarise(numpy.array(of_runs))
+        row |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+        row[f"{name}_missing"] = found.missing
+    return row
 
 
 def eigenvalues(study: Study) -> pandas.DataFrame:
-    """Largest eigenvalue of the Hessian: first (epoch 1), at the best architecture, last, maximum."""
+    """Largest eigenvalue of the Hessian: first (epoch 1), at the best architecture, last, maximum, growth factor."""
     return tabulate(study, EIGENVALUES)
 
 
 def results(study: Study) -> pandas.DataFrame:
-    """Table accuracy: final, best, and the fall from best to final."""
-    return tabulate(study, RESULTS)
+    """Table accuracy: final, best, fall, regret, chance of collapse, area; for every data set and split."""
+    found = tabulate(study, RESULTS, every_answer=True)
+    rows, unanswered = [], []
+    for space, method, answer in zip(found["space"], found["method"], found["answer"], strict=True):
+        runs = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
+        rows.append(len(runs))
+        unanswered.append(int(runs[f"accuracy_{answer}"].isna().sum()) if answer else len(runs))
+    return found.assign(unanswered=unanswered, rows=rows)
 
 
 def summary(study: Study) -> pandas.DataFrame:
@@ -118,12 +221,29 @@ def summary(study: Study) -> pandas.DataFrame:
 
 
 def readable(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Mean and interval in one cell, for people; an interval that was refused is left out."""
+    """Mean and interval in one cell, for people; an interval that was refused is left out.
+
+    Where seeds lack their value the cell says how many have one; ``unanswered`` says of how many rows.
+    """
     names = [name for name in table.columns if f"{name}_low" in table.columns]
     shown = table[[name for name in table.columns if not name.endswith(("_low", "_high", "_missing"))]].astype(object)
     for name in names:
-        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        shown[name] = [cell(*numbers) for numbers in cells]
+        cells = zip(
+            table[name],
+            table[f"{name}_low"],
+            table[f"{name}_high"],
+            table["seeds"],
+            table[f"{name}_missing"],
+            strict=True,
+        )
+        shown[name] = [
+            cell(mean, low, high) + (f" (n = {seeds - missing})" if missing and missing < seeds else "")
+            for mean, low, high, seeds, missing in cells
+        ]
+    if "unanswered" in shown:
+        shown["unanswered"] = [
+            f"{missing} of {rows}" for missing, rows in zip(shown["unanswered"], shown.pop("rows"), strict=True)
+        ]
     return shown
 
 
@@ -136,15 +256,62 @@ def cell(mean: float, low: float, high: float) -> str:
 
 def number(value: float) -> str:
     """Two decimals from 10 on, three significant digits below."""
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3g}"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:#.3g}"
 
 
-def markdown(table: pandas.DataFrame) -> str:
-    """The readable table in Markdown."""
+def markdown(table: pandas.DataFrame, note: str = "") -> str:
+    """The readable table in Markdown, with how it was made below."""
     shown = readable(table)
-    lines = [list(map(str, shown.columns)), ["---"] * len(shown.columns)]
+    lines = [[HEADINGS.get(name, name) for name in shown.columns], ["---"] * len(shown.columns)]
     lines += [[str(value) for value in row] for row in shown.itertuples(index=False)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return f"{text}\n{note} {INTERVALS}\n" if note else text
+
+
+def latex(table: pandas.DataFrame, note: str = "") -> str:
+    r"""The readable table as a tabular of LaTeX for the package booktabs, a rule between spaces and answers.
+
+    How it was made is in a comment on top: for the caption.
+    """
+    shown = readable(table)
+    heads = [escaped(HEADINGS.get(name, name)) for name in shown.columns]
+    kinds = "".join("l" if name in ("space", "method", "answer") else "r" for name in shown.columns)
+    lines = [f"% {note} {INTERVALS}".strip()] if note else []
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+    previous: Sequence[object] = ()
+    for row in shown.to_dict("records"):
+        group = (row["space"], row["answer"])
+        if previous and group != previous:
+            lines.append(r"\midrule")
+        previous = group
+        lines.append(" & ".join(latex_cell(name, str(value)) for name, value in row.items()) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_cell(name: object, text: str) -> str:
+    """A cell of a LaTeX table: names as people write them, an interval smaller than its mean."""
+    if name == "space":
+        return escaped(space_name(text))
+    if name == "method":
+        return escaped(method_name(text))
+    if name == "answer":
+        dataset, _, split = text.rpartition("_")
+        return escaped(f"{DATASET_NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}".strip())
+    mean, bracket, interval = text.partition(" [")
+    mean = "--" if mean == "-" else mean
+    interval, _, count = interval.partition("]")
+    small = rf" {{\scriptsize [{interval}]}}" if bracket else ""
+    return f"{minus(mean)}{minus(small)}{count}"
+
+
+def minus(text: str) -> str:
+    """Negative numbers with a minus sign of LaTeX."""
+    return re.sub(r"(?<![-\w])-(?=\d)", "$-$", text)
+
+
+def escaped(text: str) -> str:
+    """Text with the special characters of LaTeX escaped."""
+    return re.sub(r"([%&#_$])", r"\\\1", text)
 
 
 TABLES: dict[str, Tabulate] = {

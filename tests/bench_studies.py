@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.load import load
+from analysis.study import load
 from harness import batch
 from harness.record import DONE, EPOCHS, STUDY
 from harness.status import read_status

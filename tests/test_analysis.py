@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
-from matplotlib.figure import Figure
 
 from analysis import tables
-from analysis.load import METHODS, Unusable, load
-from analysis.plots import FIGURES, colour, over_epochs
+from analysis.curves import over_epochs
+from analysis.plots import FIGURES
 from analysis.report import summary, write_report
 from analysis.stats import bootstrap_mean, estimate
+from analysis.study import Unusable, load
 from analysis.tables import TABLES
 from harness.record import EpochRecord, csv_text
 
@@ -202,40 +202,15 @@ def test_the_band_over_epochs_keeps_the_seeds_paired(folder: Path) -> None:
     assert darts.loc[2, "low"] < darts.loc[2, "mean"] < darts.loc[2, "high"]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_with_its_numbers_and_shows_every_seed(name: str, folder: Path) -> None:
-    drawn = FIGURES[name](load(folder))
-    assert drawn is not None
-    assert isinstance(drawn.figure, Figure)
-    assert {"space", "column", "method", "epoch", "mean", "low", "high", "seeds"} <= set(drawn.numbers.columns)
-    panel = drawn.figure.axes[0]
-    assert len(panel.lines) == 2 * (3 + 1)
-    assert panel.get_xlabel() == "epoch"
-    assert panel.get_ylabel()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_without_data_is_absent_not_empty(name: str, folder: Path) -> None:
-    for path in folder.glob("*/epochs.csv"):
-        frame = pandas.read_csv(path)
-        empty = [column for column in frame.columns if column.startswith(("accuracy_", "eigenvalue", "spectral"))]
-        frame.assign(**dict.fromkeys(empty, numpy.nan)).to_csv(path, index=False)
-    assert FIGURES[name](load(folder)) is None
-
-
-def test_methods_keep_their_colours() -> None:
-    assert len({colour(method, []) for method in METHODS}) == len(METHODS)
-    assert colour("sdarts-rs", ["sdarts-rs"]) == colour("sdarts-rs", list(METHODS))
-
-
 def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     written = write_report(folder, out)
     names = {path.name for path in out.iterdir()}
-    assert {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "csv")} <= names
-    assert {f"{name}.{kind}" for name in TABLES for kind in ("csv", "md")} <= names
+    absent = ("cells", "landscape", "flatness", "rank", "paper-trajectory", "paper-hessian", "paper-landscape")
+    assert written.absent == absent
+    figures = {f"{name}.{kind}" for name in FIGURES.keys() - set(absent) for kind in ("png", "pdf", "csv")}
+    assert names == figures | {f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")}
     assert {path.name for path in written.files} == names
-    assert written.absent == ()
     markdown = (out / "results.md").read_text()
     assert "| darts |" in markdown
     assert "61.67 [30.00, 85.00]" in markdown
@@ -261,10 +236,12 @@ def test_numbers_for_people() -> None:
 def test_the_published_study_is_what_its_figure_shows() -> None:
     published = Path(__file__).parents[1] / "results" / "published" / "quick"
     study = load(published)
-    drawn = FIGURES["overview"](study)
-    assert drawn is not None
-    committed = pandas.read_csv(published / "overview.csv")
-    pandas.testing.assert_frame_equal(drawn.numbers.reset_index(drop=True), committed, rtol=1e-9, check_dtype=False)
+    found = {name: drawn for name, draw in FIGURES.items() if (drawn := draw(study))}
+    assert {"overview", "trajectory", "regret", "hessian", "spectrum", "operations", "cells", "gap"} <= found.keys()
+    for name, drawn in found.items():
+        committed = pandas.read_csv(published / f"{name}.csv")
+        pandas.testing.assert_frame_equal(drawn.numbers.reset_index(drop=True), committed, rtol=1e-9, check_dtype=False)
+        assert (published / f"{name}.png").exists(), name
     for name in TABLES:
         committed = pandas.read_csv(published / f"{name}.csv")
         pandas.testing.assert_frame_equal(TABLES[name](study), committed, rtol=1e-9, check_dtype=False)

@@ -14,8 +14,8 @@ import pytest
 
 from analysis import claims
 from analysis.claims import CLAIMS, COLUMNS, POOLED, judge
-from analysis.load import Floats, Study, Unusable
 from analysis.stats import holm, mean_test
+from analysis.study import Floats, Study, Unusable
 from nas_stability import main
 from tests import oracles_stats as oracles
 

@@ -25,9 +25,9 @@ from PIL import Image
 
 from analysis import page as pages
 from analysis import svg
-from analysis.load import Study, load
 from analysis.plots import FIGURES, Drawn
 from analysis.report import write_report
+from analysis.study import Study, load
 from analysis.tables import TABLES
 
 NASBENCH201 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
@@ -312,7 +312,7 @@ def written(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = write_report(folder, tmp_path_factory.mktemp("written"))
     found = verdicts()
     found.loc[1, "reason"] = "see the folder results/" + "a-very-long-name-without-a-space-" * 6
-    return pages.write_page(report, False, found)
+    return pages.write_page(report, found)
 
 
 def test_the_report_writes_it_with_every_figure_and_table(written: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from analysis.collect import collect
-from analysis.load import Unusable
+from analysis.study import Unusable
 from harness import batch
 from harness.check import check_study
 from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM

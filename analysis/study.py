@@ -52,13 +52,13 @@ class Study:
     @property
     def methods(self) -> list[str]:
         """Methods in the fixed order."""
-        found = set(self.epochs["method"])
+        found = set(self.epochs["method"].unique())
         return [method for method in METHODS if method in found] + sorted(found - set(METHODS))
 
     @property
     def spaces(self) -> list[str]:
         """Spaces, sorted."""
-        return sorted(set(self.epochs["space"]))
+        return sorted(self.epochs["space"].unique())
 
     def alphas(self, run: str) -> list[Floats]:
         """The logits of every epoch of a run by group, each (epochs + 1, rows, choices); read when asked for.
@@ -68,18 +68,28 @@ class Study:
         """
         return read_alphas(self.places[run] / "alphas.npz")
 
+    def landscape(self, run: str) -> pandas.DataFrame | None:
+        """The rows of a run's landscape.csv, None where none was computed.
+
+        Raises:
+            Unusable: the file is damaged.
+        """
+        path = self.places[run] / "landscape.csv"
+        return read_csvs([path], [run]) if path.exists() else None
+
     def answers(self, space: str) -> list[str]:
         """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""
         rows = self.epochs[self.epochs["space"] == space]
         return [name for name in rows.columns if name.startswith("accuracy_") and rows[name].notna().any()]
 
 
-def load(folder: Path) -> Study:
+def load(folder: Path | str) -> Study:
     """The finished runs of a study's folder, or of a folder that is one run.
 
     Raises:
         Unusable: there is none, a file is missing or damaged, or it was written by a newer version.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise Unusable(f"the folder {folder} does not exist")
     places = [folder] if (folder / "spec.json").exists() else sorted(path.parent for path in folder.glob("*/spec.json"))

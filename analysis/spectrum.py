@@ -1,0 +1,292 @@
+"""The whole spectrum of the Hessian over epochs, and whether a large eigenvalue goes with a bad end."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy
+import numpy.typing
+import pandas
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from analysis import tables
+from analysis.curves import columns_for, named_answers, places, with_curvature
+from analysis.panels import (
+    CLOSE,
+    SCREEN,
+    Drawn,
+    Page,
+    colour,
+    edges,
+    epochs_axis,
+    legend,
+    logarithmic,
+    method_handles,
+    outer,
+    panels,
+    panels_of_methods,
+    space_name,
+)
+from analysis.stats import CONFIDENCE, FEWEST, RESAMPLES, Floats
+from analysis.study import Study
+
+NULL_COLOUR = "0.55"
+DECADES = 3
+"""Decades of eigenvalues, below the largest, over which the colours are logarithmic; linear around zero."""
+
+
+def null_value(study: Study, run: str) -> float:
+    """The eigenvalue along the directions that do not move the mixture: 0, or the weight decay of the logits."""
+    row = study.runs[study.runs["run"] == run].iloc[0]
+    decayed = "hessian_weight_decay" in row and bool(row["hessian_weight_decay"])
+    return float(row["arch_weight_decay"]) if decayed else 0.0
+
+
+def spectrum_numbers(study: Study, space: str, method: str) -> pandas.DataFrame:
+    """Per epoch and index (0 is the smallest): mean eigenvalue over the seeds, and the share of null ones.
+
+    Adding a constant to all logits of a row of the mixture moves nothing, so that one direction per row is null. In
+    each spectrum the ones marked are as many as the mixture has rows, nearest to the null value.
+
+    Returns:
+        epoch, index, seeds, mean, null_share.
+
+    Raises:
+        Unusable: the logits of a run are missing or damaged.
+    """
+    rows = study.spectrum[(study.spectrum["space"] == space) & (study.spectrum["method"] == method)]
+    parts = []
+    for run, spectrum in rows.groupby("run", observed=True):
+        directions = sum(group.shape[1] for group in study.alphas(str(run)))
+        distance = (spectrum["eigenvalue"] - null_value(study, str(run))).abs()
+        nearness = distance.groupby(spectrum["epoch"]).rank(method="first")
+        parts.append(spectrum.assign(null=(nearness <= directions).astype(float)))
+    grouped = pandas.concat(parts).groupby(["epoch", "index"])
+    found = grouped.agg(seeds=("eigenvalue", "size"), mean=("eigenvalue", "mean"), null_share=("null", "mean"))
+    return found.reset_index()
+
+
+def draw_spectrum(axes: Axes, study: Study, space: str, method: str, largest: float | None = None) -> Axes:
+    """All eigenvalues over epochs as a heat map, the largest on top; grey where most seeds have a null direction.
+
+    Args:
+        axes: to draw in.
+        study: that is shown.
+        space: one of the study's.
+        method: one of the study's.
+        largest: absolute eigenvalue at the ends of the colours; that of the panel by default.
+    """
+    numbers = spectrum_numbers(study, space, method)
+    return draw_heat_map(axes, numbers, largest or float(numbers["mean"].abs().max()))
+
+
+def draw_heat_map(axes: Axes, numbers: pandas.DataFrame, largest: float) -> Axes:
+    """The heat map of ``draw_spectrum`` from its numbers."""
+    table = numbers.pivot_table(index="index", columns="epoch", values="mean", dropna=False)
+    null = numbers.pivot_table(index="index", columns="epoch", values="null_share", dropna=False).to_numpy() >= 0.5
+    values = numpy.ma.masked_array(table.to_numpy(dtype=numpy.float64), mask=null)
+    colours = colormaps["RdBu_r"].with_extremes(bad=NULL_COLOUR)
+    axes.grid(False)
+    places = edges(table.columns.to_numpy(dtype=numpy.float64)), edges(table.index.to_numpy(dtype=numpy.float64) + 1)
+    axes.pcolorfast(*places, values, cmap=colours, norm=colour_scale(largest))
+    axes.set_ylabel("eigenvalue, by size")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
+    epochs_axis(axes)
+    return axes
+
+
+def colour_scale(largest: float) -> SymLogNorm:
+    """Colours that are logarithmic in both signs over DECADES below ``largest`` and linear around zero."""
+    return SymLogNorm(linthresh=largest / 10**DECADES, vmin=-largest, vmax=largest, base=10)
+
+
+def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
+    """All eigenvalues over epochs: a heat map per space and method; colours shared by the methods of a space."""
+    measured = set(study.spectrum[["space", "method"]].drop_duplicates().itertuples(index=False, name=None))
+    wanted = [place for place in places(study, study.spaces) if place in measured]
+    if not wanted:
+        return None
+    figure, axes = panels_of_methods(study, wanted, page)
+    parts = {place: spectrum_numbers(study, *place) for place in wanted}
+    for space in dict.fromkeys(space for space, _ in wanted):
+        row = {place: panel for place, panel in axes.items() if place[0] == space}
+        largest = max(float(parts[place]["mean"].abs().max()) for place in row) or 1.0
+        for place, panel in row.items():
+            draw_heat_map(panel, parts[place], largest)
+        image: Any = next(iter(row.values())).images[0]
+        bar = figure.colorbar(image, ax=list(row.values()), aspect=15, pad=0.01)
+        exponent = int(numpy.floor(numpy.log10(largest)))
+        bar.set_ticks([-(10.0**exponent), -(10.0 ** (exponent - 2)), 0, 10.0 ** (exponent - 2), 10.0**exponent])
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(f"{value:g}")))
+        bar.ax.minorticks_off()
+        bar.set_label("eigenvalue (nats)")
+    outer(axes)
+    legend(figure, [Patch(color=NULL_COLOUR, label="null direction")])
+    numbers = pandas.concat([part.assign(space=place[0], method=place[1]) for place, part in parts.items()])
+    numbers = numbers[["space", "method", "epoch", "index", "seeds", "mean", "null_share"]]
+    caption = (
+        "All eigenvalues of the exact Hessian with respect to the logits, sorted in every epoch (the smallest is 1), "
+        "mean over seeds of each place in that order. Grey: a null direction in at least half of the seeds. One "
+        "direction per row of the mixture is null, since a constant added to its logits moves nothing; the "
+        "eigenvalues marked are as many as there are rows, nearest to zero (to the weight decay of the logits where "
+        "the run counts it)."
+    )
+    return Drawn(figure, numbers.reset_index(drop=True), caption)
+
+
+class Correlation(NamedTuple):
+    """A rank correlation over runs.
+
+    Attributes:
+        rho: Spearman's, ties at their mean rank; NaN where one of the two is constant.
+        low: lower end of its interval; NaN where it is refused.
+        high: upper end.
+        runs: how many have both values.
+        missing: runs without one of them.
+    """
+
+    rho: float
+    low: float
+    high: float
+    runs: int
+    missing: int
+
+
+def spearman(first: Floats, second: Floats, seeds: numpy.typing.NDArray[numpy.int64]) -> Correlation:
+    """Spearman's rank correlation over runs with a 95 % percentile bootstrap interval.
+
+    Whole seeds are resampled (all methods of a seed together, since they share weights and batches), 10,000 times, with
+    a fixed seed. The interval is refused for fewer than FEWEST seeds, and where more than one resample in twenty has no
+    correlation because one of the two is constant in it; fewer such ones are left out.
+
+    Args:
+        first: (runs,), NaN where missing.
+        second: (runs,), likewise.
+        seeds: (runs,)
+    """
+    present = ~(numpy.isnan(first) | numpy.isnan(second))
+    missing = int((~present).sum())
+    first, second, seeds = first[present], second[present], seeds[present]
+    kinds, of_run = numpy.unique(seeds, return_inverse=True)
+    rho = float(weighted_spearman(first, second, numpy.ones((1, len(first))))[0]) if len(first) > 1 else numpy.nan
+    if len(kinds) < FEWEST or numpy.isnan(rho):
+        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
+    chosen = numpy.random.default_rng(0).integers(len(kinds), size=(RESAMPLES, len(kinds)))
+    times = (chosen[:, :, None] == numpy.arange(len(kinds))).sum(1)
+    resampled = weighted_spearman(first, second, times[:, of_run].astype(numpy.float64))
+    resampled = resampled[~numpy.isnan(resampled)]
+    if len(resampled) < 0.95 * RESAMPLES:
+        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
+    low, high = numpy.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Correlation(rho, float(low), float(high), len(first), missing)
+
+
+def weighted_spearman(first: Floats, second: Floats, times: Floats) -> Floats:
+    """Spearman's rank correlations where run r is there ``times[:, r]`` times: (resamples, runs) -> (resamples,)."""
+    ranks = [ranks_of(values, times) for values in (first, second)]
+    size = times.sum(1, keepdims=True)
+    one, other = (rank - (rank * times).sum(1, keepdims=True) / size for rank in ranks)
+    spread = numpy.sqrt((one**2 * times).sum(1) * (other**2 * times).sum(1))
+    product = (one * other * times).sum(1)
+    found: Floats = numpy.divide(product, spread, out=numpy.full(len(times), numpy.nan), where=spread > 1e-9)
+    return found
+
+
+def ranks_of(values: Floats, times: Floats) -> Floats:
+    """Mean rank of each run's value where run r is there ``times[:, r]`` times: (resamples, runs)."""
+    kinds, place = numpy.unique(values, return_inverse=True)
+    tied = times @ (place[:, None] == numpy.arange(len(kinds)))
+    ranks: Floats = (tied.cumsum(1) - (tied - 1) / 2)[:, place]
+    return ranks
+
+
+def eigenvalue_fall_numbers(study: Study, space: str) -> pandas.DataFrame:
+    """Per run of a space: largest eigenvalue in its last measured epoch, and fall from best to final table accuracy.
+
+    Returns:
+        space, method, seed, run, eigenvalue_last, fall (of the first data set and split that the table answers for).
+    """
+    answer = next(iter(study.answers(space)), "")
+    rows = study.epochs[study.epochs["space"] == space]
+    found = [
+        {
+            "space": space,
+            "method": run["method"].iloc[0],
+            "seed": run["seed"].iloc[0],
+            "run": name,
+            "eigenvalue_last": tables.last(run, answer),
+            "fall": tables.fall(run, answer),
+        }
+        for name, run in rows.groupby("run", observed=True)
+    ]
+    return pandas.DataFrame(found)
+
+
+def correlation_of(numbers: pandas.DataFrame) -> Correlation:
+    """The rank correlation that ``eigenvalue_fall`` states, from the numbers of a space."""
+    return spearman(
+        numbers["eigenvalue_last"].to_numpy(dtype=numpy.float64),
+        numbers["fall"].to_numpy(dtype=numpy.float64),
+        numbers["seed"].to_numpy(dtype=numpy.int64),
+    )
+
+
+def draw_eigenvalue_fall(axes: Axes, study: Study, space: str) -> Axes:
+    """Fall against the last largest eigenvalue, a point per run; the rank correlation in the title."""
+    return draw_scatter(axes, eigenvalue_fall_numbers(study, space), study, space)
+
+
+def draw_scatter(axes: Axes, numbers: pandas.DataFrame, study: Study, space: str) -> Axes:
+    """The scatter of ``draw_eigenvalue_fall`` from its numbers."""
+    for method in study.methods:
+        of_method = numbers[numbers["method"] == method]
+        shade = colour(method, study.methods)
+        axes.scatter(of_method["eigenvalue_last"], of_method["fall"], s=18, color=shade, alpha=0.8, linewidths=0)
+    found = correlation_of(numbers)
+    missing = f", {found.missing} missing" if found.missing else ""
+    axes.set_title(f"{space_name(space)}, n = {found.runs}{missing}\n{stated(found)}", linespacing=CLOSE)
+    values = numbers["eigenvalue_last"].dropna()
+    if len(values) and (values > 0).all():
+        logarithmic(axes, float(values.min()), float(values.max()), "x")
+    axes.set_xlabel("last eigenvalue (nats)")
+    axes.set_ylabel("fall (points)")
+    return axes
+
+
+def stated(found: Correlation) -> str:
+    """rho = 0.42 [-0.10, 0.80]"""
+    if numpy.isnan(found.rho):
+        return "no rank correlation"
+    interval = "" if numpy.isnan(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+    return signed(f"$\\rho$ = {found.rho:.2f}{interval}")
+
+
+def signed(text: str) -> str:
+    """Negative numbers with a minus sign as matplotlib writes it."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def eigenvalue_fall(study: Study, page: Page = SCREEN) -> Drawn | None:
+    """Does a large eigenvalue go with a bad discretisation? A scatter per space with its rank correlation."""
+    spaces = [space for space in with_curvature(study) if study.answers(space)]
+    if not spaces:
+        return None
+    figure, axes = panels(len(spaces), columns_for(len(spaces), page), page, height=1.15)
+    parts = []
+    for panel, space in zip(axes, spaces, strict=True):
+        numbers = eigenvalue_fall_numbers(study, space)
+        draw_scatter(panel, numbers, study, space)
+        found = correlation_of(numbers)
+        parts.append(numbers.assign(rho=found.rho, rho_low=found.low, rho_high=found.high, missing=found.missing))
+    legend(figure, method_handles(study.methods, marker="o"))
+    caption = (
+        "Each point is a run: largest eigenvalue of the Hessian in its last measured epoch, and the fall of the table "
+        f"accuracy from the best epoch to the last{named_answers(study)}. Title: Spearman's rank correlation over all "
+        "runs, with its 95 % percentile bootstrap interval, whole seeds resampled, from three seeds on. Part of it "
+        "may be a difference between methods. The fall is never negative, so that noise alone makes one."
+    )
+    return Drawn(figure, pandas.concat(parts, ignore_index=True), caption)
