@@ -156,8 +156,10 @@ class MixedCell(nn.Module):
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
         arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
-        for choice, inputs, received in zip(self.blocks, arriving, weights.received, strict=True):
-            vertex = functools.reduce(torch.add, inputs).contiguous(memory_format=torch.channels_last)
+        for block, (choice, received) in enumerate(zip(self.blocks, weights.received, strict=True)):
+            vertex = functools.reduce(torch.add, arriving[block])
+            if block == 0:  # a slice of the projections, which every operation would copy
+                vertex = vertex.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
             output, *later = choice(vertex, received)
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):

@@ -139,7 +139,7 @@ class Supernet(nn.Module):
     def logits(self, features: Tensor, mixture: Mixture) -> Tensor:
         """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         for block, weights in zip(self.blocks, self.arrange(mixture), strict=True):
             features = block(features, weights)
         logits: Tensor = self.head(features)

@@ -7,6 +7,8 @@ entries, so that the full matrix and a symmetric solver are affordable.
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -16,8 +18,8 @@ from torch import Tensor
 from benchmarks.space import Alpha, Mixture, Supernet, softmax
 from harness.architect import Batch, frozen
 
-PRODUCTS_AT_ONCE = 8
-"""Hessian products per pass: a batch of them is a third faster than one by one, and memory grows with it."""
+MEMORY = 2**31
+"""Bytes that the tangents of the products of one pass may take: more at once is faster, but each needs its own."""
 
 
 def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
@@ -25,37 +27,53 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
 
     The loss is differentiated with respect to the mixture p and carried to the logits by the exact chain rule
     H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2, J = dp/dalpha. J maps into the directions along the simplex, so
-    products with d2L/dp2 are needed only for those: as many as logits less one per row.
+    products with d2L/dp2 are needed only for those: as many as logits less one per row. A product is the forward
+    derivative of the gradient; many are taken in one pass.
 
     Args:
         loss: mixture -> scalar, twice differentiable.
         alpha: logits; detached here.
     """
-    mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
-    slope = flat(torch.autograd.grad(loss(mixture), mixture, create_graph=True))
+    mixture = tuple(rows.detach() for rows in softmax(alpha))
     directions = along_simplex(mixture)
-    products = torch.cat(
-        [
-            torch.cat(
-                [
-                    part.flatten(1)
-                    for part in torch.autograd.grad(slope, mixture, chunk, retain_graph=True, is_grads_batched=True)
-                ],
-                dim=1,
-            )
-            for chunk in directions.split(PRODUCTS_AT_ONCE)
-        ]
-    )
-    jacobian, curved = softmax_derivatives(mixture, slope.detach())
+    slope = torch.func.grad(loss)
+
+    def product(direction: Tensor) -> Tensor:
+        return flat(torch.func.jvp(slope, (mixture,), (unflat(direction, mixture),))[1])
+
+    passes = math.ceil(len(directions) / max(1, MEMORY // activations(loss, mixture)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, about how it makes its derivatives
+        products = torch.cat([torch.vmap(product)(chunk) for chunk in directions.tensor_split(passes)])
+    jacobian, curved = softmax_derivatives(mixture, flat(slope(mixture)))
     # Column sums of J are zero in every row of the mixture, so J is the directions times its entries past each first.
     coordinates = jacobian[(directions == 1).int().argmax(1)]
     full = coordinates.T @ (directions @ products.T) @ coordinates + curved
     return (full + full.T) / 2
 
 
+def activations(loss: Callable[[Mixture], Tensor], mixture: Mixture) -> int:
+    """Bytes that one evaluation of the loss keeps for its gradient: about what the tangents of one product take."""
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss(tuple(rows.requires_grad_() for rows in (part.clone() for part in mixture)))
+    return max(1, sum(sizes.values()))
+
+
 def flat(groups: tuple[Tensor, ...]) -> Tensor:
     """Groups of any shape as one vector."""
     return torch.cat([group.reshape(-1) for group in groups])
+
+
+def unflat(vector: Tensor, groups: Mixture) -> tuple[Tensor, ...]:
+    """``flat``, undone: a vector in the shapes of the groups."""
+    parts = vector.split([group.numel() for group in groups])
+    return tuple(part.view(group.shape) for part, group in zip(parts, groups, strict=True))
 
 
 def along_simplex(mixture: Mixture) -> Tensor:

@@ -195,7 +195,10 @@ def test_the_order_of_the_page_and_of_its_verdicts(folder: Path) -> None:
 def test_a_verdict_says_what_it_rests_on(folder: Path) -> None:
     words = Parsed(render(load(folder), verdicts())).words
     assert "✓ supported 1 ✗ not supported 1 ? undecided 2" in words
-    assert "✓ supported a 2.00 1 [1.50, 2.50] threshold 1.00 1 · interval: 95 % BCa · n = 6 · 0 missing · p < 0.001" in words
+    assert (
+        "✓ supported a 2.00 1 [1.50, 2.50] threshold 1.00 1 · interval: 95 % BCa · n = 6 · 0 missing · p < 0.001"
+        in words
+    )
     assert "n = 5 · 1 missing · p = 0.400 · seeds needed: 14 too wide" in words
     assert "? undecided a -1.00 points threshold 0.00 points · n = 2 · 4 missing · seeds needed: 3 2 seeds" in words
     assert re.search(r"no data a — n = 0 · 6 missing no landscape", words)
