@@ -274,8 +274,13 @@ def study_verb(options: argparse.Namespace) -> int:
     for outcome in outcomes:
         if outcome.error:
             print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
+        if outcome.state == "failed":
+            print(batch.error_tail(folder / outcome.run), file=sys.stderr)
     if set(states) - {"finished", "skipped"}:
-        print("the same command again carries out these runs only; finished ones are skipped", file=sys.stderr)
+        print(
+            f"these only, the finished ones are skipped: nas-stability study {options.study} --out {folder}",
+            file=sys.stderr,
+        )
     if {"finished", "skipped"} & set(states) and not options.no_report:
         print_report(folder, None, None, False)
     if "interrupted" in states:

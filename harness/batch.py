@@ -22,7 +22,7 @@ import joblib
 
 from benchmarks.errors import BadInput
 from harness import checkpoint
-from harness.record import DONE, EPOCHS, LOCK, STUDY
+from harness.record import DONE, EPOCHS, ERROR, LOCK, STUDY
 from harness.run import Held, Interrupted, Place, Watch, check, refuse_other, run
 from harness.spec import RunSpec
 from harness.study import Study
@@ -189,6 +189,19 @@ def attempt(spec: RunSpec, folder: Path, place: Place, crew: Crew) -> Outcome:
     except Exception as error:  # whatever it is, the other runs go on; the traceback is in error.txt
         return Outcome(spec.run_id, "failed", f"{type(error).__name__}: {error}")
     return Outcome(spec.run_id, "finished" if worked else "skipped")
+
+
+TAIL = 6
+"""Lines of a failed run's error.txt that are shown."""
+
+
+def error_tail(folder: Path) -> str:
+    """The last lines of a failed run's error, indented, and where to read all of it."""
+    try:
+        lines = (folder / ERROR).read_text().rstrip().splitlines()
+    except OSError:  # the disk was full, say: there was no room for the reason
+        return f"    (no {ERROR} in {folder})"
+    return "\n".join(f"    {line}" for line in [*lines[-TAIL:], f"(all of it: {folder / ERROR})"])
 
 
 @contextlib.contextmanager

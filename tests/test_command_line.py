@@ -119,6 +119,9 @@ def test_one_failure_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr()
     assert printed.out == f"3 failed, 3 finished: {out}\n"
     assert printed.err.count("failed: nasbench201") == 3
+    assert printed.err.count("    FloatingPointError: the training loss") == 3
+    assert printed.err.count("/error.txt)") == 3
+    assert f"nas-stability study {file} --out {out}" in printed.err
     assert len(list(out.glob("*/run.json"))) == 3
 
 
