@@ -7,8 +7,20 @@ from pathlib import Path
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
-from analysis.panels import SCREEN, Drawn, LineStyle, Page, colour, legend, method_handles, panels, space_name
+from analysis.panels import (
+    SCREEN,
+    Drawn,
+    LineStyle,
+    Page,
+    colour,
+    legend,
+    logarithmic,
+    method_handles,
+    panels,
+    space_name,
+)
 from analysis.study import METHODS, Unusable
 
 AXES = {"width": "width (channels)", "depth": "depth (cells)", "batch_size": "batch size (images)"}
@@ -35,7 +47,10 @@ def read(path: Path) -> pandas.DataFrame:
 
 
 def draw_cost(axes: Axes, rows: pandas.DataFrame, space: str, axis: str) -> Axes:
-    """Median seconds of a step of each method in a space against one field, both logarithmic; literal dashed."""
+    """Median seconds of a step of each method in a space against one field, both logarithmic; literal dashed.
+
+    All panels of a space have the same vertical limits.
+    """
     here = rows[(rows["space"] == space) & (rows["axis"] == axis)]
     methods = [method for method in METHODS if method in set(here["method"])]
     for (method, implementation), line in here.groupby(["method", "implementation"]):
@@ -48,25 +63,26 @@ def draw_cost(axes: Axes, rows: pandas.DataFrame, space: str, axis: str) -> Axes
             marker="o",
             markersize=2.5,
         )
+    seconds = rows.loc[rows["space"] == space, "seconds_median"]
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes, seconds.min(), seconds.max())
+    axes.set_ylim(seconds.min() / 1.15, seconds.max() * 1.15)
     values = sorted(set(here["value"]))
     axes.set_xticks(values, labels=[f"{value}" for value in values])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(AXES[axis])
     axes.set_title(space_name(space))
     return axes
 
 
 def cost(rows: pandas.DataFrame, page: Page = SCREEN) -> Drawn:
-    """A row of panels per space, a panel per field that varies; panels of a space share their vertical axis."""
+    """A row of panels per space, a panel per field that varies."""
     spaces = list(dict.fromkeys(rows["space"]))
     figure, places = panels(len(AXES) * len(spaces), len(AXES), page, wide=True)
     for index, space in enumerate(spaces):
         row = places[index * len(AXES) : (index + 1) * len(AXES)]
         for panel, axis in zip(row, AXES, strict=True):
             draw_cost(panel, rows, space, axis)
-            panel.sharey(row[0])
         row[0].set_ylabel("seconds per step")
     methods = [method for method in METHODS if method in set(rows["method"])]
     implementations = [name for name in STYLES if name in set(rows["implementation"])]
