@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         one.add_argument(flag(name), metavar="VALUE", help=field_help(name), dest=f"field_{name}")
     one.add_argument("--out", metavar="DIR", help="folder of the run (results/RUN_ID)")
     add_place(one, threads=0)
+    add_launch(one)
     finish(one, run_verb)
 
     many = verbs.add_parser("study", help="carry out many searches and report on them", allow_abbrev=False)
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
     many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     add_place(many, threads=1)
+    add_launch(many)
     finish(many, study_verb)
 
     report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
@@ -214,6 +216,26 @@ def add_machine(parser: argparse.ArgumentParser, threads: int) -> None:
     )
 
 
+def add_launch(parser: argparse.ArgumentParser) -> None:
+    """Flags of how a run's steps are launched; they are not part of its identity either."""
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the supernet's passes; numbers may differ in the last bits"
+    )
+    parser.add_argument("--cuda-graph", action="store_true", help="capture the step as a CUDA graph and replay it")
+
+
+def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSpec]) -> run.Place:
+    """Where and how runs are carried out; says what of that is not available to those that are carried out here."""
+    from harness import capture, run
+
+    launch = capture.Launch(options.compile, options.cuda_graph)
+    if any(launch) and here:
+        found = run.find_device(device)
+        for line in dict.fromkeys(line for item in here for line in capture.available(launch, found, item)[1]):
+            print(f"nas-stability: {line}", file=sys.stderr)
+    return run.Place(device, options.threads, options.data_dir, launch)
+
+
 def flag(name: str) -> str:
     """A field's flag: its name with dashes."""
     return "--" + name.replace("_", "-")
@@ -238,7 +260,7 @@ def run_verb(options: argparse.Namespace) -> int:
 
     from harness import batch, measure, record, run
 
-    place = run.Place(options.device, options.threads, options.data_dir)
+    place = place_of(options, options.device, [found])
     run.check(found, place)
     if measure.table_of(found) is None:
         print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
@@ -273,11 +295,11 @@ def study_verb(options: argparse.Namespace) -> int:
 
     import joblib
 
-    from harness import batch, run
+    from harness import batch
 
     devices = gpu_devices(options.gpus, options.runs_per_gpu)
     workers = len(devices) or min(options.workers or joblib.cpu_count(), len(found.runs))
-    place = run.Place(devices[0] if devices else options.device, options.threads, options.data_dir)
+    place = place_of(options, devices[0] if devices else options.device, () if options.scheduler else found.runs)
     if options.dry_run:
         print_plan(found, place, workers)
         return 0

@@ -1,7 +1,8 @@
 """Images as uint8 tensors on the device; batches and augmentation by index arithmetic there.
 
-No worker processes, no copies from the host inside an epoch. Augmentation is the published one of the CIFAR searches:
-zero padding and a random crop, a random horizontal flip, then standardisation; cutout sets a square to the mean.
+No worker processes; what is drawn for an epoch goes to the device before its first batch, and nothing comes back.
+Augmentation is the published one of the CIFAR searches: zero padding and a random crop, a random horizontal flip, then
+standardisation; cutout sets a square to the mean.
 """
 
 from __future__ import annotations
@@ -98,6 +99,11 @@ def halves(raw: Raw, images: int, device: torch.device) -> Dataset:
     return Dataset(parts[0], parts[1], int(raw.labels.max()) + 1, raw.images.shape[1])
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on the device; the host does not wait for the copy to a GPU."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def standardise(half: Half, images: Tensor, dtype: torch.dtype) -> Tensor:
     """Raw images -> zero mean and unit deviation per channel."""
     return ((images.to(dtype) - half.mean.to(dtype)) / half.deviation.to(dtype)).to(dtype)
@@ -128,9 +134,9 @@ def draw_batches(
     order = index_batches(len(half.labels), batch_size, generator, fresh, drop_last, steps)
     device = half.images.device
     sizes = [len(batch) for batch in order]
-    indices = torch.cat(order).to(device).split(sizes)
+    indices = sent(torch.cat(order), device).split(sizes)
     places = [
-        part.to(device).split(sizes)
+        sent(part, device).split(sizes)
         for part in draw_places(sum(sizes), half.images.shape[-2:], augmentation, generator)
     ]
     for batch, rows, columns, flips, centre_rows, centre_columns in zip(indices, *places, strict=True):
@@ -210,7 +216,7 @@ def plain_batches(half: Half, batch_size: int, dtype: torch.dtype) -> Iterator[t
 
 def fixed_batch(half: Half, batch_size: int, generator: torch.Generator, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """One random batch without replacement, not augmented: the probe of measurements."""
-    batch = torch.randperm(len(half.labels), generator=generator)[:batch_size].to(half.images.device)
+    batch = sent(torch.randperm(len(half.labels), generator=generator)[:batch_size], half.images.device)
     return standardise(half, half.images[batch], dtype), half.labels[batch]
 
 

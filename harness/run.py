@@ -14,7 +14,7 @@ import platform
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from benchmarks.data import Dataset, halves
 from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import softmax
 from benchmarks.table import file_sha256
-from harness import checkpoint
+from harness import capture, checkpoint
 from harness.measure import Answers, answers, measure, queried_epoch, table_of
 from harness.record import (
     ALPHAS,
@@ -58,11 +58,13 @@ class Place(NamedTuple):
         device: as PyTorch names it.
         threads: of PyTorch on the CPU; 0 leaves it as it is. Numbers may differ in the last bits between counts.
         data_dir: folder for downloaded images.
+        launch: how the steps are launched, where that is available; compiled ones may differ in the last bits.
     """
 
     device: str = "cpu"
     threads: int = 0
     data_dir: str = "data"
+    launch: capture.Launch = capture.Launch()
 
 
 class Held(RuntimeError):
@@ -186,7 +188,8 @@ def carry_out(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> None:
         device = find_device(place.device)
         if device.type == "cuda":
             torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
-        proceed(spec, folder, place, device, watch)
+        with tf32(spec.tf32):
+            proceed(spec, folder, place, device, watch)
     except Interrupted:
         raise
     except Exception as error:
@@ -194,6 +197,18 @@ def carry_out(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> None:
         with contextlib.suppress(OSError):
             (folder / ERROR).write_text(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
         raise
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether CUDA GPUs may compute float32 convolutions and products in TF32; PyTorch's own default mixes the two."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, watch: Watch) -> None:
@@ -208,10 +223,12 @@ def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, wat
             (folder / name).unlink(missing_ok=True)
         log = Log([snapshot(search)])
         record(search, data, answered, folder, log, None)
+    launch, _ = capture.available(place.launch, device, spec)
+    step = capture.transition(search, launch)
     watch.progress(search.epoch, spec.epochs)
     while search.epoch < spec.epochs:
         began = time.perf_counter()
-        outcome = advance(search, data, watch.interrupted)
+        outcome = advance(search, data, watch.interrupted, step)
         log.seconds += time.perf_counter() - began
         if outcome is None:
             save(search, answered, folder, log)
@@ -221,7 +238,7 @@ def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, wat
         watch.progress(search.epoch, spec.epochs)
         if search.epoch < spec.epochs and watch.interrupted():
             raise Interrupted(f"stopped after epoch {search.epoch}; saved in {folder}")
-    checkpoint.write_aside(folder / DONE, provenance(search, answered, folder, place).encode())
+    checkpoint.write_aside(folder / DONE, provenance(search, answered, folder, place._replace(launch=launch)).encode())
 
 
 @dataclass
@@ -300,6 +317,8 @@ def resume(search: Search, answered: Answers, folder: Path) -> Log:
         for group, saved in zip(search.alpha, state["alpha"], strict=True):
             group.copy_(saved)
     search.weight_optimizer.load_state_dict(state["weight_optimizer"])
+    for ours, theirs in zip(search.arch_optimizer.param_groups, state["arch_optimizer"]["param_groups"], strict=True):
+        theirs["capturable"] = ours["capturable"]  # a matter of the device, which may be another one now
     search.arch_optimizer.load_state_dict(state["arch_optimizer"])
     search.epoch = state["epoch"]
     search.steps = [
@@ -338,6 +357,7 @@ def provenance(search: Search, answered: Answers, folder: Path, place: Place) ->
             "git_commit": git_commit(),
             "device": device_name(place.device),
             "threads": torch.get_num_threads(),
+            "launch": place.launch._asdict(),
             "table": None if table is None else {"name": table.name, "source": table.source, "sha256": table.sha256},
             "table_queries": answered.asked,
             "table_missing": answered.missing,

@@ -6,6 +6,7 @@ epoch, ``search_step`` is one step of it. Nothing is read back from the device i
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.catalog import SPACES
-from benchmarks.data import Augmentation, Dataset, Half, draw_batches, steps_per_epoch
+from benchmarks.data import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
 from benchmarks.errors import choose
 from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, folded, softmax
 from harness import architect, perturb
@@ -157,6 +158,8 @@ def assemble(
             betas=(spec.arch_beta1, spec.arch_beta2),
             weight_decay=spec.arch_weight_decay,
             foreach=True,
+            # Adam counts its steps where the logits are, so that a step waits for nothing and can be captured.
+            capturable=device.type not in ("cpu", "mps"),
         ),
     )
 
@@ -179,13 +182,20 @@ def never() -> bool:
     return False
 
 
-def advance(search: Search, data: Dataset, interrupted: Callable[[], bool] = never) -> Epoch | None:
+Transition = Callable[[Search, Batches, float, float, Mixture], Step]
+"""``search_step``, or something that moves the search as it does (harness/capture.py)."""
+
+
+def advance(
+    search: Search, data: Dataset, interrupted: Callable[[], bool] = never, step: Transition | None = None
+) -> Epoch | None:
     """Moves the search by one epoch, or by the rest of one that was interrupted.
 
     Args:
         search: the state, moved in place.
         data: its images.
         interrupted: asked after every step but the last; once it is true the epoch stops there, to be continued.
+        step: in place of ``search_step``.
 
     Returns:
         What the epoch left; None where it was interrupted.
@@ -197,7 +207,7 @@ def advance(search: Search, data: Dataset, interrupted: Callable[[], bool] = nev
     lr, radius = learning_rate(spec, epoch), perturbation_radius(spec, epoch)
     total = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
     for batches, noise in itertools.islice(epoch_batches(search, data, radius), len(search.steps), None):
-        search.steps.append(search_step(search, batches, lr, radius, noise))
+        search.steps.append((step or search_step)(search, batches, lr, radius, noise))
         if len(search.steps) < total and interrupted():
             return None
     if spec.hessian_moves_statistics:
@@ -236,7 +246,7 @@ def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tupl
     """The batches of the coming epoch and the noise of each of its steps, all from the seed and the epoch."""
     spec, epoch = search.spec, search.epoch
     augmentation = Augmentation(spec.crop_padding, spec.flip, spec.cutout)
-    dtype = search.alpha[0].dtype
+    dtype, device = search.alpha[0].dtype, search.alpha[0].device
 
     def batches(half: Half, name: str, fresh: bool) -> Iterator[tuple[Tensor, Tensor]]:
         generator = stream(spec.seed, name, epoch)
@@ -245,7 +255,8 @@ def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tupl
     steps = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
     generator = stream(spec.seed, "noise", epoch)
     noise = [
-        (radius * uniform((steps, *shape), generator)).to(search.alpha[0]).unbind(0) for shape in search.space.shapes
+        sent((radius * uniform((steps, *shape), generator)).to(dtype), device).unbind(0)
+        for shape in search.space.shapes
     ]
     train = batches(data.train, "train-batches", False)
     valid = batches(data.valid, "valid-batches", spec.valid_batches == "fresh")
@@ -270,25 +281,37 @@ def search_step(search: Search, batches: Batches, lr: float, radius: float, nois
     optimizer = architect.Optimizer(
         lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
     )
-    gradient = search.method.architect(net, search.alpha, batches, optimizer, spec.unrolled_product)
+    with precision(search):
+        gradient = search.method.architect(net, search.alpha, batches, optimizer, spec.unrolled_product)
     for logits, slope in zip(search.alpha, gradient, strict=True):
         logits.grad = slope
     search.arch_optimizer.step()
 
     with torch.no_grad():
         mixture = softmax(search.alpha)
-    perturbed = perturb_mixture(search, mixture, batches.train, radius, noise)
+    with precision(search):
+        perturbed = perturb_mixture(search, mixture, batches.train, radius, noise)
 
     point = tuple(rows.detach().requires_grad_(spec.clip_counts_mixture) for rows in perturbed.mixture)
-    logits = net(batches.train.images, point)
-    loss = F.cross_entropy(logits, batches.train.labels)
+    with precision(search):
+        logits = net(batches.train.images, point)
+        loss = F.cross_entropy(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip, foreach=True)
+    together = True if loss.device.type == "cpu" else None  # None: all at once where the device can
+    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip, foreach=together)
     search.weight_optimizer.step()
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
     return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back)
+
+
+def precision(search: Search) -> contextlib.AbstractContextManager[object]:
+    """Automatic casts for the passes of a step, as the field ``autocast`` says; what is stored keeps its type."""
+    if search.spec.autocast == "off":
+        return contextlib.nullcontext()
+    # Without its cache: weights change between the passes of a step, and a captured step must cast each time.
+    return torch.autocast(search.alpha[0].device.type, getattr(torch, search.spec.autocast), cache_enabled=False)
 
 
 def buffer_of(search: Search, weight: Tensor) -> Tensor | None:

@@ -53,6 +53,10 @@ class RunSpec:
     width: int = described(16, "channels of the supernet's stem")
     depth: int = required("cells per stage (nasbench201) or cells in all (nasbench1shot1)")
     dtype: Literal["float32", "float64"] = described("float32", "floating-point type of the search")
+    autocast: Literal["off", "bfloat16"] = described(
+        "off", "cast convolutions and products in the passes of the search step; measuring and the Hessian are not cast"
+    )
+    tf32: bool = described(False, "let a CUDA GPU round the factors of float32 convolutions and products to 10 bits")
     deterministic: bool = described(True, "ask PyTorch for deterministic algorithms on CUDA")
     batch_norm_momentum: float = required("PyTorch's convention: share of the newest batch in the running statistics")
     lr: float = described(0.025, "learning rate of the weights at its highest")
@@ -252,5 +256,12 @@ def check_ranges(spec: RunSpec) -> None:
         raise BadInput("the field 'batch_size' must be at least 2: BatchNorm needs more than one image")
     if spec.rank_sample == 1:
         raise BadInput("the field 'rank_sample' must be 0 or at least 2: one architecture has no order")
+    if spec.autocast != "off" and spec.dtype != "float32":
+        raise BadInput(f"the field 'autocast' must be off for dtype {spec.dtype}: only float32 is cast")
+    if spec.autocast != "off" and spec.method == "darts-2nd" and spec.unrolled_product == "difference":
+        raise BadInput(
+            f"the field 'autocast' must be off for darts-2nd with unrolled_product difference: the difference of the "
+            f"weights is lost in {spec.autocast}"
+        )
     if spec.method == "sdarts-adv" and spec.attack_steps < 1:
         raise BadInput("the field 'attack_steps' must be at least 1 for sdarts-adv")
