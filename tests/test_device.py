@@ -34,6 +34,7 @@ from harness.run import Interrupted, Place, Watch, run, tf32
 from harness.search import METHODS, Search, advance, epoch_batches, search_step, start
 from harness.spec import Value
 from harness.status import read_rows
+from nas_stability import main
 from tests.small import CPU, PLACE, begin, small_spec
 from tests.test_search import differing, state
 
@@ -304,6 +305,16 @@ def test_a_run_says_how_it_was_launched(tmp_path: Path, monkeypatch: pytest.Monk
     assert plain["launch"] == {"compile": False, "cuda_graph": False}
     assert fast["launch"] == {"compile": True, "cuda_graph": False}
     assert plain["files"]["alphas.npz"] == fast["files"]["alphas.npz"]
+
+
+def test_the_command_line_says_what_is_not_available(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = "run --space nasbench201 --method darts --data digits --images 24 --epochs 1 --batch-size 12 --width 2"
+    assert main([*flags.split(), "--depth", "1", "--hessian", "false", "--cuda-graph", "--out", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "--cuda-graph" in line]
+    assert lines == [
+        "nas-stability: --cuda-graph is not available, steps run as they are: the device is cpu, not a CUDA GPU"
+    ]
+    assert json.loads((tmp_path / DONE).read_text())["launch"] == {"compile": False, "cuda_graph": False}
 
 
 def test_a_run_goes_on_where_adam_counts_elsewhere(tmp_path: Path) -> None:
