@@ -1,0 +1,273 @@
+"""The bench: what it counts and how it compares; and the bars that do not depend on the machine's mood."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import matplotlib
+import pandas
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis import cost
+from analysis.panels import style
+from analysis.report import write_figure
+from analysis.study import Unusable
+from benchmarks.catalog import SPACES
+from benchmarks.errors import BadInput
+from benchmarks.space import softmax
+from harness import bench
+from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
+from harness.search import epoch_batches, search_step, start
+from harness.spec import run_spec
+from nas_stability import main
+from tests import oracles
+from tests.small import CPU, PLACE, begin, small_spec
+
+EVERY = [(space, method) for space in SPACES for method in METHODS]
+
+
+def tiny(space: str, what: str, **values: int) -> Case:
+    """A case of a few milliseconds."""
+    method = "darts" if what == HESSIAN else what
+    spec = small_spec(**{"space": space, "method": method, "batch_size": 4, **values})
+    return Case("tiny", what, spec)
+
+
+def test_the_counter_counts_what_would_be_launched() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
+
+    def by_hand() -> None:
+        room = torch.empty(2, 4, 8, 8)  # not launched
+        found = F.conv2d(images, weight, padding=1)  # 1
+        joined = (found.detach() + room.zero_()).view(2, -1)  # 2, 3; two views are not launched
+        (joined @ joined.T).sum().item()  # 4, 5; the read is not launched
+
+    with Counter() as counter:
+        by_hand()
+    assert counter.operations == 5
+    products = 2 * 2 * (4 * 64) * 2
+    assert counter.asked == Asked(5, (2 * (2 * 4 * 64) * 3 * 9 + products) / 1e9)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_flop_are_pytorchs_own_count(space: str) -> None:
+    work = bench.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
+    work()
+    with Counter() as counter:
+        work()
+    with FlopCounterMode(display=False) as known:  # type: ignore[no-untyped-call]
+        work()
+    assert counter.flop == known.get_total_flops() > 0
+
+
+def test_a_published_forward_pass_is_about_31_gflop() -> None:
+    """The number of issue 6, from which its lower bounds of a step follow; on the meta device nothing is computed."""
+    spec = bench.published("nasbench201", "darts")
+    search = start(spec, bench.CLASSES, 3, torch.device("meta"))
+    images = torch.empty(spec.batch_size, 3, 32, 32, device="meta")
+    with torch.no_grad(), Counter() as counter:
+        search.net(images, softmax(search.alpha))
+    assert counter.asked.gflop == pytest.approx(31, abs=1)
+
+
+def test_the_peak_is_that_of_the_call() -> None:
+    def work() -> None:
+        for _ in range(3):
+            torch.ones(25_000_000)  # 100 MB, one at a time
+
+    torch.ones(100_000_000)  # an earlier peak of 400 MB, which is not that of the call
+    found = bench.peak_megabytes(work, CPU)
+    if found is None:
+        pytest.skip("this system does not say")
+    assert 95 < found < 110
+    assert 95 < (bench.peak_megabytes(work, CPU) or 0) < 110
+
+
+def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
+    case = Case("published", "sdarts-adv", bench.published("nasbench201", "sdarts-adv"))
+    measured = {
+        OURS: Measured(Asked(100, 50.0), 60.0, (1.0, 2.0, 4.0)),
+        LITERAL: Measured(Asked(290, 70.0), 100.0, (3.0, 4.0, 9.0)),
+    }
+    found, compared = bench.costs(case, measured, 2, 100.0), bench.ratios(case, measured)
+    ours, literal = found
+    assert (ours.seconds_median, ours.seconds_min, ours.seconds_max, ours.rounds) == (2.0, 1.0, 4.0, 3)
+    assert (ours.share_of_peak, literal.share_of_peak) == (0.25, 0.175)
+    rows = {row.quantity: (row.median, row.low, row.high, row.bar, row.met) for row in compared}
+    assert rows == {
+        "seconds": (2.25, 2.0, 3.0, 2.2, True),
+        "operations": (2.9, 2.9, 2.9, 3.0, False),
+        "peak_mb": (0.6, 0.6, 0.6, 0.7, True),
+    }
+    lines = [line.split("|") for line in bench.tables(found, compared).splitlines()]
+    cells = [[cell.strip() for cell in line[4:-1]] for line in lines if "times" in line[4:5] or len(line) == 11]
+    assert ["times faster", "met", "2.25", "2.00", "3.00", ">= 2.2"] in cells
+    assert ["times fewer operations", "not met", "2.90", "2.90", "2.90", ">= 3"] in cells
+    assert ["share of peak memory", "met", "0.60", "0.60", "0.60", "<= 0.7"] in cells
+
+
+def test_bars_are_those_of_the_issue_in_every_space() -> None:
+    def bars(space: str, what: str) -> dict[str, float | None]:
+        method = "darts" if what == HESSIAN else what
+        one = Measured(Asked(1, 1.0), 1.0, (1.0,))
+        case = Case("published", what, bench.published(space, method))
+        return {row.quantity: row.bar for row in bench.ratios(case, {OURS: one, LITERAL: one})}
+
+    for space in SPACES:
+        fast = space == "nasbench201"
+        for method in ("darts", "sdarts-rs"):
+            assert bars(space, method) == {"seconds": 1.7 if fast else 1.5, "operations": 3.0, "peak_mb": None}
+        assert bars(space, "sdarts-adv") == {"seconds": 2.2 if fast else 2.0, "operations": 3.0, "peak_mb": 0.7}
+        assert bars(space, HESSIAN) == {"seconds": 2.0, "operations": None, "peak_mb": None}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
+    """Same weights, batches and noise: the first step's loss, and the Hessian."""
+    for method in METHODS:
+        found = bench.works(tiny(space, method), CPU, oracles)
+        for _ in range(2):
+            torch.testing.assert_close(found[OURS]().loss, found[LITERAL](), rtol=1e-4, atol=0)  # type: ignore[attr-defined]
+    found = bench.works(tiny(space, HESSIAN), CPU, oracles)
+    ours, literal = found[OURS](), found[LITERAL]()
+    assert isinstance(literal, torch.Tensor)
+    torch.testing.assert_close(ours, literal, rtol=0, atol=1e-3 * float(literal.abs().max()))
+
+
+def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> float:
+    """The largest relative difference of our training losses from the reference's over ``count`` steps."""
+    spec = small_spec(space=space, method=method, seed=seed, images=420, arch_lr=3e-4, dtype=dtype)
+    search, data = begin(spec)
+    twin = oracles.literal_search(space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec))
+    worst, steps = 0.0, 0
+    for batches, noise in itertools.islice(epoch_batches(search, data, 0.1), count):
+        ours = float(search_step(search, batches, spec.lr, 0.1, noise).loss)
+        literal = float(
+            oracles.literal_step(
+                twin, method, tuple(batches.train), tuple(batches.valid), 0.1, noise, spec.clip_counts_mixture
+            )
+        )
+        worst, steps = max(worst, abs(ours - literal) / literal), steps + 1
+    assert steps == count
+    return worst
+
+
+@pytest.mark.parametrize(("space", "method"), EVERY)
+def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> None:
+    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for at least one of four seeds.
+
+    Weaker than a bound for every seed, which does not hold: docs/performance.md, "The same numbers".
+    """
+    assert deviation(space, method, 0, "float64", 5) < 1e-8
+    assert any(deviation(space, method, seed, "float32", 20) < 1e-3 for seed in range(4))
+
+
+@pytest.mark.parametrize(("space", "method"), EVERY)
+def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
+    """At the published depth; the number of operations depends neither on the width nor on the batch."""
+    depth = bench.published(space, method).depth
+    measured = bench.measure(bench.works(tiny(space, method, depth=depth), CPU, oracles), CPU, 1)
+    assert measured[LITERAL].asked.operations >= 3 * measured[OURS].asked.operations
+
+
+def test_files_table_and_figure(tmp_path: Path) -> None:
+    spaces = ("nasbench201", "nasbench1shot1-s3")
+    cases = [tiny(space, what) for space in spaces for what in ("darts", "sdarts-rs")] + [tiny(spaces[0], HESSIAN)]
+    growths = [
+        Growth(axis, value, tiny(space, "darts", **{axis: value}))
+        for space in spaces
+        for axis, value in (("width", 2), ("width", 3), ("depth", 3), ("batch_size", 4))
+    ]
+    told: list[int] = []
+    found, _ = bench.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
+    assert told == list(range(1, len(cases) + len(growths) + 1))
+    steps = pandas.read_csv(tmp_path / bench.STEP)
+    assert list(steps.columns) == list(bench.Cost._fields)
+    assert len(steps) == len(found) == 2 * len(cases)
+    assert (steps["rounds"] == 3).all()
+    assert (steps["seconds_min"] <= steps["seconds_median"]).all()
+    assert (steps["seconds_median"] <= steps["seconds_max"]).all()
+    assert steps["share_of_peak"].between(0, 1, inclusive="neither").all()
+    ratios = pandas.read_csv(tmp_path / bench.RATIOS)
+    assert list(ratios.columns) == [*bench.Ratio._fields, "met"]
+    indexed = steps.set_index(["space", "what", "implementation"])
+    for row in ratios[ratios["quantity"] == "operations"].itertuples():
+        ours, literal = (indexed.loc[(row.space, row.what, name), "operations"] for name in (OURS, LITERAL))
+        assert row.median == pytest.approx(literal / ours, rel=1e-3)
+    assert (ratios["met"].isna() == ratios["bar"].isna()).all()
+    machine = json.loads((tmp_path / bench.MACHINE).read_text())
+    assert machine["threads"] == 1
+    assert machine["reference"] is True
+    assert machine["convolution_peak_gflop_per_second"] > 0.1
+    assert machine["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+
+    rows = cost.read(tmp_path / bench.SCALING)
+    assert len(rows) == 2 * len(growths)
+    drawn = cost.cost(rows)
+    assert len(drawn.figure.axes) == 6
+    panel = drawn.figure.axes[0]
+    here = rows[(rows["space"] == spaces[0]) & (rows["axis"] == "width") & (rows["implementation"] == OURS)]
+    shown = [line for line in panel.get_lines() if line.get_linestyle() == "-"]
+    assert [list(line.get_ydata()) for line in shown] == [list(here.sort_values("value")["seconds_median"])]
+    low, high = panel.get_ylim()
+    assert low < rows.loc[rows["space"] == spaces[0], "seconds_median"].min()
+    assert high > rows.loc[rows["space"] == spaces[0], "seconds_median"].max()
+    with matplotlib.rc_context(style(paper=False)):
+        assert {path.suffix for path in write_figure(drawn, tmp_path, "cost")} == {".png", ".pdf", ".csv"}
+
+
+def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "__file__", str(tmp_path / "harness" / "bench.py"))
+    assert bench.reference() is None
+    found, compared = bench.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
+    assert compared == []
+    assert [row.implementation for row in found] == [OURS]
+    assert "times" not in bench.tables(found, compared)
+
+
+def test_sizes_are_the_papers_and_those_of_quick() -> None:
+    cases = {
+        (case.spec.space, case.size, case.what): case.spec for case in bench.plan(tuple(SPACES), tuple(bench.SIZES))
+    }
+    assert len(cases) == len(SPACES) * 2 * 4
+    assert cases["nasbench201", "published", "darts"] == run_spec(
+        {"space": "nasbench201", "method": "darts", "data": "cifar10"}
+    )
+    for space in SPACES:
+        spec = cases[space, "quick", "sdarts-adv"]
+        assert (spec.space, spec.width, spec.batch_size, spec.data) == (space, 4, 64, "digits")
+        assert spec.depth == (1 if space == "nasbench201" else 3)
+
+
+def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="did you mean 'nasbench201'"):
+        bench.plan(("nasbench20",), ("quick",))
+    assert main(["bench", "--space", "nasbench20", "--size", "quick"]) == 2
+    assert "did you mean 'nasbench201'" in capsys.readouterr().err
+    assert main(["bench", "--rounds", "-1"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(Unusable, match="nas-stability bench writes it"):
+        cost.read(tmp_path / "absent.csv")
+
+
+def test_the_verb_writes_draws_and_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "plan", lambda spaces, sizes: [tiny("nasbench201", "darts")])
+    monkeypatch.setattr(bench, "growth_plan", lambda spaces: [Growth("width", 2, tiny("nasbench201", "darts"))])
+    assert main(["bench", "--threads", "1", "--rounds", "2", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "times fewer operations" in printed
+    assert printed.endswith(f"bench: {tmp_path}\n")
+    names = {"step.csv", "ratios.csv", "scaling.csv", "machine.json", "cost.png", "cost.pdf", "cost.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    with (tmp_path / "step.csv").open() as file:
+        assert [row["rounds"] for row in csv.DictReader(file)] == ["2", "2"]
