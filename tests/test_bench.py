@@ -8,6 +8,7 @@ import itertools
 import json
 from pathlib import Path
 
+import matplotlib
 import pandas
 import pytest
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis import cost
+from analysis.panels import style
 from analysis.report import write_figure
 from analysis.study import Unusable
 from benchmarks.catalog import SPACES
@@ -81,6 +83,7 @@ def test_the_peak_is_that_of_the_call() -> None:
         for _ in range(3):
             torch.ones(25_000_000)  # 100 MB, one at a time
 
+    torch.ones(100_000_000)  # an earlier peak of 400 MB, which is not that of the call
     found = bench.peak_megabytes(work, CPU)
     if found is None:
         pytest.skip("this system does not say")
@@ -159,11 +162,9 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> flo
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
 def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> None:
-    """In float64 always (five steps, the traces do the rest); in float32 for at least one of four seeds.
+    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for at least one of four seeds.
 
-    One ReLU whose input rounds to the other side of 0, or one sign in the attack, parts two float32 trajectories for
-    good, in one step from 1e-7 to 1e-2: the reference leaves its own float64 self as often as ours does. A formula that
-    is wrong in float32 parts them for every seed.
+    Weaker than a bound for every seed, which does not hold: docs/performance.md, "The same numbers".
     """
     assert deviation(space, method, 0, "float64", 5) < 1e-8
     assert any(deviation(space, method, seed, "float32", 20) < 1e-3 for seed in range(4))
@@ -179,7 +180,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
 
 def test_files_table_and_figure(tmp_path: Path) -> None:
     spaces = ("nasbench201", "nasbench1shot1-s3")
-    cases = [tiny(space, what) for space in spaces for what in ("sdarts-adv", HESSIAN)]
+    cases = [tiny(space, what) for space in spaces for what in ("darts", "sdarts-rs")] + [tiny(spaces[0], HESSIAN)]
     growths = [
         Growth(axis, value, tiny(space, "darts", **{axis: value}))
         for space in spaces
@@ -187,7 +188,7 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
     ]
     told: list[int] = []
     found, _ = bench.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
-    assert told == list(range(1, 13))
+    assert told == list(range(1, len(cases) + len(growths) + 1))
     steps = pandas.read_csv(tmp_path / bench.STEP)
     assert list(steps.columns) == list(bench.Cost._fields)
     assert len(steps) == len(found) == 2 * len(cases)
@@ -219,7 +220,8 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
     low, high = panel.get_ylim()
     assert low < rows.loc[rows["space"] == spaces[0], "seconds_median"].min()
     assert high > rows.loc[rows["space"] == spaces[0], "seconds_median"].max()
-    assert {path.suffix for path in write_figure(drawn, tmp_path, "cost")} == {".png", ".pdf", ".csv"}
+    with matplotlib.rc_context(style(paper=False)):
+        assert {path.suffix for path in write_figure(drawn, tmp_path, "cost")} == {".png", ".pdf", ".csv"}
 
 
 def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
