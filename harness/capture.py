@@ -135,7 +135,9 @@ class Captured:
         self.graph.replay()
         # The next replay writes to the same places.
         loss, correct, images, *attack = self.outcome
-        return Step(loss, correct, images, *(value if value is None else value.clone() for value in attack))
+        return Step(
+            loss.clone(), correct.clone(), images, *(value if value is None else value.clone() for value in attack)
+        )
 
     def aside(self, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
         """One real step on the stream of the capture."""
