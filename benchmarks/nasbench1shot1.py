@@ -29,6 +29,7 @@ from benchmarks.space import (
     Supernet,
     SupernetShape,
     blend,
+    channels_last,
     leading,
     paired,
     tensors,
@@ -159,7 +160,7 @@ class MixedCell(nn.Module):
         for block, (choice, received) in enumerate(zip(self.blocks, weights.received, strict=True)):
             vertex = functools.reduce(torch.add, arriving[block])
             if block == 0:  # a slice of the projections, which every operation would copy
-                vertex = vertex.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+                vertex = channels_last(vertex)
             output, *later = choice(vertex, received)
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):

@@ -91,7 +91,7 @@ def folded(net: nn.Module) -> Iterator[None]:
     """
     pairs = [module for module in net.modules() if isinstance(module, ConvNorm) and module.norm.affine]
     norms = [pair.norm for pair in pairs]
-    means, variances = ([buffer for norm in norms for buffer in norm.buffers()][part::3] for part in (0, 1))
+    means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
     with torch.no_grad():
         spread = torch._foreach_add(variances, norms[0].eps)
         gains = torch._foreach_div([norm.weight for norm in norms], torch._foreach_sqrt(spread))
@@ -139,7 +139,7 @@ class Supernet(nn.Module):
     def logits(self, features: Tensor, mixture: Mixture) -> Tensor:
         """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
-        features = features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        features = channels_last(features)
         for block, weights in zip(self.blocks, self.arrange(mixture), strict=True):
             features = block(features, weights)
         logits: Tensor = self.head(features)
@@ -202,6 +202,11 @@ class Space:
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""
         return tuple(self.cells())
+
+
+def channels_last(features: Tensor) -> Tensor:
+    """The features (B, C, H, W) without gaps and channels-last in memory; under vmap too, unlike PyTorch's argument."""
+    return features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -31,7 +31,7 @@ from benchmarks.catalog import SPACES
 from benchmarks.errors import choose
 from harness import study
 from harness.architect import Batch, Batches
-from harness.curvature import validation_hessian
+from harness.curvature import flat, unflat, validation_hessian
 from harness.rng import stream, uniform
 from harness.run import PACKAGES, Place, device_name, find_device, git_commit, version
 from harness.search import Search, perturbation_radius, search_step, start
@@ -301,14 +301,11 @@ def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict
         )
     }
     if literal:
-        shapes = search.space.shapes
 
         def loss(point: torch.Tensor) -> Any:
-            parts = point.split([rows * choices for rows, choices in shapes])
-            groups = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-            return twin.loss(batch, literal.softmax(groups))
+            return twin.loss(batch, literal.softmax(unflat(point, search.alpha)))
 
-        point = torch.cat([logits.detach().flatten() for logits in search.alpha])
+        point = flat(search.alpha).detach()
         found[LITERAL] = lambda: literal.hessian(loss, point)
     return found
 

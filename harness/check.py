@@ -157,12 +157,17 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
         return
     yield from check_neighbours(folder, spec, table)
     for row in read_rows(folder / EPOCHS) if table else []:
-        for name, cell in row.items():
-            if name.startswith("accuracy_"):
-                _, dataset, split = name.split("_")
-                answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
-                if number(cell) != answer:
-                    yield f"{EPOCHS}, epoch {row['epoch']}: {name} is {cell or 'empty'}, the table says {answer}"
+        yield from (f"{EPOCHS}, epoch {row['epoch']}: {problem}" for problem in check_answers(row, spec, table))
+
+
+def check_answers(row: dict[str, str], spec: RunSpec, table: Table | None) -> Iterator[str]:
+    """The accuracies of a row against the table's answers for its architecture."""
+    for name, cell in row.items():
+        if name.startswith("accuracy_"):
+            _, dataset, split = name.split("_")
+            answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
+            if number(cell) != answer:
+                yield f"{name} is {cell or 'empty'}, the table says {answer}"
 
 
 def number(cell: str) -> float | None:
@@ -215,12 +220,7 @@ def check_landscape(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iter
         arch = landscape.arch_at(spec, landscape.logits_at(alpha, plane, x, y))
         if arch != row["arch"]:
             yield f"{LANDSCAPE}, x {x}, y {y}: the logits discretise to {arch}, recorded is {row['arch']}"
-        for name, cell in row.items():
-            if name.startswith("accuracy_"):
-                _, dataset, split = name.split("_")
-                answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
-                if number(cell) != answer:
-                    yield f"{LANDSCAPE}, x {x}, y {y}: {name} is {cell or 'empty'}, the table says {answer}"
+        yield from (f"{LANDSCAPE}, x {x}, y {y}: {problem}" for problem in check_answers(row, spec, table))
     centre, last = rows[len(rows) // 2], read_rows(folder / EPOCHS)[-1]
     if plane.device == record.get("device"):
         for name in ("valid_loss", "valid_accuracy"):

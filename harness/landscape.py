@@ -10,14 +10,12 @@ ones. Rows are appended to a file aside and synced, one by one; it is renamed wh
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,10 +27,11 @@ from benchmarks.space import Arch, Mixture, softmax
 from benchmarks.table import Table, file_sha256
 from harness import checkpoint
 from harness.architect import frozen
-from harness.measure import EVALUATION_BATCH, Column, ask, columns_of, evaluate, table_of
+from harness.curvature import flat, unflat
+from harness.measure import EVALUATION_BATCH, Column, ask_all, columns_of, evaluate, table_of
 from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, LandscapeRecord, csv_text
 from harness.rng import stream
-from harness.run import Held, Interrupted, Place, Watch, device_name, find_device
+from harness.run import Interrupted, Place, Watch, alone, device_name, find_device, restore, settled
 from harness.search import Search, start
 from harness.spec import RunSpec, run_spec
 from harness.status import read_status
@@ -155,7 +154,7 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
     recorded = record.get("table")
     if (table.sha256 if table else None) != (recorded["sha256"] if recorded else None):
         raise BadInput(f"the table {spec.table!r} is not the one that the run in {folder} used")
-    device = find_device(place.device)
+    find_device(place.device)
     wanted: dict[str, Any] = {
         "run": record["run"],
         "grid": grid.points,
@@ -166,7 +165,7 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
     }
     if wanted["checkpoint"] != record["files"][CHECKPOINT]:
         raise CorruptFile(f"the checkpoint {folder / CHECKPOINT} was altered: it is not the one that {DONE} names")
-    with alone(folder):
+    with alone(folder, LOCK, "measuring the landscape"):
         if again or not (folder / PLANE).exists():
             for name in (LANDSCAPE, UNFINISHED, PLANE):
                 (folder / name).unlink(missing_ok=True)
@@ -175,16 +174,13 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
         if (folder / LANDSCAPE).exists():
             watch.progress(grid.points**2, grid.points**2)
             return False
-        if place.threads:
-            torch.set_num_threads(place.threads)
-        if device.type == "cuda":
-            torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
-        data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
-        search = restored(spec, folder, data, device)
-        if not (folder / PLANE).exists():
-            plane = make_plane(search, data, wanted)
-            checkpoint.write_aside(folder / PLANE, (json.dumps(plane._asdict(), indent=1) + "\n").encode())
-        proceed(folder, search, data, table, read_plane(folder), watch)
+        with settled(spec, place) as device:
+            data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
+            search = restored(spec, folder, data, device)
+            if not (folder / PLANE).exists():
+                plane = make_plane(search, data, wanted)
+                checkpoint.write_aside(folder / PLANE, (json.dumps(plane._asdict(), indent=1) + "\n").encode())
+            proceed(folder, search, data, table, read_plane(folder), watch)
     return True
 
 
@@ -204,25 +200,6 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not (folder / CHECKPOINT).exists():
         raise BadInput(f"the run in {folder} has no {CHECKPOINT}: a landscape needs the weights")
     return record
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps other processes from measuring the same landscape meanwhile.
-
-    Raises:
-        BadInput: the folder cannot be written.
-        Held: another process is at it.
-    """
-    try:
-        lock = filelock.FileLock(folder / LOCK, blocking=False)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise Held(f"another process is measuring the landscape in {folder}") from error
-    except OSError as error:
-        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
-    with lock:
-        yield
 
 
 def read_plane(folder: Path) -> Plane:
@@ -260,13 +237,9 @@ def restored(spec: RunSpec, folder: Path, data: Dataset, device: torch.device) -
     state = checkpoint.load(folder / CHECKPOINT)
     search = start(spec, data.classes, data.in_channels, device)
     try:
-        search.net.load_state_dict(state["net"])
+        restore(search, state)
     except RuntimeError as error:
         raise CorruptFile(f"the checkpoint {folder / CHECKPOINT} does not fit this version's supernet") from error
-    with torch.no_grad():
-        for group, saved in zip(search.alpha, state["alpha"], strict=True):
-            group.copy_(saved)
-    search.epoch = state["epoch"]
     return search
 
 
@@ -302,7 +275,7 @@ def validation_gradient(search: Search, data: Dataset) -> Tensor:
     with frozen(net):
         for images, labels in plain_batches(data.valid, EVALUATION_BATCH, search.alpha[0].dtype):
             loss = F.cross_entropy(net(images, softmax(search.alpha)), labels, reduction="sum")
-            total += torch.cat([part.flatten() for part in torch.autograd.grad(loss, search.alpha)]).double().cpu()
+            total += flat(torch.autograd.grad(loss, search.alpha)).double().cpu()
     net.train()
     return total / len(data.valid.labels)
 
@@ -323,8 +296,7 @@ def directions(slope: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
 def logits_at(alpha: tuple[Tensor, ...], plane: Plane, x: float, y: float) -> tuple[Tensor, ...]:
     """alpha + x * gradient + y * random, added in float64 and given in alpha's type; alpha is on the CPU."""
     step = x * torch.tensor(plane.gradient, dtype=torch.float64) + y * torch.tensor(plane.random, dtype=torch.float64)
-    parts = step.split([group.numel() for group in alpha])
-    return tuple((group.double() + part.view_as(group)).to(group) for group, part in zip(alpha, parts, strict=True))
+    return tuple((group.double() + part).to(group) for group, part in zip(alpha, unflat(step, alpha), strict=True))
 
 
 def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, plane: Plane, watch: Watch) -> None:
@@ -338,7 +310,7 @@ def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, pl
 
     @functools.cache
     def accuracies(arch: Arch) -> dict[Column, float | None]:
-        return {column: ask(table, arch, *column, search.spec.table_epochs) for column in columns}
+        return ask_all(table, arch, columns, search.spec.table_epochs)
 
     watch.progress(done, len(pairs))
     for index, (x, y) in enumerate(pairs[done:], start=done + 1):

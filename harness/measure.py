@@ -97,7 +97,7 @@ class Answers:
 
     def accuracies(self, arch: Arch) -> dict[Column, float | None]:
         """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
-        found = {column: ask(self.table, arch, *column, self.epochs) for column in self.columns}
+        found = ask_all(self.table, arch, self.columns, self.epochs)
         if self.table is not None:
             self.asked += 1
             self.missing += all(value is None for value in found.values())
@@ -119,6 +119,11 @@ def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) 
         return table.score(arch, dataset, split, epochs)
     except Unanswered:
         return None
+
+
+def ask_all(table: Table | None, arch: Arch, columns: Sequence[Column], epochs: int) -> dict[Column, float | None]:
+    """``ask`` for each column."""
+    return {column: ask(table, arch, *column, epochs) for column in columns}
 
 
 def scores(table: Table, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:

@@ -137,15 +137,7 @@ def run(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
     """
     check(spec, place)
     refuse_other(spec, folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK, blocking=False)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise Held(f"another process is carrying out the run in {folder}") from error
-    except OSError as error:
-        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
-    with lock:
+    with alone(folder, LOCK, "carrying out the run"):
         if (folder / DONE).exists():
             return False
         refuse_other(spec, folder)
@@ -153,6 +145,31 @@ def run(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
             checkpoint.write_aside(folder / SPEC, (spec.json() + "\n").encode())
         carry_out(spec, folder, place, watch)
     return True
+
+
+@contextlib.contextmanager
+def alone(folder: Path, lock: str, work: str) -> Iterator[None]:
+    """Keeps other processes from the same work in a folder, which is made where it is not there.
+
+    Args:
+        folder: of the run.
+        lock: name of the file whose lock is held meanwhile.
+        work: what is done, for the message to another process: "carrying out the run".
+
+    Raises:
+        BadInput: the folder cannot be written.
+        Held: another process is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(folder / lock, blocking=False)
+        held.acquire()
+    except filelock.Timeout as error:
+        raise Held(f"another process is {work} in {folder}") from error
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
+    with held:
+        yield
 
 
 def refuse_other(spec: RunSpec, folder: Path) -> None:
@@ -183,12 +200,7 @@ def carry_out(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> None:
     """The run, with its failure written to error.txt."""
     try:
         (folder / ERROR).unlink(missing_ok=True)
-        if place.threads:
-            torch.set_num_threads(place.threads)
-        device = find_device(place.device)
-        if device.type == "cuda":
-            torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
-        with tf32(spec.tf32):
+        with settled(spec, place) as device:
             proceed(spec, folder, place, device, watch)
     except Interrupted:
         raise
@@ -197,6 +209,22 @@ def carry_out(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> None:
         with contextlib.suppress(OSError):
             (folder / ERROR).write_text(f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
         raise
+
+
+@contextlib.contextmanager
+def settled(spec: RunSpec, place: Place) -> Iterator[torch.device]:
+    """The place's device, with PyTorch set for the spec's numbers there: threads, deterministic algorithms, TF32.
+
+    Raises:
+        BadInput: PyTorch has no such device here.
+    """
+    if place.threads:
+        torch.set_num_threads(place.threads)
+    device = find_device(place.device)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(spec.deterministic, warn_only=True)
+    with tf32(spec.tf32):
+        yield device
 
 
 @contextlib.contextmanager
@@ -312,15 +340,11 @@ def resume(search: Search, answered: Answers, folder: Path) -> Log:
         with (folder / name).open("r+b") as file:
             file.truncate(size)
     device = search.alpha[0].device
-    search.net.load_state_dict(state["net"])
-    with torch.no_grad():
-        for group, saved in zip(search.alpha, state["alpha"], strict=True):
-            group.copy_(saved)
+    restore(search, state)
     search.weight_optimizer.load_state_dict(state["weight_optimizer"])
     for ours, theirs in zip(search.arch_optimizer.param_groups, state["arch_optimizer"]["param_groups"], strict=True):
         theirs["capturable"] = ours["capturable"]  # a matter of the device, which may be another one now
     search.arch_optimizer.load_state_dict(state["arch_optimizer"])
-    search.epoch = state["epoch"]
     search.steps = [
         Step(
             loss.to(device),
@@ -332,6 +356,19 @@ def resume(search: Search, answered: Answers, folder: Path) -> Log:
     ]
     answered.asked, answered.missing = state["asked"], state["missing"]
     return Log([tuple(groups) for groups in state["history"]], state["seconds"])
+
+
+def restore(search: Search, state: dict[str, Any]) -> None:
+    """Puts weights, statistics, logits and epoch where a checkpoint has them: what measuring depends on.
+
+    Raises:
+        RuntimeError: the weights are not those of this supernet.
+    """
+    search.net.load_state_dict(state["net"])
+    with torch.no_grad():
+        for group, saved in zip(search.alpha, state["alpha"], strict=True):
+            group.copy_(saved)
+    search.epoch = state["epoch"]
 
 
 def npz_bytes(history: list[tuple[Tensor, ...]]) -> bytes:
