@@ -583,91 +583,69 @@ COST = 1.1
 
 ACCURACY, HESSIAN, SECONDS = "a table accuracy for every epoch", "a measured Hessian", "seconds on the same device"
 
+of_accuracy = partial(Claim, unit="points", direction=1, threshold=POINTS, data=ACCURACY, weigh=weigh_mean)
+"""A claim about the table's accuracy."""
+
+of_factor = partial(Claim, unit="times", data=HESSIAN, weigh=weigh_mean, ratio=True)
+"""A claim about a factor, of spectral norms unless it says otherwise."""
+
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
     for claim in (
-        Claim(
+        of_accuracy(
             name="darts-deteriorates",
             statement="DARTS loses accuracy in the second half of its search.",
             statistic=partial(fall, "darts"),
             words="table accuracy of DARTS: mean of the second quarter of the epochs less mean of the last",
-            unit="points",
-            direction=1,
-            threshold=POINTS,
             methods=("darts",),
-            data=ACCURACY,
-            weigh=weigh_mean,
         ),
         *(
-            Claim(
+            of_accuracy(
                 name=f"{method}-deteriorates-less",
                 statement=f"{NAMES[method]} loses less accuracy in the second half of its search than DARTS.",
                 statistic=partial(less_fall, method, "darts"),
                 words=f"fall of DARTS from the second quarter to the last, less that of {NAMES[method]}, by seed",
-                unit="points",
-                direction=1,
-                threshold=POINTS,
                 methods=("darts", method),
-                data=ACCURACY,
-                weigh=weigh_mean,
             )
             for method in ("sdarts-rs", "sdarts-adv")
         ),
         *(
-            Claim(
+            of_accuracy(
                 name=f"{method}-ends-better",
                 statement=f"{NAMES[method]} ends with more accurate architectures than DARTS.",
                 statistic=partial(less, "late_accuracy", method, "darts"),
                 words=f"table accuracy in the last quarter: {NAMES[method]} less DARTS, by seed",
-                unit="points",
-                direction=1,
-                threshold=POINTS,
                 methods=("darts", method),
-                data=ACCURACY,
-                weigh=weigh_mean,
             )
             for method in ("sdarts-rs", "sdarts-adv")
         ),
-        Claim(
+        of_factor(
             name="darts-hessian-grows",
             statement="The norm of the Hessian grows in the second half of a DARTS search.",
             statistic=partial(growth, "darts"),
             words="spectral norm under DARTS: geometric mean of the last quarter over that of the second",
-            unit="times",
             direction=1,
             threshold=FACTOR,
             methods=("darts",),
-            data=HESSIAN,
-            weigh=weigh_mean,
-            ratio=True,
         ),
         *(
-            Claim(
+            of_factor(
                 name=f"{method}-hessian-smaller",
                 statement=f"Late in the search the Hessian's norm is smaller under {NAMES[method]} than under DARTS.",
                 statistic=partial(less, "late_norm", method, "darts"),
                 words=f"spectral norm in the last quarter, geometric mean: {NAMES[method]} over DARTS, by seed",
-                unit="times",
                 direction=-1,
                 threshold=1 / FACTOR,
                 methods=("darts", method),
-                data=HESSIAN,
-                weigh=weigh_mean,
-                ratio=True,
             )
             for method in ("sdarts-rs", "sdarts-adv")
         ),
-        Claim(
+        of_accuracy(
             name="sdarts-adv-more-stable",
             statement="SDARTS-ADV loses less accuracy in the second half of its search than SDARTS-RS.",
             statistic=partial(less_fall, "sdarts-adv", "sdarts-rs"),
             words="fall of SDARTS-RS from the second quarter to the last, less that of SDARTS-ADV, by seed",
-            unit="points",
-            direction=1,
-            threshold=POINTS,
             methods=("sdarts-rs", "sdarts-adv"),
-            data=ACCURACY,
-            weigh=weigh_mean,
         ),
         Claim(
             name="eigenvalue-goes-with-fall",
@@ -697,18 +675,15 @@ CLAIMS: dict[str, Claim] = {
             for method in ("sdarts-rs", "sdarts-adv")
         ),
         *(
-            Claim(
+            of_factor(
                 name=f"{method}-costs-more",
                 statement=f"A search with {NAMES[method]} takes longer than one with DARTS.",
                 statistic=partial(slower, method, "darts"),
                 words=f"seconds of search, geometric mean: {NAMES[method]} over DARTS, by seed",
-                unit="times",
                 direction=1,
                 threshold=COST,
                 methods=("darts", method),
                 data=SECONDS,
-                weigh=weigh_mean,
-                ratio=True,
             )
             for method in ("sdarts-rs", "sdarts-adv")
         ),

@@ -13,6 +13,7 @@ import pandas
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.panels import (
@@ -38,6 +39,9 @@ from analysis.study import Study
 
 Interval = Callable[[Floats], tuple[Floats, Floats]]
 """Values (seeds, epochs), at least FEWEST seeds -> lower and upper end, each (epochs,)."""
+
+DrawPanel = Callable[[Axes, Study, str, str], Axes]
+"""(axes, study, space, what) -> the axes: one of the ``draw_X``, of a column or DATASET_SPLIT of a space."""
 
 CURVATURE = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "spectral norm (nats)"}
 
@@ -347,6 +351,22 @@ def with_answers(study: Study, prefix: str = "accuracy_") -> list[tuple[str, str
     return found
 
 
+def figure_of(
+    study: Study, page: Page, wanted: Sequence[tuple[str, str]], draw: DrawPanel, columns: int, wide: bool = False
+) -> Figure:
+    """A panel per pair of a space and what ``draw`` draws of it, with one legend of the methods."""
+    figure, axes = panels(len(wanted), columns, page, wide=wide)
+    for panel, (space, name) in zip(axes, wanted, strict=True):
+        draw(panel, study, space, name)
+    legend(figure, method_handles(study.methods))
+    return figure
+
+
+def prefixed(prefix: str, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The columns PREFIX + DATASET_SPLIT of pairs (space, DATASET_SPLIT)."""
+    return [(space, prefix + answer) for space, answer in wanted]
+
+
 def overview(study: Study, page: Page = SCREEN) -> Drawn | None:
     """README's figure: a row per space, table accuracy (first data set and split) and largest eigenvalue."""
     spaces = [space for space in with_curvature(study) if study.answers(space)]
@@ -369,11 +389,8 @@ def trajectory(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study)
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
-    for panel, (space, answer) in zip(axes, wanted, strict=True):
-        draw_trajectory(panel, study, space, answer)
-    legend(figure, method_handles(study.methods))
-    numbers = numbers_of(study, [(space, f"error_{answer}") for space, answer in wanted])
+    figure = figure_of(study, page, wanted, draw_trajectory, columns_for(len(wanted), page))
+    numbers = numbers_of(study, prefixed("error_", wanted))
     caption = f"Error by the table (100 less its accuracy) of the architecture after each epoch. {BAND}"
     return Drawn(figure, numbers, caption)
 
@@ -383,11 +400,8 @@ def best_so_far(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study)
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
-    for panel, (space, answer) in zip(axes, wanted, strict=True):
-        draw_best_so_far(panel, study, space, answer)
-    legend(figure, method_handles(study.methods))
-    numbers = numbers_of(study, [(space, f"lowest_error_{answer}") for space, answer in wanted])
+    figure = figure_of(study, page, wanted, draw_best_so_far, columns_for(len(wanted), page))
+    numbers = numbers_of(study, prefixed("lowest_error_", wanted))
     caption = (
         "Lowest error by the table among the architectures of a run up to each epoch, the untrained one included: "
         f"what a search would leave that knew when to stop. It can only fall, also by chance. {BAND}"
@@ -400,11 +414,8 @@ def regret(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study, "regret_")
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
-    for panel, (space, answer) in zip(axes, wanted, strict=True):
-        draw_regret(panel, study, space, answer)
-    legend(figure, method_handles(study.methods))
-    numbers = numbers_of(study, [(space, f"regret_{answer}") for space, answer in wanted], standard_error)
+    figure = figure_of(study, page, wanted, draw_regret, columns_for(len(wanted), page))
+    numbers = numbers_of(study, prefixed("regret_", wanted), standard_error)
     caption = (
         "Regret: the table's accuracy of the best architecture that the space reaches less that of the architecture "
         "after each epoch, as NAS-Bench-1Shot1 draws it. Thick: mean over seeds; thin: single seeds; band: mean less "
@@ -418,10 +429,7 @@ def hessian(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = [(space, column) for space in with_curvature(study) for column in CURVATURE]
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), len(CURVATURE), page)
-    for panel, (space, column) in zip(axes, wanted, strict=True):
-        draw_hessian(panel, study, space, column)
-    legend(figure, method_handles(study.methods))
+    figure = figure_of(study, page, wanted, draw_hessian, len(CURVATURE))
     caption = (
         "Exact Hessian of the validation loss with respect to the logits. Left: its largest signed eigenvalue; right: "
         f"its spectral norm, the largest absolute eigenvalue. {BAND}"
@@ -480,14 +488,11 @@ def rank(study: Study, page: Page = SCREEN) -> Drawn | None:
     wanted = with_answers(study, "rank_tau_")
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page)
-    counts = []
-    for panel, (space, answer) in zip(axes, wanted, strict=True):
-        draw_rank(panel, study, space, answer)
+    figure = figure_of(study, page, wanted, draw_rank, columns_for(len(wanted), page))
+    for panel, (space, answer) in zip(figure.axes, wanted, strict=False):
         panel.set_title(f"{space_name(space)}\n{answer_label('_' + answer)}", linespacing=CLOSE)
-        counts += [(space, name) for name in [f"rank_count_{answer}"] if name in study.epochs]
-    legend(figure, method_handles(study.methods))
-    numbers = numbers_of(study, [*((space, f"rank_tau_{answer}") for space, answer in wanted), *counts])
+    counts = [(space, name) for space, name in prefixed("rank_count_", wanted) if name in study.epochs]
+    numbers = numbers_of(study, [*prefixed("rank_tau_", wanted), *counts])
     sizes = [study.epochs.loc[study.epochs["space"] == space, name].max() for space, name in counts]
     compared = f"up to {max(sizes):.0f} architectures of" if sizes else "the architectures of"
     caption = (
@@ -506,11 +511,8 @@ def paper_trajectory(study: Study, page: Page = SCREEN) -> Drawn | None:
         wanted += [(space, next((name for name in answers if name.endswith("_test")), name)) for name in answers[:1]]
     if len(wanted) < len(PAPER_SPACES):
         return None
-    figure, axes = panels(len(wanted), MOST_COLUMNS, page, wide=True)
-    for panel, (space, answer) in zip(axes, wanted, strict=True):
-        draw_trajectory(panel, study, space, answer)
-    legend(figure, method_handles(study.methods))
-    numbers = numbers_of(study, [(space, f"error_{answer}") for space, answer in wanted])
+    figure = figure_of(study, page, wanted, draw_trajectory, MOST_COLUMNS, wide=True)
+    numbers = numbers_of(study, prefixed("error_", wanted))
     caption = f"Anytime error by the table in the three spaces of NAS-Bench-1Shot1. {BAND}"
     return Drawn(figure, numbers, caption)
 
@@ -520,15 +522,13 @@ def paper_hessian(study: Study, page: Page = SCREEN) -> Drawn | None:
     spaces = with_curvature(study)
     if any(space not in spaces for space in PAPER_SPACES):
         return None
-    figure, axes = panels(len(PAPER_SPACES), MOST_COLUMNS, page, wide=True)
-    for panel, space in zip(axes, PAPER_SPACES, strict=True):
-        draw_hessian(panel, study, space)
-    legend(figure, method_handles(study.methods))
+    wanted = [(space, "eigenvalue_max") for space in PAPER_SPACES]
+    figure = figure_of(study, page, wanted, draw_hessian, MOST_COLUMNS, wide=True)
     caption = (
         "Largest signed eigenvalue of the exact Hessian of the validation loss with respect to the logits, in the "
         f"three spaces of NAS-Bench-1Shot1. {BAND}"
     )
-    return Drawn(figure, numbers_of(study, [(space, "eigenvalue_max") for space in PAPER_SPACES]), caption)
+    return Drawn(figure, numbers_of(study, wanted), caption)
 
 
 def named_answers(study: Study) -> str:

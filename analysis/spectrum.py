@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import numpy.typing
@@ -31,7 +31,7 @@ from analysis.panels import (
     panels_of_methods,
     space_name,
 )
-from analysis.stats import CONFIDENCE, FEWEST, RESAMPLES, Floats
+from analysis.stats import Correlation, spearman
 from analysis.study import Study
 
 NULL_COLOUR = "0.55"
@@ -136,72 +136,6 @@ def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
         "the run counts it)."
     )
     return Drawn(figure, numbers.reset_index(drop=True), caption)
-
-
-class Correlation(NamedTuple):
-    """A rank correlation over runs.
-
-    Attributes:
-        rho: Spearman's, ties at their mean rank; NaN where one of the two is constant.
-        low: lower end of its interval; NaN where it is refused.
-        high: upper end.
-        runs: how many have both values.
-        missing: runs without one of them.
-    """
-
-    rho: float
-    low: float
-    high: float
-    runs: int
-    missing: int
-
-
-def spearman(first: Floats, second: Floats, seeds: numpy.typing.NDArray[numpy.int64]) -> Correlation:
-    """Spearman's rank correlation over runs with a 95 % percentile bootstrap interval.
-
-    Whole seeds are resampled (all methods of a seed together, since they share weights and batches), 10,000 times, with
-    a fixed seed. The interval is refused for fewer than FEWEST seeds, and where more than one resample in twenty has no
-    correlation because one of the two is constant in it; fewer such ones are left out.
-
-    Args:
-        first: (runs,), NaN where missing.
-        second: (runs,), likewise.
-        seeds: (runs,)
-    """
-    present = ~(numpy.isnan(first) | numpy.isnan(second))
-    missing = int((~present).sum())
-    first, second, seeds = first[present], second[present], seeds[present]
-    kinds, of_run = numpy.unique(seeds, return_inverse=True)
-    rho = float(weighted_spearman(first, second, numpy.ones((1, len(first))))[0]) if len(first) > 1 else numpy.nan
-    if len(kinds) < FEWEST or numpy.isnan(rho):
-        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
-    chosen = numpy.random.default_rng(0).integers(len(kinds), size=(RESAMPLES, len(kinds)))
-    times = (chosen[:, :, None] == numpy.arange(len(kinds))).sum(1)
-    resampled = weighted_spearman(first, second, times[:, of_run].astype(numpy.float64))
-    resampled = resampled[~numpy.isnan(resampled)]
-    if len(resampled) < 0.95 * RESAMPLES:
-        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
-    low, high = numpy.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Correlation(rho, float(low), float(high), len(first), missing)
-
-
-def weighted_spearman(first: Floats, second: Floats, times: Floats) -> Floats:
-    """Spearman's rank correlations where run r is there ``times[:, r]`` times: (resamples, runs) -> (resamples,)."""
-    ranks = [ranks_of(values, times) for values in (first, second)]
-    size = times.sum(1, keepdims=True)
-    one, other = (rank - (rank * times).sum(1, keepdims=True) / size for rank in ranks)
-    spread = numpy.sqrt((one**2 * times).sum(1) * (other**2 * times).sum(1))
-    product = (one * other * times).sum(1)
-    found: Floats = numpy.divide(product, spread, out=numpy.full(len(times), numpy.nan), where=spread > 1e-9)
-    return found
-
-
-def ranks_of(values: Floats, times: Floats) -> Floats:
-    """Mean rank of each run's value where run r is there ``times[:, r]`` times: (resamples, runs)."""
-    kinds, place = numpy.unique(values, return_inverse=True)
-    tied = times @ (place[:, None] == numpy.arange(len(kinds)))
-    ranks: Floats = (tied.cumsum(1) - (tied - 1) / 2)[:, place]
-    return ranks
 
 
 def eigenvalue_fall_numbers(study: Study, space: str) -> pandas.DataFrame:

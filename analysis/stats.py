@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations, product
 from typing import NamedTuple, Protocol
 
@@ -59,15 +59,20 @@ def estimate(values: Floats) -> Estimate:
 
     NaN marks a missing value: it is counted, never averaged over. Fewer than FEWEST values: no interval.
     """
+
+    def bootstrap(present: Floats) -> tuple[float, float]:
+        low, high = bootstrap_mean(present[:, None])
+        return float(low[0]), float(high[0])
+
+    return summarised(values, bootstrap)
+
+
+def summarised(values: Floats, interval: Callable[[Floats], tuple[float, float]]) -> Estimate:
+    """Mean of the present values and the ``interval`` of at least FEWEST of them; what is missing is counted."""
     present = values[~numpy.isnan(values)]
-    missing = len(values) - len(present)
-    if not len(present):
-        return Estimate(numpy.nan, numpy.nan, numpy.nan, 0, missing)
-    mean = float(present.mean())
-    if len(present) < FEWEST:
-        return Estimate(mean, numpy.nan, numpy.nan, len(present), missing)
-    low, high = bootstrap_mean(present[:, None])
-    return Estimate(mean, float(low[0]), float(high[0]), len(present), missing)
+    mean = float(present.mean()) if len(present) else numpy.nan
+    low, high = interval(present) if len(present) >= FEWEST else (numpy.nan, numpy.nan)
+    return Estimate(mean, low, high, len(present), len(values) - len(present))
 
 
 def bootstrap_mean(values: Floats) -> tuple[Floats, Floats]:
@@ -576,6 +581,72 @@ def fisher_interval(correlation: float, error: float) -> tuple[float, float]:
     half = float(special.ndtri(0.5 + CONFIDENCE / 2)) * error
     centre = math.atanh(correlation)
     return math.tanh(centre - half), math.tanh(centre + half)
+
+
+class Correlation(NamedTuple):
+    """A rank correlation over runs.
+
+    Attributes:
+        rho: Spearman's, ties at their mean rank; NaN where one of the two is constant.
+        low: lower end of its interval; NaN where it is refused.
+        high: upper end.
+        runs: how many have both values.
+        missing: runs without one of them.
+    """
+
+    rho: float
+    low: float
+    high: float
+    runs: int
+    missing: int
+
+
+def spearman(first: Floats, second: Floats, seeds: numpy.typing.NDArray[numpy.int64]) -> Correlation:
+    """Spearman's rank correlation over runs with a 95 % percentile bootstrap interval.
+
+    Whole seeds are resampled (all methods of a seed together, since they share weights and batches), 10,000 times, with
+    a fixed seed. The interval is refused for fewer than FEWEST seeds, and where more than one resample in twenty has no
+    correlation because one of the two is constant in it; fewer such ones are left out.
+
+    Args:
+        first: (runs,), NaN where missing.
+        second: (runs,), likewise.
+        seeds: (runs,)
+    """
+    present = ~(numpy.isnan(first) | numpy.isnan(second))
+    missing = int((~present).sum())
+    first, second, seeds = first[present], second[present], seeds[present]
+    kinds, of_run = numpy.unique(seeds, return_inverse=True)
+    rho = float(weighted_spearman(first, second, numpy.ones((1, len(first))))[0]) if len(first) > 1 else numpy.nan
+    if len(kinds) < FEWEST or numpy.isnan(rho):
+        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
+    chosen = numpy.random.default_rng(0).integers(len(kinds), size=(RESAMPLES, len(kinds)))
+    times = (chosen[:, :, None] == numpy.arange(len(kinds))).sum(1)
+    resampled = weighted_spearman(first, second, times[:, of_run].astype(numpy.float64))
+    resampled = resampled[~numpy.isnan(resampled)]
+    if len(resampled) < 0.95 * RESAMPLES:
+        return Correlation(rho, numpy.nan, numpy.nan, len(first), missing)
+    low, high = numpy.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Correlation(rho, float(low), float(high), len(first), missing)
+
+
+def weighted_spearman(first: Floats, second: Floats, times: Floats) -> Floats:
+    """Spearman's rank correlations where run r is there ``times[:, r]`` times: (resamples, runs) -> (resamples,)."""
+    ranks = [ranks_of(values, times) for values in (first, second)]
+    size = times.sum(1, keepdims=True)
+    one, other = (rank - (rank * times).sum(1, keepdims=True) / size for rank in ranks)
+    spread = numpy.sqrt((one**2 * times).sum(1) * (other**2 * times).sum(1))
+    product = (one * other * times).sum(1)
+    found: Floats = numpy.divide(product, spread, out=numpy.full(len(times), numpy.nan), where=spread > 1e-9)
+    return found
+
+
+def ranks_of(values: Floats, times: Floats) -> Floats:
+    """Mean rank of each run's value where run r is there ``times[:, r]`` times: (resamples, runs)."""
+    kinds, place = numpy.unique(values, return_inverse=True)
+    tied = times @ (place[:, None] == numpy.arange(len(kinds)))
+    ranks: Floats = (tied.cumsum(1) - (tied - 1) / 2)[:, place]
+    return ranks
 
 
 def within_ranks(values: Floats) -> Floats:

@@ -7,13 +7,13 @@ style. Every text goes through markupsafe; every coordinate is a number.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy
 from markupsafe import Markup
 
+from analysis.graph import graph_of
 from analysis.stats import Floats
 from analysis.tables import number
 
@@ -230,20 +230,12 @@ def cell(arch: str, matrix_and_operations: str) -> Markup | None:
     Returns:
         None where neither is in its form.
     """
-    rows, _, names = matrix_and_operations.partition(" ")
-    operations = names.split(",")
-    matrix = rows.split("/")
-    if names and {len(row) for row in matrix} == {len(operations)} == {len(matrix)} and set(rows) <= set("01/"):
-        return vertex_graph(
-            [(i, j) for i, row in enumerate(matrix) for j, entry in enumerate(row) if entry == "1"], operations
-        )
-    edges = [
-        (int(source), target, operation)
-        for target, node in enumerate(arch.split("+"), start=1)
-        for operation, source in re.findall(r"\|([^|~]+)~(\d+)(?=\|)", node)
-    ]
-    good = edges and all(source < target for source, target, _ in edges)
-    return edge_graph(edges) if good else None
+    graph = graph_of(arch, matrix_and_operations)
+    if graph is None:
+        return None
+    if any(operation for _, _, operation in graph.edges):
+        return edge_graph(graph.edges)
+    return vertex_graph([(source, target) for source, target, _ in graph.edges], graph.nodes)
 
 
 def edge_graph(edges: Sequence[tuple[int, int, str]]) -> Markup:

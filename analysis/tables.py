@@ -11,7 +11,7 @@ import pandas
 import scipy.stats
 
 from analysis.panels import DATASET_NAMES, SPLIT_NAMES, method_name, space_name
-from analysis.stats import CONFIDENCE, FEWEST, Estimate, Floats, estimate
+from analysis.stats import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from analysis.study import Study
 
 COLLAPSE = 5.0
@@ -116,15 +116,12 @@ def geometric(values: Floats) -> Estimate:
 
 def proportion(values: Floats) -> Estimate:
     """Share of the present zeros and ones that are one, with Wilson's 95 % interval; none for fewer than FEWEST."""
-    present = values[~numpy.isnan(values)]
-    missing = len(values) - len(present)
-    if not len(present):
-        return Estimate(numpy.nan, numpy.nan, numpy.nan, 0, missing)
-    share = float(present.mean())
-    if len(present) < FEWEST:
-        return Estimate(share, numpy.nan, numpy.nan, len(present), missing)
-    found = scipy.stats.binomtest(int(present.sum()), len(present)).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(share, float(found.low), float(found.high), len(present), missing)
+
+    def wilson(present: Floats) -> tuple[float, float]:
+        found = scipy.stats.binomtest(int(present.sum()), len(present)).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+    return summarised(values, wilson)
 
 
 EIGENVALUES = {

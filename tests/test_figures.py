@@ -24,9 +24,10 @@ from matplotlib.transforms import Bbox
 
 import analysis
 from analysis import cells, curves, landscape, panels, spectrum
+from analysis.graph import graph_of, nasbench101_graph, nasbench201_graph
 from analysis.plots import FIGURES, PAPER, Drawn, style
 from analysis.report import write_figure
-from analysis.stats import bootstrap_mean
+from analysis.stats import bootstrap_mean, spearman, weighted_spearman
 from analysis.study import METHODS, Study, load
 from benchmarks.catalog import SPACES
 from tests import oracles_figures as oracles
@@ -302,7 +303,7 @@ def test_a_rank_correlation_is_spearmans_and_resamples_whole_seeds() -> None:
     seeds = numpy.repeat(numpy.arange(4), 3)
     first = generator.integers(0, 5, 12).astype(float)
     second = first + generator.integers(0, 4, 12)
-    found = spectrum.spearman(numpy.append(first, numpy.nan), numpy.append(second, 1.0), numpy.append(seeds, 9))
+    found = spearman(numpy.append(first, numpy.nan), numpy.append(second, 1.0), numpy.append(seeds, 9))
     assert (found.runs, found.missing) == (12, 1)
     assert found.rho == pytest.approx(scipy.stats.spearmanr(first, second).statistic)
     parts = [{seed: list(values[seeds == seed]) for seed in range(4)} for values in (first, second)]
@@ -316,7 +317,7 @@ def test_weighted_ranks_equal_those_of_repeated_values() -> None:
     generator = numpy.random.default_rng(4)
     first, second = generator.integers(0, 4, (2, 7)).astype(float)
     times = generator.integers(0, 3, (50, 7)).astype(float)
-    found = spectrum.weighted_spearman(first, second, times)
+    found = weighted_spearman(first, second, times)
     for row, rho in zip(times.astype(int), found, strict=True):
         expected = oracles.spearman(list(numpy.repeat(first, row)), list(numpy.repeat(second, row)))
         assert rho == pytest.approx(expected, nan_ok=True)
@@ -334,7 +335,7 @@ def test_weighted_ranks_equal_those_of_repeated_values() -> None:
 def test_an_interval_of_a_correlation_is_refused_where_it_means_nothing(
     first: list[float], second: list[float], reason: str
 ) -> None:
-    found = spectrum.spearman(numpy.array(first), numpy.array(second), numpy.arange(len(first)))
+    found = spearman(numpy.array(first), numpy.array(second), numpy.arange(len(first)))
     assert math.isnan(found.low), reason
     assert math.isnan(found.high), reason
 
@@ -384,7 +385,7 @@ def test_operations_are_those_of_the_spaces() -> None:
 
 
 def test_an_architecture_of_nasbench201_as_a_graph() -> None:
-    found = cells.nasbench201_graph(ARCH.format("nor_conv_3x3"))
+    found = nasbench201_graph(ARCH.format("nor_conv_3x3"))
     assert found.nodes == ("0", "1", "2", "3")
     assert found.edges == (
         (0, 1, "nor_conv_3x3"),
@@ -396,23 +397,23 @@ def test_an_architecture_of_nasbench201_as_a_graph() -> None:
     )
     for text in ("", "arch-1", "|none|", "|~0|"):
         with pytest.raises(ValueError, match="not an architecture of NAS-Bench-201"):
-            cells.nasbench201_graph(text)
+            nasbench201_graph(text)
 
 
 def test_a_cell_of_nasbench101_as_a_graph() -> None:
-    found = cells.nasbench101_graph("0110/0011/0001/0000 input,maxpool3x3,conv3x3-bn-relu,output")
+    found = nasbench101_graph("0110/0011/0001/0000 input,maxpool3x3,conv3x3-bn-relu,output")
     assert found.nodes == ("input", "maxpool3x3", "conv3x3-bn-relu", "output")
     assert found.edges == ((0, 1, ""), (0, 2, ""), (1, 2, ""), (1, 3, ""), (2, 3, ""))
     for text in ("0110/0011 input,output", "01/00 input", "02/00 input,output"):
         with pytest.raises(ValueError, match=r"not a cell of NAS-Bench-101"):
-            cells.nasbench101_graph(text)
+            nasbench101_graph(text)
 
 
 def test_every_published_architecture_can_be_drawn() -> None:
     finals = cells.final_cells(load(PUBLISHED))
     assert len(finals) == 18
     for row in finals.to_dict("records"):
-        graph = cells.graph_of(str(row["arch"]), row["cell"])
+        graph = graph_of(str(row["arch"]), row["cell"])
         assert graph is not None
         arrows = sum(operation != "none" for _, _, operation in graph.edges)
         axes = cells.draw_cell(Figure().add_subplot(), graph)
@@ -619,7 +620,7 @@ def test_a_notebook_draws_landscapes_and_cells(study: Study) -> None:
     flat = figure.add_subplot()
     assert landscape.draw_contour(flat, frame) is flat
     assert landscape.draw_table_layer(flat, frame, f"accuracy_{ANSWER}") is flat
-    assert cells.draw_cell(flat, cells.nasbench201_graph(ARCH.format("none"))) is flat
+    assert cells.draw_cell(flat, nasbench201_graph(ARCH.format("none"))) is flat
 
 
 def test_a_regret_of_zero_everywhere_has_a_linear_axis(folder: Path, tmp_path: Path) -> None:
