@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -18,6 +19,9 @@ from harness import spec, study
 if TYPE_CHECKING:
     from benchmarks import answer
     from harness import run
+
+Bar = contextlib.AbstractContextManager[Callable[[int], None]]
+"""A progress bar: entered, it is told how much is done."""
 
 FAILED, MISUSED, REQUEUE = 1, 2, 75
 """REQUEUE: stopped by a signal with everything saved; sysexits.h calls it a temporary failure."""
@@ -258,31 +262,48 @@ def run_verb(options: argparse.Namespace) -> int:
     found = spec.run_spec({name: spec.parse(name, text) for name, text in given.items() if text is not None})
     folder = Path(options.out or Path("results") / found.run_id)
 
-    from harness import batch, measure, record, run
+    from harness import measure, record, run
 
     place = place_of(options, options.device, [found])
     run.check(found, place)
     if measure.table_of(found) is None:
         print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
-    stopped: list[bool] = []
-    with progress_bar(found.epochs, found.run_id) as progress, batch.signals(lambda: stopped.append(True)):
-        watch = run.Watch(lambda epoch, epochs: progress(epoch), lambda: bool(stopped))
-        try:
-            worked = run.run(found, folder, place, watch)
-        except run.Interrupted as error:
-            print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
-            return REQUEUE
-        except (run.Held, OSError) as error:
-            print(f"nas-stability: {error}", file=sys.stderr)
-            return FAILED
-        except FloatingPointError as error:
-            print(f"nas-stability: {error}; whole rows and {record.ERROR} are in {folder}", file=sys.stderr)
-            return FAILED
+    bar = progress_bar(found.epochs, found.run_id)
+    try:
+        code = watched(lambda watch: run.run(found, folder, place, watch), bar, folder, [])
+    except FloatingPointError as error:
+        print(f"nas-stability: {error}; whole rows and {record.ERROR} are in {folder}", file=sys.stderr)
+        return FAILED
+    if code:
+        return code
     left = json.loads((folder / record.DONE).read_text())
-    print(f"{'finished' if worked else 'was finished already'}: {folder}")
     if left["table"]:
         lacked = f"lacked {left['table_missing']} of {left['table_queries']} architectures asked for"
         print(f"table {left['table']['name']}: {lacked}")
+    return 0
+
+
+def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: list[bool]) -> int:
+    """Carries out one piece of work that a signal stops between steps; returns the exit code.
+
+    Args:
+        work: given how it is watched; returns whether there was anything to do.
+        bar: that shows how much is done.
+        left: what the work leaves.
+        stopped: gets an entry with a signal.
+    """
+    from harness import batch, run
+
+    try:
+        with bar as progress, batch.signals(lambda: stopped.append(True)):
+            worked = work(run.Watch(lambda done, total: progress(done), lambda: bool(stopped)))
+    except run.Interrupted as error:
+        print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
+        return REQUEUE
+    except (run.Held, OSError) as error:
+        print(f"nas-stability: {error}", file=sys.stderr)
+        return FAILED
+    print(f"{'finished' if worked else 'was finished already'}: {left}")
     return 0
 
 
@@ -464,7 +485,7 @@ def collect_verb(options: argparse.Namespace) -> int:
 
 def landscape_verb(options: argparse.Namespace) -> int:
     """The plane around a run's logits, or around one run of each kind of a study."""
-    from harness import batch, landscape, record, run
+    from harness import landscape, record, run
 
     grid = landscape.Grid(options.grid, options.reach)
     place = run.Place(options.device, options.threads, options.data_dir)
@@ -472,20 +493,10 @@ def landscape_verb(options: argparse.Namespace) -> int:
     for folder in landscape.chosen_runs(options.folder):
         if stopped:
             return REQUEUE
-        with (
-            progress_bar(grid.points**2, folder.name, "point") as progress,
-            batch.signals(lambda: stopped.append(True)),
-        ):
-            watch = run.Watch(lambda done, total: progress(done), lambda: bool(stopped))
-            try:
-                worked = landscape.carry_out(folder, grid, place, watch, options.again)
-            except run.Interrupted as error:
-                print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
-                return REQUEUE
-            except (run.Held, OSError) as error:
-                print(f"nas-stability: {error}", file=sys.stderr)
-                return FAILED
-        print(f"{'finished' if worked else 'was finished already'}: {folder / record.LANDSCAPE}")
+        work = functools.partial(landscape.carry_out, folder, grid, place, again=options.again)
+        bar = progress_bar(grid.points**2, folder.name, "point")
+        if code := watched(work, bar, folder / record.LANDSCAPE, stopped):
+            return code
     return 0
 
 
