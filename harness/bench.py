@@ -33,7 +33,7 @@ from harness import study
 from harness.architect import Batch, Batches
 from harness.curvature import flat, unflat, validation_hessian
 from harness.rng import stream, uniform
-from harness.run import PACKAGES, Place, device_name, find_device, git_commit, version
+from harness.run import PACKAGES, Place, device_name, find_device, git_commit, keep_freed_memory, version
 from harness.search import Search, perturbation_radius, search_step, start
 from harness.spec import RunSpec, run_spec
 
@@ -453,6 +453,7 @@ def carry_out(
         BadInput: no such device.
     """
     device = find_device(place.device)
+    keep_freed_memory()  # as a run does
     if place.threads:
         torch.set_num_threads(place.threads)
     if device.type == "cuda":
