@@ -7,8 +7,6 @@ entries, so that the full matrix and a symmetric solver are affordable.
 from __future__ import annotations
 
 import copy
-import math
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -17,9 +15,11 @@ from torch import Tensor
 
 from benchmarks.space import Alpha, Mixture, Supernet, softmax
 from harness.architect import Batch, frozen
+from harness.twice import Twice
 
-MEMORY = 2**31
-"""Bytes that the tangents of the products of one pass may take: more at once is faster, but each needs its own."""
+CACHE, MEMORY = 2**26, 2**31
+"""Bytes that the products of one pass may take on a CPU and on another device. More at once save calls; on a CPU only
+until they no longer fit into its caches. A product takes about what one evaluation of the loss keeps."""
 
 
 def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
@@ -27,25 +27,25 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
 
     The loss is differentiated with respect to the mixture p and carried to the logits by the exact chain rule
     H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2, J = dp/dalpha. J maps into the directions along the simplex, so
-    products with d2L/dp2 are needed only for those: as many as logits less one per row. A product is the forward
-    derivative of the gradient; many are taken in one pass.
+    products with d2L/dp2 are needed only for those: as many as logits less one per row. Each is one backward
+    pass over the gradient's own graph; small ones are taken together.
 
     Args:
         loss: mixture -> scalar, twice differentiable.
         alpha: logits; detached here.
     """
-    mixture = tuple(rows.detach() for rows in softmax(alpha))
+    mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
     directions = along_simplex(mixture)
-    slope = torch.func.grad(loss)
+    with Twice():
+        slope = torch.autograd.grad(loss(mixture), mixture, create_graph=True)
 
     def product(direction: Tensor) -> Tensor:
-        return flat(torch.func.jvp(slope, (mixture,), (unflat(direction, mixture),))[1])
+        return flat(torch.autograd.grad(slope, mixture, unflat(direction, mixture), True, materialize_grads=True))
 
-    passes = math.ceil(len(directions) / max(1, MEMORY // activations(loss, mixture)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, about how it makes its derivatives
-        products = torch.cat([torch.vmap(product)(chunk) for chunk in directions.tensor_split(passes)])
-    jacobian, curved = softmax_derivatives(mixture, flat(slope(mixture)))
+    count = max(1, (CACHE if mixture[0].device.type == "cpu" else MEMORY) // activations(loss, mixture))
+    together = torch.vmap(product) if count > 1 else lambda chunk: product(chunk[0]).unsqueeze(0)
+    products = torch.cat([together(chunk) for chunk in directions.split(count)])
+    jacobian, curved = softmax_derivatives(mixture, flat(slope).detach())
     # Column sums of J are zero in every row of the mixture, so J is the directions times its entries past each first.
     coordinates = jacobian[(directions == 1).int().argmax(1)]
     full = coordinates.T @ (directions @ products.T) @ coordinates + curved
