@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 import numpy.typing
 import pandas
+import seaborn
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
@@ -176,10 +177,9 @@ def draw_eigenvalue_fall(axes: Axes, study: Study, space: str) -> Axes:
 
 def draw_scatter(axes: Axes, numbers: pandas.DataFrame, study: Study, space: str) -> Axes:
     """The scatter of ``draw_eigenvalue_fall`` from its numbers."""
-    for method in study.methods:
-        of_method = numbers[numbers["method"] == method]
-        shade = colour(method, study.methods)
-        axes.scatter(of_method["eigenvalue_last"], of_method["fall"], s=18, color=shade, alpha=0.8, linewidths=0)
+    shades = {method: colour(method, study.methods) for method in study.methods}
+    names: Any = {"x": "eigenvalue_last", "y": "fall", "hue": "method", "palette": shades}
+    seaborn.scatterplot(numbers, **names, s=18, alpha=0.8, linewidth=0, legend=False, ax=axes)
     found = correlation_of(numbers)
     missing = f", {found.missing} missing" if found.missing else ""
     axes.set_title(f"{space_name(space)}, n = {found.runs}{missing}\n{stated(found)}", linespacing=CLOSE)
