@@ -29,8 +29,9 @@ class Twice(TorchFunctionMode):
 
 
 def conv2d(features: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, *rest: Any) -> Tensor:
-    """``torch.conv2d``; with a bias, or where its weights ask for a gradient or nothing else does, it is PyTorch's."""
-    if bias is not None or weight.requires_grad or not features.requires_grad:
+    """``torch.conv2d``; PyTorch's with a bias, dilation or groups, and where weights learn or features do not."""
+    plain = bias is None and rest in ((), ((1, 1), 1))
+    if not plain or weight.requires_grad or not features.requires_grad:
         return torch.conv2d(features, weight, bias, stride, padding, *rest)
     found: Tensor = Convolution.apply(features, weight, stride, padding)
     return found

@@ -34,6 +34,10 @@ CASES: dict[str, tuple[Function, tuple[Tensor, ...]]] = {
     "convolution 3x3": (convolved(1, 3), (normal(2, 3, 5, 5),)),
     "convolution 3x3, stride 2": (convolved(2, 3), (normal(2, 3, 5, 5),)),
     "convolution 1x1": (convolved(1, 1), (normal(2, 3, 5, 5),)),
+    "convolution with groups": (
+        lambda features: F.conv2d(features, normal(4, 1, 3, 3).detach(), None, (1, 1), (1, 1), (1, 1), 2),
+        (normal(2, 2, 5, 5),),
+    ),
     "norm": (batch_norm, (normal(3, 2, 3, 3),)),
     "norm, scale": (batch_norm, (normal(3, 2, 3, 3), normal(2, seed=1))),
     "norm, scale and shift": (batch_norm, (normal(3, 2, 3, 3), normal(2, seed=1), normal(2, seed=2))),
