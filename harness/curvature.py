@@ -37,12 +37,13 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
     directions = along_simplex(mixture)
     with Twice():
-        slope = torch.autograd.grad(loss(mixture), mixture, create_graph=True)
+        value, kept = weighed(loss, mixture)
+        slope = torch.autograd.grad(value, mixture, create_graph=True)
 
     def product(direction: Tensor) -> Tensor:
         return flat(torch.autograd.grad(slope, mixture, unflat(direction, mixture), True, materialize_grads=True))
 
-    count = max(1, (CACHE if mixture[0].device.type == "cpu" else MEMORY) // activations(loss, mixture))
+    count = max(1, (CACHE if mixture[0].device.type == "cpu" else MEMORY) // kept)
     together = torch.vmap(product) if count > 1 else lambda chunk: product(chunk[0]).unsqueeze(0)
     products = torch.cat([together(chunk) for chunk in directions.split(count)])
     jacobian, curved = softmax_derivatives(mixture, flat(slope).detach())
@@ -52,17 +53,17 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     return (full + full.T) / 2
 
 
-def activations(loss: Callable[[Mixture], Tensor], mixture: Mixture) -> int:
-    """Bytes that one evaluation of the loss keeps for its gradient: about what the tangents of one product take."""
+def weighed(loss: Callable[[Mixture], Tensor], mixture: Mixture) -> tuple[Tensor, int]:
+    """The loss, and the bytes that it keeps for its gradient: about what one product takes."""
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         sizes[tensor.untyped_storage().data_ptr()] = tensor.nbytes
-        return tensor
+        return tensor.detach()  # an output that its own graph kept as it is would never be freed
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss(tuple(rows.requires_grad_() for rows in (part.clone() for part in mixture)))
-    return max(1, sum(sizes.values()))
+        value = loss(mixture)
+    return value, max(1, sum(sizes.values()))
 
 
 def flat(groups: tuple[Tensor, ...]) -> Tensor:

@@ -62,8 +62,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """``torch.stack``."""
-    found: Tensor = Stacked.apply(dim, *tensors)
-    return found
+    return cat([tensor.unsqueeze(dim) for tensor in tensors], dim)
 
 
 class Convolution(Function):
@@ -136,22 +135,6 @@ class Joined(Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
         return None, *slope.split(ctx.sizes, ctx.dim)
-
-
-class Stacked(Function):
-    """``torch.stack``, likewise: its gradient is one unbind."""
-
-    @staticmethod
-    def forward(dim: int, *tensors: Tensor) -> Tensor:
-        return torch.stack(tensors, dim)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.dim = inputs[0]
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        return None, *slope.unbind(ctx.dim)
 
 
 class Norm(Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 
@@ -57,6 +58,17 @@ class TestEverySpace:
         found = validation_hessian(net, alpha, batch, statistics="batch", dtype=torch.float64, weight_decay=0.0)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-10 * float(expected.abs().max()) + 1e-12)
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+    def test_a_hessian_leaves_nothing_behind(self, space: str) -> None:
+        net, batch, alpha = random_net(space), random_batches().valid, random_alpha(space)
+
+        def living() -> int:
+            validation_hessian(net, alpha, batch, statistics="batch", dtype=torch.float64, weight_decay=0.0)
+            gc.collect()
+            return sum(issubclass(type(one), Tensor) for one in gc.get_objects())
+
+        living()
+        assert living() == living()
 
     def test_one_eigenvalue_per_row_is_exactly_the_weight_decay(self, space: str) -> None:
         net, batch, alpha = random_net(space), random_batches().valid, random_alpha(space)
