@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import nasbench101
+from benchmarks.lean import chosen, halved, scaled
 from benchmarks.space import (
     Arch,
     BatchNorm,
@@ -28,7 +29,6 @@ from benchmarks.space import (
     Space,
     Supernet,
     SupernetShape,
-    blend,
     channels_last,
     leading,
     paired,
@@ -81,7 +81,7 @@ class CellWeights(NamedTuple):
         received: per block a matrix (receivers, 3): what the output and each later block, the last one first, receives
             of each of the block's operations: the weight of the operation times that of the block.
         projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
-            (1, 2 * blocks * width, 1, 1).
+            (2 * blocks * width,).
     """
 
     received: tuple[Tensor, ...]
@@ -105,7 +105,7 @@ def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> list[C
     operations = torch.cat([row.expand(count, -1) for row, count in zip(mixture[0].split(1), counts, strict=True)])
     of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks)
     received = (shares * operations).expand(len(widths), -1, -1).unbind(0)
-    projected = {width: of_projected.repeat_interleave(width).view(1, -1, 1, 1) for width in set(widths)}
+    projected = {width: of_projected.repeat_interleave(width) for width in set(widths)}
     return [CellWeights(rows.split(counts), projected[width]) for rows, width in zip(received, widths, strict=True)]
 
 
@@ -123,12 +123,8 @@ class ChoiceBlock(nn.Module):
 
     def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (receivers, 3) -> what each receiver gets, (B, width, H, W)."""
-        operated = (
-            F.max_pool2d(vertex, 3, stride=1, padding=1),
-            F.relu(self.conv3(vertex)),
-            F.relu(self.conv1(vertex)),
-        )
-        return blend(weights, operated)
+        # Folded, it is in an attack, which keeps less than other passes anyway.
+        return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, sparing=not self.conv1.folded)
 
 
 class MixedCell(nn.Module):
@@ -152,8 +148,8 @@ class MixedCell(nn.Module):
     def forward(self, features: Tensor, weights: CellWeights) -> Tensor:
         """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
         if self.halve:
-            features = F.max_pool2d(features, 2, stride=2, padding=1)
-        projected = F.relu(self.project(features)) * weights.projected
+            features = halved(features)
+        projected = scaled(*self.project.parts(features), weights.projected)
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
         arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
@@ -165,7 +161,7 @@ class MixedCell(nn.Module):
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):
                 receiver.append(part)
-        mixed: Tensor = torch.cat(outputs, 1) + to_output
+        mixed: Tensor = torch.cat(outputs, 1).add_(to_output)
         return mixed
 
 

@@ -75,11 +75,15 @@ class ConvNorm(nn.Module):
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H / stride, W / stride); ``scale`` as BatchNorm's."""
+        convolved, norm = self.parts(features)
+        return norm(convolved, scale) if norm else convolved
+
+    def parts(self, features: Tensor) -> tuple[Tensor, BatchNorm | None]:
+        """The convolved features, and the BatchNorm that they still have before them: None while the net is folded."""
         if self.folded:
             weight, bias = self.folded
-            return F.conv2d(features, weight, bias, self.conv.stride, self.conv.padding)
-        normal: Tensor = self.norm(self.conv(features), scale)
-        return normal
+            return F.conv2d(features, weight, bias, self.conv.stride, self.conv.padding), None
+        return self.conv(features), self.norm
 
 
 @contextlib.contextmanager

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import ctypes
 import dataclasses
-import gc
 import importlib.util
 import json
 import platform
 import statistics
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
 
 from benchmarks.catalog import SPACES
 from benchmarks.errors import choose
@@ -92,10 +93,12 @@ class Asked(NamedTuple):
     Attributes:
         operations: ATen operations that a GPU would have to launch.
         gflop: 1e9 floating-point operations of convolutions and matrix products.
+        peak_mb: memory of the tensors that it makes, as many of them as are there at once, in 1e6 bytes.
     """
 
     operations: int
     gflop: float
+    peak_mb: float
 
 
 class Measured(NamedTuple):
@@ -103,12 +106,10 @@ class Measured(NamedTuple):
 
     Attributes:
         asked: by one call.
-        peak_mb: memory at its peak above what was held before the call, in 1e6 bytes; None where it is not known.
         seconds: wall-clock time of each round.
     """
 
     asked: Asked
-    peak_mb: float | None
     seconds: tuple[float, ...]
 
 
@@ -126,7 +127,7 @@ class Cost(NamedTuple):
     operations: int
     gflop: float
     share_of_peak: float
-    peak_mb: float | None
+    peak_mb: float
     rounds: int
 
 
@@ -158,17 +159,23 @@ class Ratio(NamedTuple):
 
 
 class Counter(TorchDispatchMode):
-    """Counts what is dispatched while it is entered. Views, allocations and reads of a scalar launch nothing."""
+    """Counts what is dispatched while it is entered, and the memory of its results while they are there.
+
+    Views, allocations and reads of a scalar launch nothing. Results in the memory of an input are none of their own.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
         self.flop = 0
+        self.held = 0
+        self.peak = 0
+        self.storages = WeakIdKeyDictionary()
 
     @property
     def asked(self) -> Asked:
         """What was counted so far."""
-        return Asked(self.operations, self.flop / 1e9)
+        return Asked(self.operations, self.flop / 1e9, self.peak / 1e6)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -179,7 +186,23 @@ class Counter(TorchDispatchMode):
             self.operations += 1
         if func.overloadpacket in flop_registry:
             self.flop += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=found)
+        given = {storage.data_ptr() for storage in storages((args, kwargs))}
+        for storage in storages(found):
+            if storage.data_ptr() not in given and storage not in self.storages:
+                self.storages[storage] = True
+                self.hold(storage.nbytes())
+                weakref.finalize(storage, self.hold, -storage.nbytes())
         return found
+
+    def hold(self, size: int) -> None:
+        """So many bytes more, or less."""
+        self.held += size
+        self.peak = max(self.peak, self.held)
+
+
+def storages(values: Any) -> list[Any]:
+    """The memory behind all tensors in nested values."""
+    return [value.untyped_storage() for value in tree_leaves(values) if isinstance(value, torch.Tensor)]
 
 
 NOT_LAUNCHED = ("empty", "profiler.", "_local_scalar_dense")
@@ -198,35 +221,6 @@ def synchronize(device: torch.device) -> None:
     """Waits for a GPU; a CPU has finished when a call returns."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def peak_megabytes(work: Work, device: torch.device) -> float | None:
-    """Memory of one call at its peak above what was held before, in 1e6 bytes; None where Linux does not say.
-
-    On a CPU it is resident memory, whose peak the kernel resets on request (proc(5), clear_refs); on a GPU what
-    PyTorch allocates.
-    """
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        held = torch.cuda.memory_allocated(device)
-        work()
-        return float(torch.cuda.max_memory_allocated(device) - held) / 1e6
-    try:
-        # Freed blocks that the C library keeps would be used again unseen.
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-        held = resident("VmRSS")
-        work()
-        return (resident("VmHWM") - held) / 1e6
-    except (OSError, AttributeError):
-        return None
-
-
-def resident(entry: str) -> int:
-    """Bytes of an entry of /proc/self/status: VmRSS now, VmHWM at the peak."""
-    with Path("/proc/self/status").open() as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(entry))
 
 
 def convolution_peak(device: torch.device) -> float:
@@ -323,18 +317,15 @@ def measure(found: Mapping[str, Work], device: torch.device, rounds: int = 0) ->
     for work in found.values():
         work()
     asked: dict[str, Asked] = {}
-    peaks: dict[str, float | None] = {}
     for name, work in found.items():
         with Counter() as counter:
-            peaks[name] = peak_megabytes(work, device)
+            work()
         asked[name] = counter.asked
     first = {name: seconds(work, device) for name, work in found.items()}
     if not rounds:
         rounds = min(max(int(CASE_SECONDS / sum(first.values())), FEWEST_ROUNDS), MOST_ROUNDS)
     others = [{name: seconds(work, device) for name, work in found.items()} for _ in range(rounds - 1)]
-    return {
-        name: Measured(asked[name], peaks[name], tuple(times[name] for times in (first, *others))) for name in found
-    }
+    return {name: Measured(asked[name], tuple(times[name] for times in (first, *others))) for name in found}
 
 
 def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: float) -> list[Cost]:
@@ -352,7 +343,7 @@ def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: floa
             one.asked.operations,
             one.asked.gflop,
             one.asked.gflop / statistics.median(one.seconds) / peak,
-            one.peak_mb,
+            one.asked.peak_mb,
             len(one.seconds),
         )
         for name, one in measured.items()
@@ -368,8 +359,7 @@ def ratios(case: Case, measured: Mapping[str, Measured]) -> list[Ratio]:
         "seconds": [theirs / mine for mine, theirs in zip(ours.seconds, literal.seconds, strict=True)],
         "operations": [literal.asked.operations / ours.asked.operations],
     }
-    if ours.peak_mb is not None and literal.peak_mb:
-        values["peak_mb"] = [ours.peak_mb / literal.peak_mb]
+    values["peak_mb"] = [ours.asked.peak_mb / literal.asked.peak_mb]
     family = case.spec.space.split("-")[0]
     return [
         Ratio(
@@ -520,10 +510,9 @@ def tables(found: Sequence[Cost], compared: Sequence[Ratio]) -> str:
     """What was measured, and every ratio beside its bar, as two tables in Markdown."""
     lines = [["space", "size", "what", "", "seconds", "GFLOP", "% of peak", "operations", "peak MB"]]
     for cost in found:
-        memory = "" if cost.peak_mb is None else f"{cost.peak_mb:.3g}"
         numbers = f"{cost.seconds_median:.3g}", f"{cost.gflop:.3g}", f"{100 * cost.share_of_peak:.3g}"
         place = cost.space, cost.size, cost.what, cost.implementation
-        lines.append([*place, *numbers, f"{cost.operations}", memory])
+        lines.append([*place, *numbers, f"{cost.operations}", f"{cost.peak_mb:.3g}"])
     text = markdown(lines, 4)
     if compared:
         lines = [["space", "size", "what", "ratio", "verdict", "median", "low", "high", "bar"]]

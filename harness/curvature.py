@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.lean import Plain
 from benchmarks.space import Alpha, Mixture, Supernet, softmax
 from harness.architect import Batch, frozen
 from harness.twice import Twice
@@ -36,7 +37,7 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     """
     mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
     directions = along_simplex(mixture)
-    with Twice():
+    with Twice(), Plain():
         value, kept = weighed(loss, mixture)
         slope = torch.autograd.grad(value, mixture, create_graph=True)
 

@@ -1,0 +1,239 @@
+"""Operations of a NAS-Bench-1Shot1 cell that keep little for their gradients and read the features less often.
+
+Source: the formulas are ours. Of PyTorch's operations, a cell would keep what each of them reads and returns: here only
+what the gradients cannot do without. They have first derivatives alone; while ``Plain`` is entered, PyTorch's stand in
+their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+
+from benchmarks.space import BatchNorm, blend
+
+POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
+HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
+"""Kernel, stride, padding, dilation and ceiling mode of max-pooling in a choice block, and between cells."""
+
+
+class Plain(TorchFunctionMode):
+    """While it is entered, the operations of this module are composed of PyTorch's, which have all derivatives."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return PLAIN.get(func, func)(*args, **(kwargs or {}))
+
+
+def scaled(features: Tensor, norm: BatchNorm | None, weights: Tensor) -> Tensor:
+    """``relu(norm(features))`` times a weight per channel.
+
+    Args:
+        features: (B, C, H, W), channels-last.
+        norm: with affine part; in training mode its running statistics move. None: ``relu(features)``.
+        weights: (C,), none below 0. The gradient is right at 0 as well.
+
+    Returns:
+        (B, C, H, W), channels-last.
+    """
+    if has_torch_function((features, weights)):
+        replaced: Tensor = handle_torch_function(scaled, (features, weights), features, norm, weights)
+        return replaced
+    if norm is None:
+        opened: Tensor = Opened.apply(features, weights)
+        return opened
+    found: Tensor = Scaled.apply(
+        features,
+        weights,
+        norm.weight,
+        norm.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.training,
+        norm.momentum or 0.0,
+        norm.eps,
+    )
+    return found
+
+
+def chosen(vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparing: bool) -> tuple[Tensor, ...]:
+    """Weighted sums of ``max_pool(vertex)``, ``relu(conv3)`` and ``relu(conv1)``.
+
+    Args:
+        vertex, conv3, conv1: (B, C, H, W), channels-last.
+        weights: (receivers, 3).
+        sparing: whether to keep the place of a maximum in two bytes instead of eight, which takes time.
+
+    Returns:
+        A sum of that shape for each receiver.
+    """
+    inputs = (vertex, conv3, conv1, weights)
+    if has_torch_function(inputs):
+        replaced: tuple[Tensor, ...] = handle_torch_function(chosen, inputs, *inputs, sparing)
+        return replaced
+    found: tuple[Tensor, ...] = Chosen.apply(*inputs, sparing)
+    return found
+
+
+def halved(features: Tensor) -> Tensor:
+    """Max-pooling (2x2, stride 2, padding 1): features (B, C, H, W) -> (B, C, H // 2 + 1, W // 2 + 1)."""
+    if has_torch_function((features,)):
+        replaced: Tensor = handle_torch_function(halved, (features,), features)
+        return replaced
+    found: Tensor = Halved.apply(features)
+    return found
+
+
+def plainly_scaled(features: Tensor, norm: BatchNorm | None, weights: Tensor) -> Tensor:
+    """``scaled``, of PyTorch's operations."""
+    return F.relu(norm(features) if norm else features) * pixelwise(weights)
+
+
+def plainly_chosen(vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparing: bool) -> tuple[Tensor, ...]:
+    """``chosen``, of PyTorch's operations."""
+    return blend(weights, (F.max_pool2d(vertex, *POOL), F.relu(conv3), F.relu(conv1)))
+
+
+def plainly_halved(features: Tensor) -> Tensor:
+    """``halved``, of PyTorch's operations."""
+    return F.max_pool2d(features, *HALF)
+
+
+PLAIN: Mapping[Any, Callable[..., Any]] = {scaled: plainly_scaled, chosen: plainly_chosen, halved: plainly_halved}
+"""What ``Plain`` puts in whose place."""
+
+
+class Scaled(Function):
+    """With w >= 0, relu(gain * x' + shift) * w = relu(gain * w * x' + shift * w): a BatchNorm and no multiplication.
+
+    The slope of w is gain * <t x'> + shift * <t>, where t is the slope behind the ReLU and <.> the sum over pixels:
+    the gradient of BatchNorm takes both anyway. Where the ReLU is open is computed again, and without w.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weights: Tensor,
+        gain: Tensor,
+        shift: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        training: bool,
+        momentum: float,
+        epsilon: float,
+    ) -> Tensor:
+        found, mean, inverse = torch.native_batch_norm(
+            features, gain * weights, shift * weights, running_mean, running_var, training, momentum, epsilon
+        )
+        if not training:
+            mean, inverse = running_mean, (running_var + epsilon).rsqrt()
+        ctx.save_for_backward(features, weights, gain, shift, running_mean, running_var, mean, inverse)
+        ctx.training, ctx.epsilon = training, epsilon
+        return found.relu_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        features, weights, gain, shift, *running, mean, inverse = ctx.saved_tensors
+        steepness = gain * inverse
+        normal = torch.addcmul(pixelwise(shift - mean * steepness), features, pixelwise(steepness))
+        behind = torch.ops.aten.threshold_backward(slope, normal.to(slope.dtype), 0)
+        of_features, along, total = torch.ops.aten.native_batch_norm_backward(
+            behind, features, gain * weights, *running, mean, inverse, ctx.training, ctx.epsilon, (True, True, True)
+        )
+        return of_features, gain * along + shift * total, weights * along, weights * total, *[None] * 5
+
+
+class Opened(Function):
+    """relu(x) * w. Both slopes are those of a BatchNorm in evaluation mode that does not change x: one operation."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weights)
+        return features.relu().mul_(pixelwise(weights))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        features, weights = ctx.saved_tensors
+        zero, one = torch.zeros_like(weights), torch.ones_like(weights)
+        behind = torch.ops.aten.threshold_backward(slope, features, 0)
+        of_features, of_weights, _ = torch.ops.aten.native_batch_norm_backward(
+            behind, features, weights, zero, one, None, None, False, 0.0, (True, True, False)
+        )
+        return of_features, of_weights
+
+
+class Chosen(Function):
+    """Keeps the three features side by side, as the sums read them, and of each pixel where its maximum was."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparing: bool
+    ) -> tuple[Tensor, ...]:
+        rows = torch.empty((3, vertex.numel()), dtype=vertex.dtype, device=vertex.device)
+        pooled, open3, open1 = apart(rows, vertex)
+        where = torch.empty_like(vertex, dtype=torch.long)
+        torch.ops.aten.max_pool2d_with_indices.out(vertex, *POOL, out=pooled, indices=where)
+        torch.clamp_min(conv3, 0, out=open3)
+        torch.clamp_min(conv1, 0, out=open1)
+        if sparing:
+            where = where.to(narrow(vertex))
+        weights = weights.to(vertex.dtype)
+        ctx.save_for_backward(rows, where, weights)
+        return apart(weights @ rows, vertex)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> Any:
+        rows, where, weights = ctx.saved_tensors
+        pooled, *_ = apart(rows, where)
+        arriving = torch.stack([slope.permute(0, 2, 3, 1) for slope in slopes]).view(len(slopes), -1)
+        spread = weights.T @ arriving
+        torch.ops.aten.threshold_backward.grad_input(spread[1:], rows[1:], 0, grad_input=spread[1:])
+        of_pooled, of_conv3, of_conv1 = apart(spread, where)
+        of_vertex = torch.ops.aten.max_pool2d_with_indices_backward(of_pooled, pooled, *POOL, where.long())
+        return of_vertex, of_conv3, of_conv1, arriving @ rows.T, None
+
+
+class Halved(Function):
+    """Keeps where the maxima were, and not the features."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        found: Tensor
+        found, where = torch.ops.aten.max_pool2d_with_indices(features, *HALF)
+        ctx.shape = features.shape
+        ctx.save_for_backward(where.to(narrow(features)))
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        (where,) = ctx.saved_tensors
+        # The shape and the layout of the features matter, not their values: memory that nothing touches.
+        features = torch.empty(ctx.shape, dtype=slope.dtype, device=slope.device, memory_format=torch.channels_last)
+        return torch.ops.aten.max_pool2d_with_indices_backward(slope, features, *HALF, where.long())
+
+
+def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
+    """Rows (n, B * H * W * C) as n features (B, C, H, W), channels-last, views of them."""
+    batch, channels, height, breadth = like.shape
+    return rows.view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3).unbind(0)
+
+
+def narrow(features: Tensor) -> torch.dtype:
+    """The smallest integers that count the pixels of features (B, C, H, W)."""
+    return torch.int16 if features[0, 0].numel() <= 2**15 else torch.int32
+
+
+def pixelwise(values: Tensor) -> Tensor:
+    """Values per channel (C,) -> (1, C, 1, 1), beside features."""
+    return values.view(1, -1, 1, 1)
