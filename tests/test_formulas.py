@@ -64,11 +64,13 @@ class TestEverySpace:
 
         def living() -> int:
             validation_hessian(net, alpha, batch, statistics="batch", dtype=torch.float64, weight_decay=0.0)
-            gc.collect()
+            while gc.collect():  # what earlier tests left is freed layer by layer
+                pass
             return sum(issubclass(type(one), Tensor) for one in gc.get_objects())
 
         living()
-        assert living() == living()
+        first = living()
+        assert living() <= first
 
     def test_one_eigenvalue_per_row_is_exactly_the_weight_decay(self, space: str) -> None:
         net, batch, alpha = random_net(space), random_batches().valid, random_alpha(space)
