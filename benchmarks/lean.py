@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
-from benchmarks.space import BatchNorm, blend
+from benchmarks.space import BatchNorm, apart, blend, side_by_side
 
 POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
 HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
@@ -195,7 +195,7 @@ class Chosen(Function):
     def backward(ctx: Any, *slopes: Tensor) -> Any:
         rows, where, weights = ctx.saved_tensors
         pooled, *_ = apart(rows, where)
-        arriving = torch.stack([slope.permute(0, 2, 3, 1) for slope in slopes]).view(len(slopes), -1)
+        arriving = side_by_side(slopes)
         spread = weights.T @ arriving
         torch.ops.aten.threshold_backward.grad_input(spread[1:], rows[1:], 0, grad_input=spread[1:])
         of_pooled, of_conv3, of_conv1 = apart(spread, where)
@@ -221,12 +221,6 @@ class Halved(Function):
         # The shape and the layout of the features matter, not their values: memory that nothing touches.
         features = torch.empty(ctx.shape, dtype=slope.dtype, device=slope.device, memory_format=torch.channels_last)
         return torch.ops.aten.max_pool2d_with_indices_backward(slope, features, *HALF, where.long())
-
-
-def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """Rows (n, B * H * W * C) as n features (B, C, H, W), channels-last, views of them."""
-    batch, channels, height, breadth = like.shape
-    return rows.view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3).unbind(0)
 
 
 def narrow(features: Tensor) -> torch.dtype:

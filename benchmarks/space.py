@@ -223,10 +223,18 @@ def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
     Returns:
         m tensors of that shape, channels-last.
     """
-    batch, channels, height, breadth = features[0].shape
-    rows = torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features]).reshape(len(features), -1)
-    sums = (weights @ rows).view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3)
-    return sums.unbind(0)
+    return apart(weights @ side_by_side(features), features[0])
+
+
+def side_by_side(features: Sequence[Tensor]) -> Tensor:
+    """n features (B, C, H, W), channels-last, as rows (n, B * H * W * C)."""
+    return torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features]).reshape(len(features), -1)
+
+
+def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
+    """Rows (n, B * H * W * C) as n features (B, C, H, W), channels-last, views of them."""
+    batch, channels, height, breadth = like.shape
+    return rows.view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3).unbind(0)
 
 
 def softmax(alpha: Alpha) -> Mixture:

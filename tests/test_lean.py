@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 
@@ -75,11 +76,8 @@ def test_scaled_equals_its_composition_and_moves_the_same_statistics(training: b
 
 def slopes_of(norm: BatchNorm, inputs: tuple[Tensor, Tensor], mode: Plain | None = None) -> tuple[Tensor, ...]:
     """The output, and the slopes of the inputs, the gain and the shift."""
-    if mode is None:
+    with mode or contextlib.nullcontext():
         found = scaled(inputs[0], norm, inputs[1])
-    else:
-        with mode:
-            found = scaled(inputs[0], norm, inputs[1])
     return found, *slopes((found,), (*inputs, norm.weight, norm.bias))
 
 
@@ -132,12 +130,9 @@ def kept(space: str, plain: bool) -> int:
         holders.append(tensor.detach())
         return tensor.detach()
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        if plain:
-            with Plain():
-                net(torch.randn(8, 3, 16, 16), mixture)
-        else:
-            net(torch.randn(8, 3, 16, 16), mixture)
+    mode = Plain() if plain else contextlib.nullcontext()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mode:
+        net(torch.randn(8, 3, 16, 16), mixture)
     return sum(sizes.values())
 
 
