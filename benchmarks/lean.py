@@ -67,7 +67,7 @@ def chosen(vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparin
 
     Args:
         vertex, conv3, conv1: (B, C, H, W), channels-last.
-        weights: (receivers, 3).
+        weights: for each image, (B, receivers, 3).
         sparing: whether to keep the place of a maximum in two bytes instead of eight, which takes time.
 
     Returns:
@@ -178,7 +178,7 @@ class Chosen(Function):
     def forward(
         ctx: Any, vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparing: bool
     ) -> tuple[Tensor, ...]:
-        rows = torch.empty((3, vertex.numel()), dtype=vertex.dtype, device=vertex.device)
+        rows = gapless(3, vertex)
         pooled, open3, open1 = apart(rows, vertex)
         where = torch.empty_like(vertex, dtype=torch.long)
         torch.ops.aten.max_pool2d_with_indices.out(vertex, *POOL, out=pooled, indices=where)
@@ -188,7 +188,7 @@ class Chosen(Function):
             where = where.to(narrow(vertex))
         weights = weights.to(vertex.dtype)
         ctx.save_for_backward(rows, where, weights)
-        return apart(weights @ rows, vertex)
+        return apart(torch.bmm(weights, rows), vertex)
 
     @staticmethod
     @once_differentiable
@@ -196,11 +196,12 @@ class Chosen(Function):
         rows, where, weights = ctx.saved_tensors
         pooled, *_ = apart(rows, where)
         arriving = side_by_side(slopes)
-        spread = weights.T @ arriving
-        torch.ops.aten.threshold_backward.grad_input(spread[1:], rows[1:], 0, grad_input=spread[1:])
-        of_pooled, of_conv3, of_conv1 = apart(spread, where)
+        spread = torch.bmm(weights.mT, arriving)
+        opened = gapless(2, where, spread.dtype)
+        torch.ops.aten.threshold_backward.grad_input(spread[:, 1:], rows[:, 1:], 0, grad_input=opened)
+        of_pooled, *_ = apart(spread, where)
         of_vertex = torch.ops.aten.max_pool2d_with_indices_backward(of_pooled, pooled, *POOL, where.long())
-        return of_vertex, of_conv3, of_conv1, arriving @ rows.T, None
+        return of_vertex, *apart(opened, where), torch.bmm(arriving, rows.mT), None
 
 
 class Halved(Function):
@@ -226,6 +227,13 @@ class Halved(Function):
 def narrow(features: Tensor) -> torch.dtype:
     """The smallest integers that count the pixels of features (B, C, H, W)."""
     return torch.int16 if features[0, 0].numel() <= 2**15 else torch.int32
+
+
+def gapless(count: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Memory for rows (B, count, H * W * C) that come apart as features without gaps."""
+    batch = len(like)
+    rows = torch.empty((count, batch, like[0].numel()), dtype=dtype or like.dtype, device=like.device)
+    return rows.transpose(0, 1)
 
 
 def pixelwise(values: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ class CellWeights(NamedTuple):
     """The mixture as a cell wants it.
 
     Attributes:
-        received: per block a matrix (receivers, 3): what the output and each later block, the last one first, receives
-            of each of the block's operations: the weight of the operation times that of the block.
+        received: per block, for each image, a matrix (B, receivers, 3): what the output and each later block, the last
+            one first, receives of each of the block's operations: the operation's weight times the block's.
         projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
             (2 * blocks * width,).
     """
@@ -88,7 +88,7 @@ class CellWeights(NamedTuple):
     projected: Tensor
 
 
-def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> list[CellWeights]:
+def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
     """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each."""
     blocks = range(wiring.blocks)
     of_input, *outputs = mixture[1][0].unbind(0)
@@ -104,9 +104,9 @@ def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture) -> list[C
     shares = torch.stack([weight for weights in receivers for weight in weights]).unsqueeze(1)
     operations = torch.cat([row.expand(count, -1) for row, count in zip(mixture[0].split(1), counts, strict=True)])
     of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks)
-    received = (shares * operations).expand(len(widths), -1, -1).unbind(0)
+    received = (shares * operations).expand(len(widths), images, -1, -1).unbind(0)
     projected = {width: of_projected.repeat_interleave(width) for width in set(widths)}
-    return [CellWeights(rows.split(counts), projected[width]) for rows, width in zip(received, widths, strict=True)]
+    return [CellWeights(rows.split(counts, 1), projected[width]) for rows, width in zip(received, widths, strict=True)]
 
 
 class ChoiceBlock(nn.Module):
@@ -122,7 +122,7 @@ class ChoiceBlock(nn.Module):
         self.conv1 = ConvNorm(width, width, 1, momentum)
 
     def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """Vertex (B, width, H, W) and weights (receivers, 3) -> what each receiver gets, (B, width, H, W)."""
+        """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         # Folded, it is in an attack, which keeps less than other passes anyway.
         return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, sparing=not self.conv1.folded)
 

@@ -47,7 +47,7 @@ class FanWeights(NamedTuple):
     """The mixture of the edges out of one node.
 
     Attributes:
-        direct: of the node itself and of its average pool, (edges, 2).
+        direct: of the node itself and of its average pool, for each image, (B, edges, 2).
         conv1: of the 1x1 convolution per channel, (edges * width,).
         conv3: of the 3x3 convolution, likewise.
     """
@@ -57,17 +57,17 @@ class FanWeights(NamedTuple):
     conv3: Tensor
 
 
-def arrange(width: int, depth: int, mixture: Mixture) -> list[tuple[FanWeights, ...]]:
+def arrange(width: int, depth: int, mixture: Mixture, images: int) -> list[tuple[FanWeights, ...]]:
     """The weights of each block: by source node for a cell, nothing for a reduction; `none` contributes nothing."""
     rows = mixture[0].unbind(0)
     _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
-    direct = torch.stack([skip, pool], 1).expand(3 * depth, -1, -1).unbind(0)
+    direct = torch.stack([skip, pool], 1).expand(3 * depth, images, -1, -1).unbind(0)
     blocks: list[tuple[FanWeights, ...]] = []
     for stage in range(3):
         channels = [edges * width * 2**stage for edges in FAN_EDGES]
         cells = [weights.repeat_interleave(width * 2**stage).expand(depth, -1).unbind(0) for weights in (conv1, conv3)]
         for of_cell, one, three in zip(direct[stage * depth :], *cells, strict=False):
-            fans = zip(of_cell.split(FAN_EDGES), one.split(channels), three.split(channels), strict=True)
+            fans = zip(of_cell.split(FAN_EDGES, 1), one.split(channels), three.split(channels), strict=True)
             blocks.append(tuple(FanWeights(*fan) for fan in fans))
         blocks.append(())
     return blocks[:-1]

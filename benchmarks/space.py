@@ -120,12 +120,16 @@ class Supernet(nn.Module):
         stem: images (B, C, H, W) -> features.
         blocks: modules called in order with (features, weights).
         head: features -> logits (B, classes).
-        arrange: mixture -> the weights of each block. They are made once, then handed out as views of one tensor, so
-            that their gradients are summed by one operation, not by one per block.
+        arrange: mixture and number of images -> the weights of each block. They are made once, then handed out as views
+            of one tensor, so that their gradients are summed by one operation, not by one per block.
     """
 
     def __init__(
-        self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module, arrange: Callable[[Mixture], Sequence[Any]]
+        self,
+        stem: nn.Module,
+        blocks: list[nn.Module],
+        head: nn.Module,
+        arrange: Callable[[Mixture, int], Sequence[Any]],
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -144,7 +148,7 @@ class Supernet(nn.Module):
         """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
         features = channels_last(features)
-        for block, weights in zip(self.blocks, self.arrange(mixture), strict=True):
+        for block, weights in zip(self.blocks, self.arrange(mixture, len(features)), strict=True):
             features = block(features, weights)
         logits: Tensor = self.head(features)
         return logits
@@ -214,27 +218,30 @@ def channels_last(features: Tensor) -> Tensor:
 
 
 def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Weighted sums of features by one matrix product, whose gradients with respect to weights are products too.
+    """Weighted sums of features by a matrix product for each image, whose gradients are products too.
+
+    One product over all images would use one core, and less than half of what its memory can deliver.
 
     Args:
-        weights: (m, n).
+        weights: for each image, (B, m, n).
         features: n tensors of one shape (B, C, H, W), channels-last in memory.
 
     Returns:
-        m tensors of that shape, channels-last.
+        m tensors of that shape, each image channels-last.
     """
-    return apart(weights @ side_by_side(features), features[0])
+    return apart(torch.bmm(weights, side_by_side(features)), features[0])
 
 
 def side_by_side(features: Sequence[Tensor]) -> Tensor:
-    """n features (B, C, H, W), channels-last, as rows (n, B * H * W * C)."""
-    return torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features]).reshape(len(features), -1)
+    """n features (B, C, H, W), channels-last, as rows (B, n, H * W * C)."""
+    rows = torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features], 1)
+    return rows.reshape(len(rows), len(features), -1)
 
 
 def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """Rows (n, B * H * W * C) as n features (B, C, H, W), channels-last, views of them."""
+    """Rows (B, n, H * W * C) as n features (B, C, H, W), each image channels-last, views of them."""
     batch, channels, height, breadth = like.shape
-    return rows.view(-1, batch, height, breadth, channels).permute(0, 1, 4, 2, 3).unbind(0)
+    return tuple(part.permute(0, 3, 1, 2) for part in rows.view(batch, -1, height, breadth, channels).unbind(1))
 
 
 def softmax(alpha: Alpha) -> Mixture:

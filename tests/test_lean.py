@@ -53,7 +53,7 @@ def assert_alike(function: Callable[[], tuple[Tensor, ...]], inputs: tuple[Tenso
 @pytest.mark.parametrize("receivers", [1, 4])
 def test_chosen_equals_its_composition(receivers: int, breadth: int, sparing: bool) -> None:
     vertex, conv3, conv1 = (features(3, 4, 5, breadth, seed=seed) for seed in range(3))
-    weights = shares(receivers, 3)
+    weights = shares(3, receivers, 3)
     assert_alike(lambda: chosen(vertex, conv3, conv1, weights, sparing), (vertex, conv3, conv1, weights))
 
 
@@ -102,7 +102,7 @@ def test_a_weight_of_zero_gets_its_gradient() -> None:
 
 def test_second_derivatives_are_refused_unless_plain() -> None:
     vertex, conv3, conv1 = (features(2, 3, 4, 4, seed=seed) for seed in range(3))
-    weights = shares(2, 3)
+    weights = shares(2, 2, 3)
 
     def curved() -> Tensor:
         found = torch.stack(chosen(vertex, conv3, conv1, weights, sparing=False)).sum() ** 2
