@@ -62,11 +62,12 @@ def read_status(folder: Path) -> list[RunStatus]:
 
 def run_status(folder: Path, epochs: int) -> RunStatus:
     """One run."""
-    rows = read_rows(folder / EPOCHS)
-    epoch = int(rows[-1]["epoch"]) if rows else 0
-    spent = [float(row["seconds"]) for row in rows[1:]]
+    columns, rows = read_table(folder / EPOCHS)
+    last = dict(zip(columns, rows[-1], strict=False)) if rows else {}
+    epoch = int(last.get("epoch", 0))
+    spent = [float(row[columns.index("seconds")]) for row in rows[1:]]
     seconds = sum(spent) / len(spent) if spent else 0.0
-    accuracies = [value for name, value in rows[-1].items() if name.startswith("accuracy_") and value] if rows else []
+    accuracies = [value for name, value in last.items() if name.startswith("accuracy_") and value]
     error = first_line(folder / ERROR)
     if (folder / DONE).exists():
         state = "done"
@@ -80,13 +81,23 @@ def run_status(folder: Path, epochs: int) -> RunStatus:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a CSV file; a torn last line is left out."""
+    """The whole rows of a CSV file by the names of its columns; a torn last line is left out."""
+    return list(csv.DictReader(whole_lines(path)))
+
+
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """``read_rows`` without the names in every row, in half the time: the names of the columns, and the rows."""
+    columns, *rows = [row for row in csv.reader(whole_lines(path)) if row] or [[]]
+    return columns, rows
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file but a torn last one; none where it cannot be read."""
     try:
         text = path.read_text()
     except OSError:
         return []
-    whole = text[: text.rfind("\n") + 1]
-    return list(csv.DictReader(whole.splitlines()))
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def first_line(path: Path) -> str:
