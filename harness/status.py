@@ -65,7 +65,8 @@ def run_status(folder: Path, epochs: int) -> RunStatus:
     columns, rows = read_table(folder / EPOCHS)
     last = dict(zip(columns, rows[-1], strict=False)) if rows else {}
     epoch = int(last.get("epoch", 0))
-    spent = [float(row[columns.index("seconds")]) for row in rows[1:]]
+    place = columns.index("seconds") if rows else 0
+    spent = [float(row[place]) for row in rows[1:]]
     seconds = sum(spent) / len(spent) if spent else 0.0
     accuracies = [value for name, value in last.items() if name.startswith("accuracy_") and value]
     error = first_line(folder / ERROR)
