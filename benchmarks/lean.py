@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
-from benchmarks.space import BatchNorm, apart, blend, side_by_side
+from benchmarks.space import BatchNorm, apart, blend, pixelwise, side_by_side
 
 POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
 HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
@@ -234,8 +234,3 @@ def gapless(count: int, like: Tensor, dtype: torch.dtype | None = None) -> Tenso
     batch = len(like)
     rows = torch.empty((count, batch, like[0].numel()), dtype=dtype or like.dtype, device=like.device)
     return rows.transpose(0, 1)
-
-
-def pixelwise(values: Tensor) -> Tensor:
-    """Values per channel (C,) -> (1, C, 1, 1), beside features."""
-    return values.view(1, -1, 1, 1)

@@ -244,6 +244,11 @@ def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.permute(0, 3, 1, 2) for part in rows.view(batch, -1, height, breadth, channels).unbind(1))
 
 
+def pixelwise(values: Tensor) -> Tensor:
+    """Values per channel (..., C) -> (..., 1, C, 1, 1), beside features."""
+    return values[..., None, :, None, None]
+
+
 def softmax(alpha: Alpha) -> Mixture:
     """The mixture of the logits: the softmax of each row."""
     return tuple(torch.softmax(logits, dim=-1) for logits in alpha)

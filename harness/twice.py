@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
+from benchmarks.space import pixelwise
+
 PIXELS = (-4, -2, -1)
 """Dimensions of features (..., B, C, H, W) over which a BatchNorm takes its statistics."""
 
@@ -222,11 +224,6 @@ class NormSlope(Function):
         along = torch.addcmul(pixelwise(of_shift), normal, pixelwise(of_scale))
         of_features = torch.sub(many, along, alpha=1 / count) * pixelwise(factor)
         return (of_features, of_scale, of_shift), (0, 0, 0)
-
-
-def pixelwise(values: Tensor) -> Tensor:
-    """Values per channel (..., C) -> (..., 1, C, 1, 1), beside features."""
-    return values[..., None, :, None, None]
 
 
 TWICE: Mapping[Any, Callable[..., Tensor]] = {
