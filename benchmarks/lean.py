@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+from torch.overrides import TorchFunctionMode
 
-from benchmarks.space import BatchNorm, apart, blend, pixelwise, side_by_side
+from benchmarks.space import BatchNorm, apart, blend, pixelwise, replaceable, side_by_side
 
 POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
 HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
@@ -31,6 +31,7 @@ class Plain(TorchFunctionMode):
         return PLAIN.get(func, func)(*args, **(kwargs or {}))
 
 
+@replaceable
 def scaled(features: Tensor, norm: BatchNorm | None, weights: Tensor) -> Tensor:
     """``relu(norm(features))`` times a weight per channel.
 
@@ -42,9 +43,6 @@ def scaled(features: Tensor, norm: BatchNorm | None, weights: Tensor) -> Tensor:
     Returns:
         (B, C, H, W), channels-last.
     """
-    if has_torch_function((features, weights)):
-        replaced: Tensor = handle_torch_function(scaled, (features, weights), features, norm, weights)
-        return replaced
     if norm is None:
         opened: Tensor = Opened.apply(features, weights)
         return opened
@@ -62,6 +60,7 @@ def scaled(features: Tensor, norm: BatchNorm | None, weights: Tensor) -> Tensor:
     return found
 
 
+@replaceable
 def chosen(vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparing: bool) -> tuple[Tensor, ...]:
     """Weighted sums of ``max_pool(vertex)``, ``relu(conv3)`` and ``relu(conv1)``.
 
@@ -73,19 +72,13 @@ def chosen(vertex: Tensor, conv3: Tensor, conv1: Tensor, weights: Tensor, sparin
     Returns:
         A sum of that shape for each receiver.
     """
-    inputs = (vertex, conv3, conv1, weights)
-    if has_torch_function(inputs):
-        replaced: tuple[Tensor, ...] = handle_torch_function(chosen, inputs, *inputs, sparing)
-        return replaced
-    found: tuple[Tensor, ...] = Chosen.apply(*inputs, sparing)
+    found: tuple[Tensor, ...] = Chosen.apply(vertex, conv3, conv1, weights, sparing)
     return found
 
 
+@replaceable
 def halved(features: Tensor) -> Tensor:
     """Max-pooling (2x2, stride 2, padding 1): features (B, C, H, W) -> (B, C, H // 2 + 1, W // 2 + 1)."""
-    if has_torch_function((features,)):
-        replaced: Tensor = handle_torch_function(halved, (features,), features)
-        return replaced
     found: Tensor = Halved.apply(features)
     return found
 

@@ -124,7 +124,7 @@ class ChoiceBlock(nn.Module):
     def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         # Folded, it is in an attack, which keeps less than other passes anyway.
-        return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, sparing=not self.conv1.folded)
+        return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, not self.conv1.folded)
 
 
 class MixedCell(nn.Module):

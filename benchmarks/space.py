@@ -7,14 +7,16 @@ architecture is tried by passing another mixture; nothing is overwritten and res
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 Mixture = tuple[Tensor, ...]
 """One (rows, choices) matrix per group of decisions, each row on the simplex."""
@@ -217,6 +219,23 @@ def channels_last(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
+Returned = TypeVar("Returned")
+
+
+def replaceable(function: Callable[..., Returned]) -> Callable[..., Returned]:
+    """The function as one that a TorchFunctionMode sees as a whole, as it sees PyTorch's own; called by position."""
+
+    @functools.wraps(function)
+    def seen(*args: Any) -> Returned:
+        if has_torch_function(args):
+            replaced: Returned = handle_torch_function(seen, args, *args)
+            return replaced
+        return function(*args)
+
+    return seen
+
+
+@replaceable
 def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Weighted sums of features by a matrix product for each image, whose gradients are products too.
 

@@ -13,58 +13,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.lean import Plain
 from benchmarks.space import Alpha, Mixture, Supernet, softmax
 from harness.architect import Batch, frozen
-from harness.twice import Twice
-
-CACHE, MEMORY = 2**26, 2**31
-"""Bytes that the products of one pass may take on a CPU and on another device. More at once save calls; on a CPU only
-until they no longer fit into its caches. A product takes about what one evaluation of the loss keeps."""
+from harness.tangents import Bends, Tangents
 
 
 def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     """Hessian (n, n) of loss(softmax(alpha)), groups flattened and concatenated in order; symmetric.
 
-    The loss is differentiated with respect to the mixture p and carried to the logits by the exact chain rule
-    H = J' (d2L/dp2) J + sum_k dL/dp_k d2p_k/dalpha2, J = dp/dalpha. J maps into the directions along the simplex, so
-    products with d2L/dp2 are needed only for those: as many as logits less one per row. Each is one backward
-    pass over the gradient's own graph; small ones are taken together.
+    A first pass and its gradient give the slopes behind everything that bends; a second one carries a tangent for each
+    logit past the first of its row, and adds up how the loss bends along each pair. What belongs to the first logits
+    follows: the same number on all logits of a row changes nothing. So there are as many tangents as logits less one
+    per row; in NAS-Bench-201 the first entry of a row is `none`.
 
     Args:
-        loss: mixture -> scalar, twice differentiable.
+        loss: mixture -> scalar, twice differentiable; called twice, with the same result.
         alpha: logits; detached here.
     """
-    mixture = tuple(rows.detach().requires_grad_() for rows in softmax(alpha))
-    directions = along_simplex(mixture)
-    with Twice(), Plain():
-        value, kept = weighed(loss, mixture)
-        slope = torch.autograd.grad(value, mixture, create_graph=True)
-
-    def product(direction: Tensor) -> Tensor:
-        return flat(torch.autograd.grad(slope, mixture, unflat(direction, mixture), True, materialize_grads=True))
-
-    count = max(1, (CACHE if mixture[0].device.type == "cpu" else MEMORY) // kept)
-    together = torch.vmap(product) if count > 1 else lambda chunk: product(chunk[0]).unsqueeze(0)
-    products = torch.cat([together(chunk) for chunk in directions.split(count)])
-    jacobian, curved = softmax_derivatives(mixture, flat(slope).detach())
-    # Column sums of J are zero in every row of the mixture, so J is the directions times its entries past each first.
-    coordinates = jacobian[(directions == 1).int().argmax(1)]
-    full = coordinates.T @ (directions @ products.T) @ coordinates + curved
+    point = tuple(logits.detach().requires_grad_() for logits in alpha)
+    with Bends() as bends:
+        result = loss(softmax(point))
+    slopes = bends.slopes(result)
+    past_first = differences(point)
+    still = tuple(logits.detach() for logits in alpha)
+    with torch.no_grad(), Tangents(still, batched((past_first > 0).to(past_first), still), slopes) as tangents:
+        loss(softmax(still))
+    full = past_first.T @ tangents.form @ past_first
     return (full + full.T) / 2
 
 
-def weighed(loss: Callable[[Mixture], Tensor], mixture: Mixture) -> tuple[Tensor, int]:
-    """The loss, and the bytes that it keeps for its gradient: about what one product takes."""
-    sizes: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        sizes[tensor.untyped_storage().data_ptr()] = tensor.nbytes
-        return tensor.detach()  # an output that its own graph kept as it is would never be freed
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        value = loss(mixture)
-    return value, max(1, sum(sizes.values()))
+def batched(vectors: Tensor, groups: Alpha) -> tuple[Tensor, ...]:
+    """Vectors (m, n) in the shapes of the groups: (m, *shape) each."""
+    parts = vectors.split([group.numel() for group in groups], 1)
+    return tuple(part.unflatten(1, group.shape) for part, group in zip(parts, groups, strict=True))
 
 
 def flat(groups: tuple[Tensor, ...]) -> Tensor:
@@ -78,36 +59,15 @@ def unflat(vector: Tensor, groups: Mixture) -> tuple[Tensor, ...]:
     return tuple(part.view(group.shape) for part, group in zip(parts, groups, strict=True))
 
 
-def along_simplex(mixture: Mixture) -> Tensor:
-    """Directions (n - rows, n) that keep every row's sum: +1 on each entry past the first of its row, -1 on the first.
-
-    In NAS-Bench-201 the first entry is `none`, on which nothing depends: the -1 costs nothing and changes nothing.
-    """
+def differences(alpha: Alpha) -> Tensor:
+    """Rows (n - rows, n): +1 on each entry past the first of its row, -1 on the first."""
     blocks = [
         torch.cat([-torch.ones(choices - 1, 1), torch.eye(choices - 1)], dim=1)
-        for group in mixture
+        for group in alpha
         for choices in [group.shape[1]] * group.shape[0]
     ]
-    directions: Tensor = torch.block_diag(*blocks)
-    return directions.to(mixture[0])
-
-
-def softmax_derivatives(mixture: Mixture, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """For p = softmax(alpha) by rows: dp/dalpha (n, n), and sum_k slope_k d2p_k/dalpha2 (n, n).
-
-    Row by row, with m = slope . p: the first is diag(p) - p p', the second
-    diag(p * (slope - m)) - p_i p_j (slope_i + slope_j - 2 m).
-    """
-    first: list[Tensor] = []
-    second: list[Tensor] = []
-    slopes = slope.split([row.numel() for group in mixture for row in group])
-    rows = [row.detach() for group in mixture for row in group]
-    for p, g in zip(rows, slopes, strict=True):
-        centred = g - g @ p
-        outer = torch.outer(p, p)
-        first.append(torch.diag(p) - outer)
-        second.append(torch.diag(p * centred) - outer * (centred.unsqueeze(0) + centred.unsqueeze(1)))
-    return torch.block_diag(*first), torch.block_diag(*second)
+    found: Tensor = torch.block_diag(*blocks)
+    return found.to(alpha[0])
 
 
 def validation_hessian(
