@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.space import Alpha, Mixture, Supernet, softmax
 from harness.architect import Batch, frozen
-from harness.tangents import Bends, Tangents
+from harness.tangents import Bends, Slopes, Tangents
 
 
 def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
@@ -30,16 +30,23 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
         loss: mixture -> scalar, twice differentiable; called twice, with the same result.
         alpha: logits; detached here.
     """
+    point = tuple(logits.detach() for logits in alpha)
+    past_first = differences(point)
+    directions = batched((past_first > 0).to(past_first), point)
+    slopes = slopes_at(loss, point)
+    with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
+        loss(softmax(point))
+    full: Tensor = past_first.T @ tangents.form @ past_first
+    return (full + full.T) / 2
+
+
+def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> list[Slopes]:
+    """The slopes of loss(softmax(alpha)) behind everything that bends; the graph is freed on return."""
     point = tuple(logits.detach().requires_grad_() for logits in alpha)
     with Bends() as bends:
         result = loss(softmax(point))
-    slopes = bends.slopes(result)
-    past_first = differences(point)
-    still = tuple(logits.detach() for logits in alpha)
-    with torch.no_grad(), Tangents(still, batched((past_first > 0).to(past_first), still), slopes) as tangents:
-        loss(softmax(still))
-    full = past_first.T @ tangents.form @ past_first
-    return (full + full.T) / 2
+    found: list[Slopes] = bends.slopes(result)
+    return found
 
 
 def batched(vectors: Tensor, groups: Alpha) -> tuple[Tensor, ...]:

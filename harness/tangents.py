@@ -10,7 +10,7 @@ convolution per direction and layer, where products with the Hessian take two, a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,14 +21,14 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakIdKeyDictionary
 
 from benchmarks.lean import HALF, POOL, chosen, halved, scaled
-from benchmarks.space import BatchNorm, apart, blend, pixelwise, side_by_side
+from benchmarks.space import apart, blend, pixelwise, side_by_side
 
 Slopes = tuple[Tensor, ...]
 """The gradient of the result with respect to each output of a call."""
 
 
 class Bends(TorchFunctionMode):
-    """While it is entered, keeps the outputs of every call that may bend, in order.
+    """While it is entered, keeps the outputs of every call that may have a second derivative, in order.
 
     Attributes:
         outputs: of each such call; empty where they do not depend on what is differentiated.
@@ -46,9 +46,9 @@ class Bends(TorchFunctionMode):
 
     def slopes(self, result: Tensor) -> list[Slopes]:
         """The gradients of a scalar with respect to all outputs that were kept."""
-        flat = torch.autograd.grad(result, [one for kept in self.outputs for one in kept], materialize_grads=True)
-        rest = iter(flat)
-        return [tuple(itertools.islice(rest, len(kept))) for kept in self.outputs]
+        outputs = [output for kept in self.outputs for output in kept]
+        found = iter(torch.autograd.grad(result, outputs, materialize_grads=True))
+        return [tuple(itertools.islice(found, len(kept))) for kept in self.outputs]
 
 
 class Tangents(TorchFunctionMode):
@@ -57,18 +57,19 @@ class Tangents(TorchFunctionMode):
     Args:
         point: what moves.
         directions: for each tensor of the point, (n, *shape).
-        slopes: of ``Bends``, from the same calls.
+        slopes: of ``Bends``, from the same calls; taken out one by one, so that what is used is freed.
 
     Attributes:
         form: (n, n), second derivatives of the result along each pair of directions, once all calls have been made.
     """
 
-    def __init__(self, point: Sequence[Tensor], directions: Sequence[Tensor], slopes: Iterable[Slopes]) -> None:
+    def __init__(self, point: Sequence[Tensor], directions: Sequence[Tensor], slopes: list[Slopes]) -> None:
         super().__init__()
         self.moving = WeakIdKeyDictionary(dict(zip(point, directions, strict=True)))
-        self.slopes = iter(slopes)
+        self.slopes = slopes
+        self.slopes.reverse()
         self.count = len(directions[0])
-        self.form = directions[0].new_zeros(self.count, self.count)
+        self.form: Tensor = directions[0].new_zeros(self.count, self.count)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = Call(func, args, kwargs or {}, self.moving, self.count)
@@ -77,7 +78,7 @@ class Tangents(TorchFunctionMode):
         if func in STRAIGHT:
             found, tangents = STRAIGHT[func](call)
         else:
-            slopes = next(self.slopes)
+            slopes = self.slopes.pop()
             if not slopes:
                 return call.value()
             found, tangents, form = CURVED.get(func, anything)(call, slopes)
@@ -93,14 +94,14 @@ class Call(NamedTuple):
     Attributes:
         func, args, kwargs: the call.
         moving: tensor -> tangents (n, *shape), for those that move.
-        count: n.
+        number: n.
     """
 
     func: Callable[..., Any]
     args: Any
     kwargs: Any
     moving: Mapping[Tensor, Tensor]
-    count: int
+    number: int
 
     def value(self) -> Any:
         """What it returns."""
@@ -124,7 +125,12 @@ def tensors_of(values: Any) -> Iterator[Tensor]:
 
 
 def linear(call: Call) -> tuple[Any, Any]:
-    """A function that is linear in all its tensors together: its tangents are those of its arguments, put through it."""
+    """A function that is linear in all its tensors together."""
+    return call.value(), through(call)
+
+
+def through(call: Call) -> Any:
+    """The tangents, put through a function as their tensors are."""
     leaves, structure = tree_flatten((call.args, call.kwargs))
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
 
@@ -134,10 +140,14 @@ def linear(call: Call) -> tuple[Any, Any]:
         args, kwargs = tree_unflatten(leaves, structure)
         return call.func(*args, **kwargs)
 
-    value = call.value()
     found = [call.tangents(leaves[place]) for place in places]
     still = [torch.zeros_like(leaves[place]) if one is None else one for place, one in zip(places, found, strict=True)]
-    return value, torch.vmap(moved, tuple(None if one is None else 0 for one in found))(*still)
+    return torch.vmap(moved, tuple(None if one is None else 0 for one in found))(*still)
+
+
+def added(call: Call) -> tuple[Any, Any]:
+    """A sum, in which a number is a constant."""
+    return call.value(), through(call._replace(args=[one if isinstance(one, Tensor) else 0 for one in call.args]))
 
 
 def imagewise(call: Call) -> tuple[Tensor, Tensor]:
@@ -158,62 +168,72 @@ def unbiased(call: Call) -> tuple[Tensor, Tensor]:
 def opened(call: Call) -> tuple[Tensor, Tensor]:
     """ReLU: a tangent passes where the features are above 0."""
     (features,) = call.args
-    return call.value(), passed(call.moving[features], features)
+    tangents = call.moving[features]
+    return call.value(), passed(tangents, features, torch.empty_like(tangents))
 
 
-def passed(tangents: Tensor, features: Tensor) -> Tensor:
-    """The tangents (n, *shape) where the features are above 0, elsewhere 0."""
-    found: Tensor = torch.ops.aten.threshold_backward(tangents, features, 0)
+def passed(tangents: Tensor, features: Tensor, to: Tensor) -> Tensor:
+    """The tangents (n, *shape) where the features are above 0, elsewhere 0; written to ``to``."""
+    found: Tensor = torch.ops.aten.threshold_backward.grad_input(tangents, features, 0, grad_input=to)
     return found
 
 
-def pooled(features: Tensor, tangents: Tensor | None, window: Any) -> tuple[Tensor, Tensor | None]:
-    """Max-pooling (B, C, H, W): a tangent comes from where the maximum is."""
-    found, where = torch.ops.aten.max_pool2d_with_indices(features, *window)
-    if tangents is None:
-        return found, None
-    pixels = tangents.permute(0, 1, 3, 4, 2).flatten(2, 3)
-    places = where.permute(0, 2, 3, 1).flatten(1, 2).expand(len(tangents), -1, -1, -1)
-    taken = pixels.gather(2, places).unflatten(2, where.shape[2:])
-    return found, taken.permute(0, 1, 4, 2, 3)
-
-
 def half(call: Call) -> tuple[Tensor, Tensor]:
-    """``halved``."""
+    """``halved``: a tangent comes from where the maximum is."""
     (features,) = call.args
-    found, tangents = pooled(features, call.moving[features], HALF)
-    assert tangents is not None
-    return found, tangents
+    found, where = torch.ops.aten.max_pool2d_with_indices(features, *HALF)
+    tangents = call.moving[features]
+    to = tangents.new_empty((len(tangents), *channelled(found).shape))
+    return found, featured(gathered(tangents, where, to))
+
+
+def gathered(tangents: Tensor, where: Tensor, to: Tensor) -> Tensor:
+    """Tangents (n, B, C, H, W) at the pixels ``where`` (B, C, H', W'), written to ``to`` (n, B, H', W', C)."""
+    pixels, places = channelled(tangents).flatten(2, 3), channelled(where).flatten(1, 2)
+    torch.gather(pixels, 2, places.expand(len(tangents), -1, -1, -1), out=to.flatten(2, 3))
+    return to
+
+
+def channelled(features: Tensor) -> Tensor:
+    """Features (..., C, H, W) as (..., H, W, C), a view."""
+    return features.movedim(-3, -1)
+
+
+def featured(pixels: Tensor) -> Tensor:
+    """``channelled``, undone."""
+    return pixels.movedim(-1, -3)
 
 
 def anything(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
-    """A function of which nothing is known, by derivatives of its own; for small ones."""
+    """A function of which nothing is known, by derivatives of its own; for small ones.
+
+    With g the slopes and J the function's derivative: that of <J' g, u> is J u with respect to g, and with respect to the
+    function's arguments its second derivative along u.
+    """
     leaves, structure = tree_flatten((call.args, call.kwargs))
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf in call.moving]
-    point = tuple(leaves[place] for place in places)
-    tangents = tuple(call.moving[tensor] for tensor in point)
-
-    def of(*moved: Tensor) -> Any:
-        for place, tensor in zip(places, moved, strict=True):
-            leaves[place] = tensor
+    tangents = tuple(call.moving[leaves[place]] for place in places)
+    point = tuple(leaves[place].detach().requires_grad_() for place in places)
+    for place, tensor in zip(places, point, strict=True):
+        leaves[place] = tensor
+    behind = tuple(slope.detach().requires_grad_() for slope in slopes)
+    with torch.enable_grad():
         args, kwargs = tree_unflatten(leaves, structure)
-        found = call.func(*args, **kwargs)
-        return found if isinstance(found, Tensor) else tuple(found)
-
-    def sloping(*moved: Tensor) -> tuple[Tensor, ...]:
-        _, back = torch.func.vjp(of, *moved)
-        found: tuple[Tensor, ...] = back(slopes[0] if len(slopes) == 1 else slopes)
-        return found
-
-    moved = torch.vmap(lambda *along: torch.func.jvp(of, point, along)[1])(*tangents)
-    curved = torch.vmap(lambda *along: torch.func.jvp(sloping, point, along)[1])(*tangents)
-    return call.value(), moved, sum_of_products(curved, tangents)
-
-
-def sum_of_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Of each pair of rows: left and right (n, ...) -> (n, n)."""
-    pairs = [a.reshape(len(a), -1) @ b.reshape(len(b), -1).T for a, b in zip(left, right, strict=True)]
-    return torch.stack(pairs).sum(0)
+        outputs = tuple(tensors_of(call.func(*args, **kwargs)))
+        sloping = torch.autograd.grad(outputs, point, behind, create_graph=True, materialize_grads=True)
+        along = torch.stack(
+            [(left * right).reshape(call.number, -1).sum(1) for left, right in zip(tangents, sloping, strict=True)]
+        ).sum(0)
+    every = torch.eye(call.number, dtype=along.dtype, device=along.device)
+    curved = torch.autograd.grad(along, (*point, *behind), every, is_grads_batched=True, allow_unused=True)
+    moved = curved[len(point) :]
+    pairs = [
+        (one.reshape(call.number, -1), tangent.reshape(call.number, -1))
+        for one, tangent in zip(curved, tangents, strict=False)
+        if one is not None  # nothing bends along it
+    ]
+    form = torch.stack([left @ right.T for left, right in pairs]).sum(0) if pairs else torch.zeros_like(every)
+    return call.value(), moved, form
 
 
 def both(form: Tensor) -> Tensor:
@@ -221,27 +241,11 @@ def both(form: Tensor) -> Tensor:
     return form + form.T
 
 
-class Normed(NamedTuple):
-    """A BatchNorm's input x, n tangents u of it, and a slope g behind it; N pixels, x' = (x - mean) / deviation.
+class Normal(NamedTuple):
+    """What a BatchNorm normalises with: x' = (x - mean) * inverse.
 
     Attributes:
-        normal: x', (B, C, H, W).
-        tangents: gain / deviation * (u - <u> / N - x' <x' u> / N), (n, B, C, H, W); None where x stands still.
-        pull: tangents of <g x'>, (n, C), likewise.
-        form: second derivatives of gain * <g x'> along each pair of u, (n, n).
-    """
-
-    normal: Tensor
-    tangents: Tensor | None
-    pull: Tensor | None
-    form: Tensor
-
-
-class Statistics(NamedTuple):
-    """What a BatchNorm normalises with.
-
-    Attributes:
-        mean, inverse: the mean and the inverse of the deviation, (C,).
+        mean, inverse: (C,); ``inverse`` is 1 / deviation.
         of_batch: whether they are those of the batch, and move with it.
     """
 
@@ -250,72 +254,92 @@ class Statistics(NamedTuple):
     of_batch: bool
 
 
-def statistics_of(
-    features: Tensor, mean: Tensor | None, variance: Tensor | None, training: bool, eps: float
-) -> Statistics:
+def normal_of(features: Tensor, mean: Tensor | None, variance: Tensor | None, training: bool, eps: float) -> Normal:
     """Of the batch in training mode, else the running ones; the running ones are not moved."""
     if training:
         _, of_batch, inverse = torch.native_batch_norm(features, None, None, None, None, True, 0.0, eps)
-        return Statistics(of_batch, inverse, True)
+        return Normal(of_batch, inverse, True)
     assert mean is not None
     assert variance is not None
-    return Statistics(mean, (variance + eps).rsqrt(), False)
+    return Normal(mean, (variance + eps).rsqrt(), False)
+
+
+class Affine(NamedTuple):
+    """The gain (C,) of a BatchNorm, gain * x' + shift, and the tangents (n, C) of both."""
+
+    gain: Tensor
+    of_gain: Tensor
+    of_shift: Tensor
 
 
 def normed(
-    features: Tensor, tangents: Tensor | None, slope: Tensor, gain: Tensor, known: Statistics, count: int
-) -> Normed:
-    """What a BatchNorm of this gain (C,) does to ``count`` tangents; the formulas are those of Normed.
+    features: Tensor, tangents: Tensor | None, slope: Tensor, normal: Normal, affine: Affine
+) -> tuple[Tensor, Tensor]:
+    """Tangents (n, B, C, H, W) of gain * x' + shift, and its form; u, the tangents of x, may be None: it stands still.
 
-    With a = <x' u> / N, m = <u> / N, b = <(g - <g> / N) u>, e = <g x'>, the second derivative of <g x'> along u and v is
-    -(a_u b_v + a_v b_u + e (<u v> / N - m_u m_v) - 3 e a_u a_v) / variance.
+    With N pixels, <.> their sum in a channel, g the slope, m = <u> / N, a = <x' u> / N, b = <g u> - <g> m and
+    e = <g x'>: the tangent of x' is (u - m - a x') * inverse, that of e is (b - e a) * inverse, and the second
+    derivative of e along u and v is -(a_u b_v + a_v b_u + e (<u v> / N - m_u m_v) - 3 e a_u a_v) * inverse ** 2.
+    By running statistics m and a are 0, and so is the second derivative.
     """
-    mean, inverse, of_batch = known
-    normal = torch.addcmul(pixelwise(-mean * inverse), features, pixelwise(inverse))
-    still = slope.new_zeros(count, count)
-    if tangents is None:
-        return Normed(normal, None, None, still)
-    zero, one = torch.zeros_like(mean), torch.ones_like(mean)
-    if not of_batch:
-        along = torch.stack([weigh(u, slope, zero, one) for u in tangents])
-        return Normed(normal, tangents * pixelwise(gain * inverse), inverse * along, still)
-    pixels = features.numel() // len(mean)
-    moved = torch.empty_like(tangents)
-    sums = []
-    for u, to in zip(tangents, moved, strict=True):
-        of_features, along, total = torch.ops.aten.native_batch_norm_backward(
-            u, features, gain, None, None, mean, inverse, True, 0.0, (True, True, True)
-        )
-        to.copy_(of_features)
-        sums.append(torch.stack([along, total, weigh(u, slope, zero, one)]))
-    a, m, b = torch.stack(sums, 1).unbind(0)
-    a, m = a / pixels, m / pixels
-    e, f = weigh(slope, normal, zero, one), slope.sum((0, 2, 3))
-    b = b - f * m
-    factor = -gain * inverse**2
-    mixed = (a * factor) @ (b - 1.5 * e * a).T
-    spread = gram(tangents, factor * e / pixels) - (m * (factor * e)) @ m.T
-    return Normed(normal, moved, inverse * (b - e * a), both(mixed) + spread)
+    mean, inverse, of_batch = normal
+    gain, of_gain, of_shift = affine
+    steepness = gain * inverse
+    form = slope.new_zeros(len(of_gain), len(of_gain))
+    on_normal, constant = of_gain, of_shift
+    if tangents is not None:
+        a = m = torch.zeros_like(of_gain)
+        b = torch.stack([weighed(u, slope) for u in tangents])
+        e = torch.zeros_like(mean)
+        if of_batch:
+            pixels = features.numel() // len(mean)
+            sums = [along_normal(u, features, normal) for u in tangents]
+            a, m = (torch.stack(parts) / pixels for parts in zip(*sums, strict=True))
+            e, total = along_normal(slope, features, normal)
+            b = b - total * m
+            factor = -steepness * inverse
+            form = both((factor * a) @ (b - 1.5 * e * a).T) - (factor * e * m) @ m.T
+            form += gram(tangents, factor * e / pixels)
+            on_normal, constant = on_normal - steepness * a, constant - steepness * m
+        form = form + both((inverse * (b - e * a)) @ of_gain.T)
+    on_features = on_normal * inverse
+    moved = featured(features.new_empty((len(of_gain), *channelled(features).shape)))
+    torch.addcmul(beside(constant - mean * on_features), features, beside(on_features), out=moved)
+    if tangents is not None:
+        moved.addcmul_(tangents, pixelwise(steepness))
+    return moved, form
 
 
-def weigh(left: Tensor, right: Tensor, zero: Tensor, one: Tensor) -> Tensor:
-    """The sum over pixels of left * right, (C,): what BatchNorm's gradient has for a gain, in one pass."""
-    found: Tensor = torch.ops.aten.native_batch_norm_backward(
-        left, right, one, zero, one, None, None, False, 0.0, (False, True, False)
-    )[1]
-    return found
+def beside(values: Tensor) -> Tensor:
+    """Values per tangent and channel (n, C) -> (n, 1, C, 1, 1), beside tangents."""
+    return values[:, None, :, None, None]
+
+
+def along_normal(slope: Tensor, features: Tensor, normal: Normal) -> tuple[Tensor, Tensor]:
+    """Sums over pixels of slope * x' and of the slope, (C,) each: BatchNorm's gradient has both, in one pass."""
+    mean, inverse, _ = normal
+    _, along, total = torch.ops.aten.native_batch_norm_backward(
+        slope, features, None, None, None, mean, inverse, True, 0.0, (False, True, True)
+    )
+    return along, total
+
+
+def weighed(left: Tensor, right: Tensor) -> Tensor:
+    """The sum over pixels of left * right, (C,)."""
+    zero = left.new_zeros(left.shape[1])
+    return along_normal(left, right, Normal(zero, zero + 1, True))[0]
 
 
 def gram(tangents: Tensor, weights: Tensor) -> Tensor:
     """Sums over all pixels and channels of weights (C,) times each pair of tangents (n, B, C, H, W) -> (n, n)."""
-    rows = tangents.permute(1, 0, 3, 4, 2)
-    weighed = rows * weights
-    return torch.bmm(rows.flatten(2), weighed.flatten(2).mT).sum(0)
+    rows = channelled(tangents).transpose(0, 1)
+    return torch.bmm(rows.flatten(2), (rows * weights).flatten(2).mT).sum(0)
 
 
 def norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     """``F.batch_norm``; its features and its weight may move."""
-    return batch_norm(call, *slopes, *call.args, **call.kwargs)
+    (slope,) = slopes
+    return batch_norm(call, slope, *call.args, **call.kwargs)
 
 
 def batch_norm(
@@ -331,105 +355,87 @@ def batch_norm(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``norm``, with the arguments of ``F.batch_norm`` by name."""
-    known = statistics_of(features, running_mean, running_var, training, eps)
-    gain = torch.ones_like(known.mean) if weight is None else weight
-    found = normed(features, call.tangents(features), slope, gain, known, call.count)
-    along = call.tangents(weight)
-    tangents, form = found.tangents, found.form
-    if along is not None:
-        tangents = plus(tangents, found.normal, pixelwise(along))
-        if found.pull is not None:
-            form = form + both(found.pull @ along.T)
-    assert tangents is not None
-    return call.value(), tangents, form
-
-
-def plus(tangents: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
-    """tangents + left * right."""
-    return left * right if tangents is None else torch.addcmul(tangents, left, right)
+    normal = normal_of(features, running_mean, running_var, training, eps)
+    gain = torch.ones_like(normal.mean) if weight is None else weight
+    still = gain.new_zeros(call.number, len(gain))
+    of_gain, of_shift = (still if (found := call.tangents(one)) is None else found for one in (weight, bias))
+    return call.value(), *normed(features, call.tangents(features), slope, normal, Affine(gain, of_gain, of_shift))
 
 
 def scaled_norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
-    """``scaled``: relu(norm(features)) * weights, whose weights move; features may."""
+    """``scaled``, whose weights move: where its ReLU is open, a BatchNorm with gain and shift times the weights."""
     features, module, weights = call.args
     (slope,) = slopes
-    assert isinstance(module, BatchNorm)
-    known = statistics_of(features, module.running_mean, module.running_var, module.training, module.eps)
-    gain = module.weight
-    active = module.weight * known.inverse
-    open_ = torch.addcmul(pixelwise(module.bias - known.mean * active), features, pixelwise(active))
-    found = normed(
-        features, call.tangents(features), passed(slope, open_), gain * weights, known, call.count
-    )
-    along = call.tangents(weights)
-    tangents, form = found.tangents, found.form
-    if along is not None:
-        tangents = plus(tangents, open_, pixelwise(along))
-        if found.pull is not None:
-            form = form + both((found.pull * gain) @ along.T)
-    assert tangents is not None
-    return call.value(), passed(tangents, open_), form
+    normal = normal_of(features, module.running_mean, module.running_var, module.training, module.eps)
+    gain, shift = module.weight, module.bias
+    steepness = gain * normal.inverse
+    found = torch.addcmul(pixelwise(shift - normal.mean * steepness), features, pixelwise(steepness))
+    along = call.moving[weights]
+    affine = Affine(gain * weights, gain * along, shift * along)
+    behind = torch.ops.aten.threshold_backward(slope, found, 0)
+    tangents, form = normed(features, call.tangents(features), behind, normal, affine)
+    return call.value(), passed(tangents, found, tangents), form
 
 
 def blended(call: Call, slopes: Slopes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
     """``blend``."""
     weights, features = call.args
-    moved = [call.tangents(one) for one in features]
-    rows, tangents = side_by_side(features), None
-    if any(one is not None for one in moved):
-        tangents = beside(moved, features, call.count)
-    sums, form = products(weights, call.tangents(weights), rows, tangents, slopes)
-    return apart(torch.bmm(weights, rows), features[0]), sums, form
+    tangents = rows_for(call, features)
+    if tangents is not None:
+        for slot, one in zip(tangents.unbind(2), features, strict=True):
+            moved = call.tangents(one)
+            slot.zero_() if moved is None else slot.copy_(channelled(moved))
+    return products(call, weights, side_by_side(features), tangents, slopes)
 
 
 def choice(call: Call, slopes: Slopes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
     """``chosen``."""
     vertex, conv3, conv1, weights, _ = call.args
-    highest, of_highest = pooled(vertex, call.tangents(vertex), POOL)
-    features = (highest, F.relu(conv3), F.relu(conv1))
-    moved = [of_highest, *(None if (t := call.tangents(one)) is None else passed(t, one) for one in (conv3, conv1))]
-    rows, tangents = side_by_side(features), None
-    if any(one is not None for one in moved):
-        tangents = beside(moved, features, call.count)
-    sums, form = products(weights, call.tangents(weights), rows, tangents, slopes)
-    return apart(torch.bmm(weights, rows), vertex), sums, form
+    highest, where = torch.ops.aten.max_pool2d_with_indices(vertex, *POOL)
+    tangents = rows_for(call, (vertex, conv3, conv1))
+    if tangents is not None:
+        of_highest, *of_opened = tangents.unbind(2)
+        gathered(call.moving[vertex], where, of_highest)
+        for slot, one in zip(of_opened, (conv3, conv1), strict=True):
+            passed(call.moving[one], one, featured(slot))
+    return products(call, weights, side_by_side((highest, F.relu(conv3), F.relu(conv1))), tangents, slopes)
 
 
-def beside(tangents: Sequence[Tensor | None], features: Sequence[Tensor], count: int) -> Tensor:
-    """``side_by_side`` of tangents: (n, B, k, H * W * C)."""
-    present = [
-        torch.zeros_like(one).expand(count, *one.shape) if tangent is None else tangent
-        for tangent, one in zip(tangents, features, strict=True)
-    ]
-    return side_by_side([one.flatten(0, 1) for one in present]).unflatten(0, (count, len(features[0])))
+def rows_for(call: Call, features: Sequence[Tensor]) -> Tensor | None:
+    """Memory for the tangents of k features side by side, (n, B, k, H, W, C); None where none of them moves."""
+    if not any(one in call.moving for one in features):
+        return None
+    batch, *pixels = channelled(features[0]).shape
+    return features[0].new_empty((call.number, batch, len(features), *pixels))
 
 
 def products(
-    weights: Tensor, along: Tensor | None, rows: Tensor, tangents: Tensor | None, slopes: Slopes
-) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Tangents of weights (B, m, k) times rows (B, k, F), as features, and their form.
+    call: Call, weights: Tensor, rows: Tensor, tangents: Tensor | None, slopes: Slopes
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    """Weights (B, m, k) times rows (B, k, F) as features, their tangents, and their form.
 
     Args:
+        call: in which the weights may move, along (n, B, m, k).
         weights, rows: of each image.
-        along: tangents of the weights, (n, B, m, k).
-        tangents: of the rows, (n, B, k, F).
+        tangents: of the rows, (n, B, k, H, W, C); None where they stand still.
         slopes: of the m sums, as features.
     """
-    count = len(tangents) if tangents is not None else len(along)  # type: ignore[arg-type]
-    found = None
-    form = weights.new_zeros(count, count)
-    if tangents is not None:
-        found = torch.matmul(weights, tangents)
+    along = call.tangents(weights)
+    form = rows.new_zeros(call.number, call.number)
+    if tangents is None:
+        assert along is not None
+        found = torch.matmul(along, rows)
+    else:
+        moved = tangents.flatten(3)
+        found = torch.matmul(weights, moved)
         if along is not None:
-            pull = torch.matmul(side_by_side(slopes), tangents.mT)
+            for to, one in zip(found, along, strict=True):
+                to.baddbmm_(one, rows)
+            pull = torch.matmul(side_by_side(slopes), moved.mT)
             form = both(pull.flatten(1) @ along.flatten(1).T)
-    if along is not None:
-        moved = torch.matmul(along, rows)
-        found = moved if found is None else found.add_(moved)
-    assert found is not None
-    image = slopes[0]
-    parts = apart(found.flatten(0, 1), image.expand(count, *image.shape).flatten(0, 1))
-    return tuple(part.unflatten(0, (count, len(image))) for part in parts), form
+    (batch, channels, height, breadth), count = slopes[0].shape, call.number
+    parts = found.view(count, batch, -1, height, breadth, channels).unbind(2)
+    return apart(torch.bmm(weights, rows), slopes[0]), tuple(map(featured, parts)), form
 
 
 STRAIGHT: Mapping[Any, Straight] = {
@@ -438,12 +444,12 @@ STRAIGHT: Mapping[Any, Straight] = {
     F.avg_pool2d: imagewise,
     F.relu: opened,
     halved: half,
+    torch.add: added,
+    Tensor.add: added,
     **dict.fromkeys(
         (
-            torch.add,
             torch.cat,
             torch.stack,
-            Tensor.add,
             Tensor.add_,
             Tensor.contiguous,
             Tensor.expand,

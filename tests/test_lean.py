@@ -105,7 +105,7 @@ def test_second_derivatives_are_refused_unless_plain() -> None:
     weights = shares(2, 2, 3)
 
     def curved() -> Tensor:
-        found = torch.stack(chosen(vertex, conv3, conv1, weights, sparing=False)).sum() ** 2
+        found = torch.stack(chosen(vertex, conv3, conv1, weights, False)).sum() ** 2
         (slope,) = torch.autograd.grad(found, weights, create_graph=True)
         slope.sum().backward()
         assert weights.grad is not None
