@@ -122,26 +122,31 @@ class Scaled(Function):
         momentum: float,
         epsilon: float,
     ) -> Tensor:
+        steep, raised = gain * weights, shift * weights
         found, mean, inverse = torch.native_batch_norm(
-            features, gain * weights, shift * weights, running_mean, running_var, training, momentum, epsilon
+            features, steep, raised, running_mean, running_var, training, momentum, epsilon
         )
         if not training:
             mean, inverse = running_mean, (running_var + epsilon).rsqrt()
-        ctx.save_for_backward(features, weights, gain, shift, running_mean, running_var, mean, inverse)
+        ctx.save_for_backward(features, weights, gain, shift, steep, running_mean, running_var, mean, inverse)
         ctx.training, ctx.epsilon = training, epsilon
         return found.relu_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Any:
-        features, weights, gain, shift, *running, mean, inverse = ctx.saved_tensors
+        features, weights, gain, shift, steep, *running, mean, inverse = ctx.saved_tensors
         steepness = gain * inverse
-        normal = torch.addcmul(pixelwise(shift - mean * steepness), features, pixelwise(steepness))
+        constant = torch.addcmul(shift, mean, steepness, value=-1.0)
+        normal = torch.addcmul(pixelwise(constant), features, pixelwise(steepness))
         behind = torch.ops.aten.threshold_backward(slope, normal.to(slope.dtype), 0)
         of_features, along, total = torch.ops.aten.native_batch_norm_backward(
-            behind, features, gain * weights, *running, mean, inverse, ctx.training, ctx.epsilon, (True, True, True)
+            behind, features, steep, *running, mean, inverse, ctx.training, ctx.epsilon, (True, True, True)
         )
-        return of_features, gain * along + shift * total, weights * along, weights * total, *[None] * 5
+        _, mixed, learning, *_ = ctx.needs_input_grad
+        of_weights = torch.addcmul(gain * along, shift, total) if mixed else None
+        of_gain, of_shift = (weights * along, weights * total) if learning else (None, None)
+        return of_features, of_weights, of_gain, of_shift, *[None] * 5
 
 
 class Opened(Function):
@@ -194,7 +199,8 @@ class Chosen(Function):
         torch.ops.aten.threshold_backward.grad_input(spread[:, 1:], rows[:, 1:], 0, grad_input=opened)
         of_pooled, *_ = apart(spread, where)
         of_vertex = torch.ops.aten.max_pool2d_with_indices_backward(of_pooled, pooled, *POOL, where.long())
-        return of_vertex, *apart(opened, where), torch.bmm(arriving, rows.mT), None
+        of_weights = torch.bmm(arriving, rows.mT) if ctx.needs_input_grad[3] else None
+        return of_vertex, *apart(opened, where), of_weights, None
 
 
 class Halved(Function):

@@ -111,9 +111,9 @@ def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, set
     attacked = project_rows(origin + together(noise, 0.0)) if settings.random_start else origin.clamp(min=0)
     size = settings.scale * radius / settings.steps
     for _ in range(settings.steps):
-        point = tuple(group.detach().requires_grad_() for group in apart(attacked, mixture))
-        slope = together(torch.autograd.grad(loss(point), point), 0.0)
-        attacked = project_rows(torch.clamp(torch.add(attacked, slope.sign(), alpha=size), low, high))
+        attacked.requires_grad_()
+        (slope,) = torch.autograd.grad(loss(apart(attacked, mixture)), attacked)
+        attacked = project_rows(torch.clamp(torch.add(attacked.detach(), slope.sign(), alpha=size), low, high))
     with torch.no_grad():
         after = loss(apart(attacked, mixture))
     fell_back = (before > after) & settings.fallback

@@ -324,21 +324,25 @@ def perturb_mixture(search: Search, mixture: Mixture, batch: Batch, radius: floa
     """The method's perturbation against the training loss of the batch; weights are held fixed."""
     spec, net = search.spec, search.net
     settings = perturb.Settings(spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback)
-    with architect.frozen(net):
+    with architect.frozen(net), contextlib.ExitStack() as stack:
         if spec.attack_batch_norm == "training":
             loss = functools.partial(architect.cross_entropy, net, batch)
-            return search.method.perturbation(mixture, loss, radius, noise, settings)
-        net.eval()
-        try:
-            with folded(net):
-                loss = functools.partial(stemless_loss, net, [], batch)
-                return search.method.perturbation(mixture, loss, radius, noise, settings)
-        finally:
-            net.train()
+        else:
+            loss = functools.partial(evaluated_loss, net, stack, [], batch)
+        return search.method.perturbation(mixture, loss, radius, noise, settings)
 
 
-def stemless_loss(net: Supernet, features: list[Tensor], batch: Batch, mixture: Mixture) -> Tensor:
-    """Cross-entropy in evaluation mode; the stem, which does not see the mixture, is computed at the first call."""
+def evaluated_loss(
+    net: Supernet, stack: contextlib.ExitStack, features: list[Tensor], batch: Batch, mixture: Mixture
+) -> Tensor:
+    """Cross-entropy in evaluation mode, which the first call enters until ``stack`` is left.
+
+    The stem, which does not see the mixture, is computed at the first call. A perturbation that does not look at the
+    loss pays for none of this.
+    """
     if not features:
+        net.eval()
+        stack.callback(net.train)
+        stack.enter_context(folded(net))
         features.append(net.stem(batch.images))
     return F.cross_entropy(net.logits(features[0], mixture), batch.labels)
