@@ -29,6 +29,9 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     Args:
         loss: mixture -> scalar, twice differentiable; called twice, with the same result.
         alpha: logits; detached here.
+
+    Raises:
+        ValueError: the second call of the loss made fewer calls than the first.
     """
     point = tuple(logits.detach() for logits in alpha)
     past_first = differences(point)
@@ -36,6 +39,8 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     slopes = slopes_at(loss, point)
     with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
         loss(softmax(point))
+    if slopes:
+        raise ValueError("the loss did not make the same calls when it was called again")
     full: Tensor = past_first.T @ tangents.form @ past_first
     return (full + full.T) / 2
 

@@ -207,8 +207,8 @@ def featured(pixels: Tensor) -> Tensor:
 def anything(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
     """A function of which nothing is known, by derivatives of its own; for small ones.
 
-    With g the slopes and J the function's derivative: that of <J' g, u> is J u with respect to g, and with respect to the
-    function's arguments its second derivative along u.
+    With g the slopes and J the function's derivative, <J' g, u> has two derivatives: with respect to g it is J u, the
+    tangent, and with respect to the function's arguments its second derivative along u.
     """
     leaves, structure = tree_flatten((call.args, call.kwargs))
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf in call.moving]

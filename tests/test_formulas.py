@@ -240,6 +240,17 @@ def test_hessian_of_a_known_function() -> None:
     torch.testing.assert_close(hessian(of_mixture, alpha), oracles.hessian(of_logits, point), rtol=1e-11, atol=1e-11)
 
 
+def test_a_loss_that_changes_between_its_two_calls_is_refused() -> None:
+    calls: list[int] = []
+
+    def changing(mixture: Mixture) -> Tensor:
+        calls.append(len(calls))
+        return mixture[0].pow(3).sum() if len(calls) == 1 else mixture[0].sum()
+
+    with pytest.raises(ValueError, match="same calls"):
+        hessian(changing, (torch.zeros(2, 3),))
+
+
 def test_published_learning_rates() -> None:
     spec = small_spec(epochs=100)
     assert [round(learning_rate(spec, epoch), 6) for epoch in (0, 50, 99)] == [0.024994, 0.012623, 0.001]
