@@ -304,17 +304,18 @@ def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict
     return found
 
 
-def measure(found: Mapping[str, Work], device: torch.device, rounds: int = 0) -> dict[str, Measured]:
+def measure(
+    found: Mapping[str, Work], device: torch.device, rounds: int = 0, stateful: bool = True
+) -> dict[str, Measured]:
     """Counts, peaks and times, in alternation: a call each to warm up, one to count, then the rounds.
-
-    The first call is not counted: optimisers make their state in it.
 
     Args:
         found: what to measure, by implementation.
         device: where it works.
         rounds: 0 for as many as CASE_SECONDS allow.
+        stateful: whether the first call makes something that the others find, as optimisers do; if not, it is counted.
     """
-    for work in found.values():
+    for work in found.values() if stateful else ():
         work()
     asked: dict[str, Asked] = {}
     for name, work in found.items():
@@ -463,7 +464,7 @@ def carry_out(
     found: list[Cost] = []
     compared: list[Ratio] = []
     for done, case in enumerate(cases, 1):
-        measured = measure(works(case, device, literal), device, rounds)
+        measured = measure(works(case, device, literal), device, rounds, stateful=case.what != HESSIAN)
         found += costs(case, measured, threads, peak)
         compared += ratios(case, measured)
         # After every case: at the published settings a whole pass takes long, and what is measured is kept.

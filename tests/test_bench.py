@@ -152,12 +152,19 @@ def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
 
 
 def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> float:
-    """The largest relative difference of our training losses from the reference's over ``count`` steps."""
+    """The largest relative difference of our training losses from the reference's over ``count`` steps.
+
+    The images are noisy: the margins of the digits are constant, and where maxima tie exactly, rounding decides which
+    pixel a gradient goes to.
+    """
     spec = small_spec(space=space, method=method, seed=seed, images=420, arch_lr=3e-4, dtype=dtype)
     search, data = begin(spec)
     twin = oracles.literal_search(space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec))
+    generator = torch.Generator().manual_seed(seed)
     worst, steps = 0.0, 0
     for batches, noise in itertools.islice(epoch_batches(search, data, 0.1), count):
+        for images, _ in batches:
+            images += 0.1 * torch.randn(images.shape, generator=generator, dtype=images.dtype)
         ours = float(search_step(search, batches, spec.lr, 0.1, noise).loss)
         literal = float(
             oracles.literal_step(
@@ -171,12 +178,13 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> flo
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
 def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> None:
-    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for at least one of four seeds.
+    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for at least two of four seeds.
 
-    Weaker than a bound for every seed, which does not hold: docs/performance.md, "The same numbers".
+    Weaker than a bound for every seed, which does not hold of the reference against itself either, once its weights
+    start one unit in the last place higher: docs/performance.md, "The same numbers".
     """
     assert deviation(space, method, 0, "float64", 5) < 1e-8
-    assert any(deviation(space, method, seed, "float32", 20) < 1e-3 for seed in range(4))
+    assert sorted(deviation(space, method, seed, "float32", 20) for seed in range(4))[1] < 1e-3
 
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
