@@ -117,7 +117,7 @@ def on_this_machine(study: Study, folder: Path, places: Sequence[Place], workers
 def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list[Outcome]:
     """joblib's dask backend: workers need not see the folder, they are sent a run's files and send them back.
 
-    A run whose worker dies is given to another one by the scheduler.
+    A run whose worker dies is given to another one by the scheduler; where there is no worker yet, one is waited for.
 
     Raises:
         BadInput: dask is not installed, or the scheduler does not answer.
@@ -133,6 +133,7 @@ def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list
     except (OSError, ValueError) as error:
         raise BadInput(f"the dask scheduler {scheduler} does not answer: {error}") from error
     with client, joblib.parallel_config(backend="dask"):
+        client.wait_for_workers(1)  # for as long as a batch system lets them wait; joblib gives up after ten seconds
         tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
         for outcome, files in joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks):
             outcomes[outcome.run] = deliver(outcome, files, folder / outcome.run)

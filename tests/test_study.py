@@ -273,6 +273,18 @@ def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -
         assert there == here
 
 
+def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:
+        late = threading.Timer(11.0, lambda: cluster.scale(1))  # joblib would have given up by then
+        late.start()
+        engine = batch.Engine(scheduler=cluster.scheduler_address)
+        study = Study("one", (small_spec(epochs=1, images=40),))
+        outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
+        late.join()
+    assert [outcome.state for outcome in outcomes] == ["finished"]
+
+
 def test_dry_run_estimates_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.toml"
     file.write_text(
