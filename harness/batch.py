@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import json
 import os
 import signal
@@ -133,6 +134,8 @@ def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list
     except (OSError, ValueError) as error:
         raise BadInput(f"the dask scheduler {scheduler} does not answer: {error}") from error
     with client, joblib.parallel_config(backend="dask"):
+        if not client.scheduler_info()["workers"]:
+            logging.warning("the dask scheduler %s has no worker yet: waiting for one", scheduler)
         client.wait_for_workers(1)  # for as long as a batch system lets them wait; joblib gives up after ten seconds
         tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
         for outcome, files in joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks):

@@ -273,7 +273,7 @@ def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -
         assert there == here
 
 
-def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path) -> None:
+def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:
         late = threading.Timer(11.0, lambda: cluster.scale(1))  # joblib would have given up by then
@@ -282,6 +282,7 @@ def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path) ->
         study = Study("one", (small_spec(epochs=1, images=40),))
         outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
         late.join()
+    assert "has no worker yet: waiting for one" in caplog.text
     assert [outcome.state for outcome in outcomes] == ["finished"]
 
 
