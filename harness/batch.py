@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import json
+import logging
 import os
 import signal
 import tempfile
