@@ -129,6 +129,8 @@ def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list
         raise BadInput("the backend dask needs the extra 'cluster': pip install nas-stability[cluster]") from error
     outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
     todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
+    if not todo:  # no worker is waited for
+        return list(outcomes.values())
     try:
         client = Client(scheduler, timeout=30)
     except (OSError, ValueError) as error:

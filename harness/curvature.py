@@ -35,7 +35,7 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
     """
     point = tuple(logits.detach() for logits in alpha)
     past_first = differences(point)
-    directions = batched((past_first > 0).to(past_first), point)
+    directions = unflat((past_first > 0).to(past_first), point)
     slopes = slopes_at(loss, point)
     with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
         loss(softmax(point))
@@ -54,21 +54,15 @@ def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> list[Slopes]:
     return found
 
 
-def batched(vectors: Tensor, groups: Alpha) -> tuple[Tensor, ...]:
-    """Vectors (m, n) in the shapes of the groups: (m, *shape) each."""
-    parts = vectors.split([group.numel() for group in groups], 1)
-    return tuple(part.unflatten(1, group.shape) for part, group in zip(parts, groups, strict=True))
-
-
 def flat(groups: tuple[Tensor, ...]) -> Tensor:
     """Groups of any shape as one vector."""
     return torch.cat([group.reshape(-1) for group in groups])
 
 
 def unflat(vector: Tensor, groups: Mixture) -> tuple[Tensor, ...]:
-    """``flat``, undone: a vector in the shapes of the groups."""
-    parts = vector.split([group.numel() for group in groups])
-    return tuple(part.view(group.shape) for part, group in zip(parts, groups, strict=True))
+    """``flat``, undone: a vector (n,) in the shapes of the groups, or several (m, n) as (m, *shape) each."""
+    parts = vector.split([group.numel() for group in groups], -1)
+    return tuple(part.unflatten(-1, group.shape) for part, group in zip(parts, groups, strict=True))
 
 
 def differences(alpha: Alpha) -> Tensor:

@@ -286,6 +286,14 @@ def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path, ca
     assert [outcome.state for outcome in outcomes] == ["finished"]
 
 
+def test_a_finished_study_waits_for_no_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    study = Study("one", (small_spec(epochs=1, images=40),))
+    carry_out(study, tmp_path)
+    outcomes = batch.carry_out(study, tmp_path, PLACE, batch.Engine(scheduler="tcp://127.0.0.1:1"), lambda done: None)
+    assert [outcome.state for outcome in outcomes] == ["skipped"]
+
+
 def test_dry_run_estimates_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.toml"
     file.write_text(
