@@ -93,16 +93,22 @@ def carry_out(
     claim_study(study, folder)
     for spec in study.runs:
         refuse_other(spec, folder / spec.run_id)
+    outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
+    todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
     with reporting(study, folder, progress):
-        if engine.scheduler:
-            return on_cluster(study, folder, place, engine.scheduler)
-        return on_this_machine(study, folder, places, engine.workers)
+        if not todo:  # no process is started, and no worker is waited for
+            done = []
+        elif engine.scheduler:
+            done = on_cluster(todo, folder, place, engine.scheduler)
+        else:
+            done = on_this_machine(todo, folder, places, min(engine.workers, len(todo)))
+    return list((outcomes | {outcome.run: outcome for outcome in done}).values())
 
 
-def on_this_machine(study: Study, folder: Path, places: Sequence[Place], workers: int) -> list[Outcome]:
+def on_this_machine(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], workers: int) -> list[Outcome]:
     """joblib's loky processes; a run that ran out of GPU memory is tried once more, alone."""
     crew = Crew(folder / f".stop-{os.getpid()}", os.getpid())
-    given = list(zip(study.runs, itertools.cycle(places), strict=False))
+    given = list(zip(todo, itertools.cycle(places), strict=False))
     with signals(crew.stop.touch):
         tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place, crew) for spec, place in given)
         # One worker is this process: a run in it can be debugged and costs no start-up.
@@ -115,7 +121,7 @@ def on_this_machine(study: Study, folder: Path, places: Sequence[Place], workers
     return outcomes
 
 
-def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list[Outcome]:
+def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: str) -> list[Outcome]:
     """joblib's dask backend: workers need not see the folder, they are sent a run's files and send them back.
 
     A run whose worker dies is given to another one by the scheduler; where there is no worker yet, one is waited for.
@@ -127,10 +133,6 @@ def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list
         from dask.distributed import Client
     except ImportError as error:
         raise BadInput("the backend dask needs the extra 'cluster': pip install nas-stability[cluster]") from error
-    outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
-    todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
-    if not todo:  # no worker is waited for
-        return list(outcomes.values())
     try:
         client = Client(scheduler, timeout=30)
     except (OSError, ValueError) as error:
@@ -140,9 +142,8 @@ def on_cluster(study: Study, folder: Path, place: Place, scheduler: str) -> list
             logging.warning("the dask scheduler %s has no worker yet: waiting for one", scheduler)
         client.wait_for_workers(1)  # for as long as a batch system lets them wait; joblib gives up after ten seconds
         tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
-        for outcome, files in joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks):
-            outcomes[outcome.run] = deliver(outcome, files, folder / outcome.run)
-    return list(outcomes.values())
+        back = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
+        return [deliver(outcome, files, folder / outcome.run) for outcome, files in back]
 
 
 def attempt_away(spec: RunSpec, place: Place, files: dict[str, bytes]) -> tuple[Outcome, dict[str, bytes]]:
