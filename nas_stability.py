@@ -41,6 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISUSED
     except BrokenPipeError:
         return FAILED
+    finally:
+        dismiss_workers()
+
+
+def dismiss_workers() -> None:
+    """Ends the processes that joblib keeps for later: by themselves they take seconds to unload what they imported."""
+    if "joblib.externals.loky" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 class Parser(argparse.ArgumentParser):
@@ -382,10 +392,12 @@ def report_verb(options: argparse.Namespace) -> int:
 
 def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
     """Draws the report; prints the summary per method and where the figures are."""
+    import joblib
+
     from analysis import claims, page, report, study
 
     try:
-        written = report.write_report(folder, out=out, only=only, paper=paper)
+        written = report.write_report(folder, out=out, only=only, paper=paper, workers=joblib.cpu_count())
         one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
     except study.Unusable as error:
         raise BadInput(str(error)) from error

@@ -20,8 +20,8 @@ import pandas
 from markupsafe import Markup
 
 from analysis import svg
-from analysis.plots import FIGURES, Drawn, answer_label, colour
-from analysis.report import Report
+from analysis.plots import FIGURES, answer_label, colour
+from analysis.report import Report, Shown
 from analysis.stats import Floats
 from analysis.study import Study
 from analysis.tables import TABLES, number
@@ -166,7 +166,7 @@ class Run(NamedTuple):
 
 def page(
     study: Study,
-    drawn: Mapping[str, Drawn],
+    shown: Mapping[str, Shown],
     tables: Mapping[str, pandas.DataFrame],
     verdicts: pandas.DataFrame | None,
     images: Mapping[str, bytes],
@@ -175,7 +175,7 @@ def page(
 
     Args:
         study: that is reported on.
-        drawn: figures by name, in the order in which they are shown.
+        shown: figures by name, in the order in which they are shown.
         tables: tables by name, likewise; NAME_low, NAME_high and NAME_missing belong to the column NAME.
         verdicts: one row per claim and space, as claims.judge gives them; None leaves the section out.
         images: PNG of each figure: as the report wrote it, since drawing takes longer than all the rest.
@@ -201,8 +201,8 @@ def page(
         never=never_answered(study),
         verdict_counts=[] if verdicts is None else counts(verdicts),
         claims=None if verdicts is None else claims(verdicts),
-        pictures=[picture(name, figure, images[name]) for name, figure in drawn.items()],
-        absent=[name for name in FIGURES if name not in drawn],
+        pictures=[picture(name, figure, images[name]) for name, figure in shown.items()],
+        absent=[name for name in FIGURES if name not in shown],
         tables=[told(name, table) for name, table in tables.items()],
         spaces=run_pages(study),
     )
@@ -497,11 +497,12 @@ def p_text(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def picture(name: str, drawn: Drawn, image: bytes) -> Picture:
+def picture(name: str, shown: Shown, image: bytes) -> Picture:
     """A figure as the page holds it."""
-    width, height = drawn.figure.get_size_inches()
     address = "data:image/png;base64," + base64.b64encode(image).decode()
-    return Picture(name, heading(name), address, round(width * CSS_DPI), round(height * CSS_DPI), drawn.caption)
+    return Picture(
+        name, heading(name), address, round(shown.width * CSS_DPI), round(shown.height * CSS_DPI), shown.caption
+    )
 
 
 def told(name: str, table: pandas.DataFrame) -> Told:
@@ -668,7 +669,7 @@ def anchor(run: str) -> str:
 
 def write_page(written: Report, verdicts: pandas.DataFrame | None) -> Path:
     """Writes report.html beside the figures and tables that were written; returns its path."""
-    images = {name: (written.folder / f"{name}.png").read_bytes() for name in written.drawn}
+    images = {name: (written.folder / f"{name}.png").read_bytes() for name in written.shown}
     path = written.folder / "report.html"
-    path.write_text(page(written.study, written.drawn, written.tables, verdicts, images), encoding="utf-8")
+    path.write_text(page(written.study, written.shown, written.tables, verdicts, images), encoding="utf-8")
     return path

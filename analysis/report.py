@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import joblib
 import matplotlib
 import pandas
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,28 @@ QUIET = 5.0
 """Seconds between two lines of progress in a log."""
 
 
+class Shown(NamedTuple):
+    """What a page needs to know of a figure besides its PNG.
+
+    Attributes:
+        width: in inches.
+        height: in inches.
+        caption: how its numbers were made.
+    """
+
+    width: float
+    height: float
+    caption: str
+
+
+class Piece(NamedTuple):
+    """One figure or table as it was written; no files where the study has no data for it."""
+
+    files: tuple[Path, ...] = ()
+    shown: Shown | None = None
+    table: pandas.DataFrame | None = None
+
+
 class Report(NamedTuple):
     """What was written.
 
@@ -32,7 +55,7 @@ class Report(NamedTuple):
         study: that was read.
         folder: of the report.
         files: in it.
-        drawn: the figures by name.
+        shown: the figures by name.
         tables: the tables by name.
         absent: figures that the study has no data for.
     """
@@ -40,12 +63,14 @@ class Report(NamedTuple):
     study: Study
     folder: Path
     files: tuple[Path, ...]
-    drawn: Mapping[str, Drawn]
+    shown: Mapping[str, Shown]
     tables: Mapping[str, pandas.DataFrame]
     absent: tuple[str, ...]
 
 
-def write_report(folder: Path, out: Path | None = None, only: str | None = None, paper: bool = False) -> Report:
+def write_report(
+    folder: Path, out: Path | None = None, only: str | None = None, paper: bool = False, workers: int = 1
+) -> Report:
     """Draws the figures and tables of a study's folder; progress goes to standard error.
 
     Args:
@@ -53,6 +78,7 @@ def write_report(folder: Path, out: Path | None = None, only: str | None = None,
         out: where to write; STUDY/report by default.
         only: name of one figure or table.
         paper: column width and serif text.
+        workers: processes that draw; 1 draws in this one.
 
     Raises:
         Unusable: no finished run, a damaged file, or an unknown name.
@@ -65,59 +91,70 @@ def write_report(folder: Path, out: Path | None = None, only: str | None = None,
     study = load(folder)
     place = out or folder / "report"
     place.mkdir(parents=True, exist_ok=True)
-    files: list[Path] = []
-    figures: dict[str, Drawn] = {}
-    tabulated: dict[str, pandas.DataFrame] = {}
-    absent: list[str] = []
+    wanted = [name for name in known if only in (None, name)]
+    # Each process is sent the study whole: views of one file in memory could not be written to.
+    pool = joblib.Parallel(n_jobs=min(workers, len(wanted)), max_nbytes=None, return_as="generator")
+    written = progress(pool(joblib.delayed(write)(name, study, place, paper) for name in wanted), len(wanted))
+    pieces = dict(zip(wanted, written, strict=True))
+    return Report(
+        study,
+        place,
+        tuple(file for piece in pieces.values() for file in piece.files),
+        {name: piece.shown for name, piece in pieces.items() if piece.shown},
+        {name: piece.table for name, piece in pieces.items() if piece.table is not None},
+        tuple(name for name, piece in pieces.items() if not piece.files),
+    )
+
+
+def write(name: str, study: Study, place: Path, paper: bool) -> Piece:
+    """One figure or table by its name."""
+    if name in TABLES:
+        table = TABLES[name](study)
+        return Piece(write_table(table, place, name), table=table)
     with matplotlib.rc_context(style(paper)):
-        for name in progress([name for name in known if only in (None, name)]):
-            if name in TABLES:
-                tabulated[name] = TABLES[name](study)
-                files += write_table(tabulated[name], place, name)
-            elif drawn := FIGURES[name](study, PAPER if paper else SCREEN):
-                figures[name] = drawn
-                files += write_figure(drawn, place, name)
-            else:
-                absent.append(name)
-    return Report(study, place, tuple(files), figures, tabulated, tuple(absent))
+        drawn = FIGURES[name](study, PAPER if paper else SCREEN)
+        if drawn is None:
+            return Piece()
+        width, height = drawn.figure.get_size_inches()
+        return Piece(write_figure(drawn, place, name), Shown(width, height, drawn.caption))
 
 
-def progress(names: Sequence[str]) -> Iterator[str]:
-    """The names, with a bar on a terminal and elsewhere a line at most every QUIET seconds."""
+def progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
+    """The pieces as they come, with a bar on a terminal and elsewhere a line at most every QUIET seconds."""
     if sys.stderr.isatty():
-        yield from tqdm(names, desc="report", unit="figure")
+        yield from tqdm(pieces, desc="report", unit="figure", total=total)
         return
     began = printed = time.monotonic()
-    for done, name in enumerate(names):
+    for done, piece in enumerate(pieces, 1):
         if time.monotonic() - printed >= QUIET:
             printed = time.monotonic()
-            print(f"report: {done} of {len(names)}, next {name}, {printed - began:.0f} s", file=sys.stderr, flush=True)
-        yield name
+            print(f"report: {done} of {total}, {printed - began:.0f} s", file=sys.stderr, flush=True)
+        yield piece
 
 
-def write_figure(drawn: Drawn, place: Path, name: str) -> list[Path]:
+def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, Path, Path]:
     """A figure as PNG and PDF, both without the time they were made, and its numbers as CSV.
 
     The panels are laid out once for both, and each canvas draws once (``savefig`` lays out and draws twice per file).
     """
-    paths = [place / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
+    png, pdf, numbers = (place / f"{name}.{kind}" for kind in ("png", "pdf", "csv"))
     drawn.figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
     screen: Any = FigureCanvasAgg(drawn.figure)
-    screen.print_png(paths[0])
+    screen.print_png(png)
     drawn.figure.set_layout_engine("none")
     vector: Any = FigureCanvasPdf(drawn.figure)
-    vector.print_pdf(paths[1], metadata={"CreationDate": None})
-    drawn.numbers.to_csv(paths[2], index=False)
-    return paths
+    vector.print_pdf(pdf, metadata={"CreationDate": None})
+    drawn.numbers.to_csv(numbers, index=False)
+    return png, pdf, numbers
 
 
-def write_table(table: pandas.DataFrame, place: Path, name: str) -> list[Path]:
+def write_table(table: pandas.DataFrame, place: Path, name: str) -> tuple[Path, Path, Path]:
     """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs)."""
-    paths = [place / f"{name}.{kind}" for kind in ("csv", "md", "tex")]
-    table.to_csv(paths[0], index=False)
-    paths[1].write_text(tables.markdown(table, NOTES[name]))
-    paths[2].write_text(tables.latex(table, NOTES[name]))
-    return paths
+    numbers, markdown, latex = (place / f"{name}.{kind}" for kind in ("csv", "md", "tex"))
+    table.to_csv(numbers, index=False)
+    markdown.write_text(tables.markdown(table, NOTES[name]))
+    latex.write_text(tables.latex(table, NOTES[name]))
+    return numbers, markdown, latex
 
 
 def summary(study: Study) -> pandas.DataFrame:

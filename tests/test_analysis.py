@@ -219,6 +219,13 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     assert {path.name: path.read_bytes() for path in out.glob("*.csv")} == before
 
 
+def test_two_processes_draw_what_one_draws(folder: Path, tmp_path: Path) -> None:
+    one, two = (write_report(folder, tmp_path / str(workers), workers=workers) for workers in (1, 2))
+    assert [path.name for path in two.files] == [path.name for path in one.files]
+    assert [path.read_bytes() for path in two.files] == [path.read_bytes() for path in one.files]
+    assert (two.shown, two.absent, list(two.tables)) == (one.shown, one.absent, list(one.tables))
+
+
 def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> None:
     write_report(folder, tmp_path / "one", only="hessian")
     assert {path.stem for path in (tmp_path / "one").iterdir()} == {"hessian"}

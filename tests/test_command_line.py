@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import joblib
 import numpy
 import pytest
 
@@ -90,7 +92,17 @@ def test_bad_input_is_one_line_and_exit_two(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_study_from_start_to_report_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def workers_left() -> list[str]:
+    """Command lines of joblib's workers that this process started and that still live."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
+    )
+    return [line for line in listed.stdout.splitlines() if "popen_loky" in line]
+
+
+def test_a_study_from_start_to_report_and_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "small.toml"
     file.write_text(STUDY)
     out = tmp_path / "out"
@@ -99,11 +111,14 @@ def test_a_study_from_start_to_report_and_again(tmp_path: Path, capsys: pytest.C
     assert printed.startswith(f"9 finished: {out}\n")
     for method in ("darts", "sdarts-rs", "sdarts-adv"):
         assert method in printed
+    assert not workers_left()
     report = out / "report"
     assert str(report) in printed
     for kind in ("png", "pdf", "csv"):
         assert len(list(report.glob(f"*.{kind}"))) >= 2, kind
-    assert main(["study", str(file), "--out", str(out), "--no-report"]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(joblib, "Parallel", None)  # where there is nothing left to do, no process is started
+        assert main(["study", str(file), "--out", str(out), "--no-report"]) == 0
     assert capsys.readouterr().out.startswith(f"9 skipped: {out}\n")
     file.write_text(STUDY.replace("epochs = 2", "epochs = 3"))
     assert main(["study", str(file), "--out", str(out)]) == 2

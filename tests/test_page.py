@@ -20,13 +20,12 @@ import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis import page as pages
 from analysis import svg
-from analysis.plots import FIGURES, Drawn
-from analysis.report import write_report
+from analysis.plots import FIGURES
+from analysis.report import Shown, write_report
 from analysis.study import Study, load
 from analysis.tables import TABLES
 
@@ -141,11 +140,11 @@ def image() -> bytes:
 
 def render(study: Study, found: pandas.DataFrame | None, text: str = "") -> str:
     """The page with one figure and two tables, without drawing."""
-    drawn = {"hessian": Drawn(Figure(figsize=(6.6, 5)), pandas.DataFrame(), f"How it was made.{text}")}
+    shown = {"hessian": Shown(6.6, 5, f"How it was made.{text}")}
     table = pandas.DataFrame({"space": ["a" + text], "fall": [1.5], "fall_low": [1.0], "fall_high": [2.0]})
     table["fall_missing"] = 2
     tables = {"results": table, "own": pandas.DataFrame({"method" + text: ["b"], "flat": [NAN]})}
-    return pages.page(study, drawn, tables, found, {"hessian": image()})
+    return pages.page(study, shown, tables, found, {"hessian": image()})
 
 
 @pytest.fixture(scope="module")
