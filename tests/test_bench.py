@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import itertools
@@ -24,7 +25,7 @@ from benchmarks.errors import BadInput
 from benchmarks.space import softmax
 from harness import bench
 from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
-from harness.search import epoch_batches, search_step, start
+from harness.search import Search, epoch_batches, search_step, start
 from harness.spec import run_spec
 from nas_stability import main
 from tests import oracles
@@ -151,20 +152,44 @@ def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
     torch.testing.assert_close(ours, literal, rtol=0, atol=1e-3 * float(literal.abs().max()))
 
 
-def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> float:
+def twin_of(search: Search) -> oracles.LiteralSearch:
+    """The reference in the state of ours: weights, buffers, logits, and what both optimisers remember."""
+    published = search.space.published
+    twin = oracles.literal_search(
+        search.space.name, published(search.net), search.alpha, dataclasses.asdict(search.spec)
+    )
+    momenta = copy.deepcopy(search.net)
+    with torch.no_grad():
+        for ours, weight in zip(momenta.parameters(), search.net.parameters(), strict=True):
+            ours.copy_(search.weight_optimizer.state[weight].get("momentum_buffer", torch.zeros_like(weight)))
+    if search.weight_optimizer.state:
+        for name, momentum in published(momenta).items():
+            if twin.tensors[name].requires_grad:
+                twin.weight_optimizer.state[twin.tensors[name]]["momentum_buffer"] = momentum.clone()
+    for theirs, ours in zip(twin.alpha, search.alpha, strict=True):
+        remembered = search.arch_optimizer.state[ours]
+        twin.arch_optimizer.state[theirs].update({key: value.clone() for key, value in remembered.items()})
+    return twin
+
+
+def deviation(space: str, method: str, seed: int, dtype: str, count: int, alone: int) -> float:
     """The largest relative difference of our training losses from the reference's over ``count`` steps.
+
+    The reference is put in the state of ours every ``alone`` steps; the losses from the second one on show the updates.
 
     The images are noisy: the margins of the digits are constant, and where maxima tie exactly, rounding decides which
     pixel a gradient goes to.
     """
     spec = small_spec(space=space, method=method, seed=seed, images=420, arch_lr=3e-4, dtype=dtype)
     search, data = begin(spec)
-    twin = oracles.literal_search(space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec))
+    twin = twin_of(search)
     generator = torch.Generator().manual_seed(seed)
     worst, steps = 0.0, 0
     for batches, noise in itertools.islice(epoch_batches(search, data, 0.1), count):
         for images, _ in batches:
             images += 0.1 * torch.randn(images.shape, generator=generator, dtype=images.dtype)
+        if steps % alone == 0:
+            twin = twin_of(search)
         ours = float(search_step(search, batches, spec.lr, 0.1, noise).loss)
         literal = float(
             oracles.literal_step(
@@ -178,13 +203,15 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int) -> flo
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
 def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> None:
-    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for at least two of four seeds.
+    """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for every seed, from the same states.
 
-    Weaker than a bound for every seed, which does not hold of the reference against itself either, once its weights
-    start one unit in the last place higher: docs/performance.md, "The same numbers".
+    Left alone for longer in float32 the reference parts from ours as it does from itself, once its weights start one
+    unit in the last place higher: docs/performance.md, "The same numbers".
     """
-    assert deviation(space, method, 0, "float64", 5) < 1e-8
-    assert sorted(deviation(space, method, seed, "float32", 20) for seed in range(4))[1] < 1e-3
+    assert deviation(space, method, 0, "float64", 5, alone=5) < 1e-8
+    assert [deviation(space, method, seed, "float32", 20, alone=2) for seed in range(4)] == pytest.approx(
+        [0] * 4, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
