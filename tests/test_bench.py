@@ -25,7 +25,7 @@ from benchmarks.errors import BadInput
 from benchmarks.space import softmax
 from harness import bench
 from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
-from harness.search import Search, epoch_batches, search_step, start
+from harness.search import Search, buffer_of, epoch_batches, search_step, start
 from harness.spec import run_spec
 from nas_stability import main
 from tests import oracles
@@ -161,13 +161,13 @@ def twin_of(search: Search) -> oracles.LiteralSearch:
     momenta = copy.deepcopy(search.net)
     with torch.no_grad():
         for ours, weight in zip(momenta.parameters(), search.net.parameters(), strict=True):
-            ours.copy_(search.weight_optimizer.state[weight].get("momentum_buffer", torch.zeros_like(weight)))
-    if search.weight_optimizer.state:
-        for name, momentum in published(momenta).items():
-            if twin.tensors[name].requires_grad:
-                twin.weight_optimizer.state[twin.tensors[name]]["momentum_buffer"] = momentum.clone()
+            momentum = buffer_of(search, weight)
+            ours.copy_(torch.zeros_like(weight) if momentum is None else momentum)
+    for name, value in published(momenta).items():
+        if twin.tensors[name].requires_grad:
+            twin.weight_optimizer.state[twin.tensors[name]]["momentum_buffer"] = value.clone()
     for theirs, ours in zip(twin.alpha, search.alpha, strict=True):
-        remembered = search.arch_optimizer.state[ours]
+        remembered = search.arch_optimizer.state.get(ours, {})
         twin.arch_optimizer.state[theirs].update({key: value.clone() for key, value in remembered.items()})
     return twin
 
@@ -205,10 +205,12 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int, alone:
 def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> None:
     """In float64 for five steps, to 1e-8; in float32 for 20 steps, to 1e-3, for every seed, from the same states.
 
-    Left alone for longer in float32 the reference parts from ours as it does from itself, once its weights start one
-    unit in the last place higher: docs/performance.md, "The same numbers".
+    Left alone for all 20 in float32, for at least two of four seeds: a bound for every seed does not hold of the
+    reference against itself either, once its weights start one unit in the last place higher: docs/performance.md,
+    "The same numbers".
     """
     assert deviation(space, method, 0, "float64", 5, alone=5) < 1e-8
+    assert sorted(deviation(space, method, seed, "float32", 20, alone=20) for seed in range(4))[1] < 1e-3
     assert [deviation(space, method, seed, "float32", 20, alone=2) for seed in range(4)] == pytest.approx(
         [0] * 4, abs=1e-3
     )
