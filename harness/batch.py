@@ -34,7 +34,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         run: its id.
-        state: "finished", "skipped" (it was finished before), "held" (by another process), "interrupted" or "failed".
+        state: "finished", "skipped" (it was finished before, or meanwhile by another process), "held" (another process
+            is still at it), "interrupted" or "failed".
         error: one line, where it failed.
     """
 
@@ -102,7 +103,10 @@ def carry_out(
             done = on_cluster(todo, folder, place, engine.scheduler)
         else:
             done = on_this_machine(todo, folder, places, min(engine.workers, len(todo)))
-    return list((outcomes | {outcome.run: outcome for outcome in done}).values())
+    for outcome in done:
+        finished_elsewhere = outcome.state == "held" and (folder / outcome.run / DONE).exists()
+        outcomes[outcome.run] = Outcome(outcome.run, "skipped") if finished_elsewhere else outcome
+    return list(outcomes.values())
 
 
 def on_this_machine(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], workers: int) -> list[Outcome]:

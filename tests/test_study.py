@@ -22,7 +22,7 @@ from analysis.study import Unusable
 from harness import batch
 from harness.check import check_study
 from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM
-from harness.run import Place, Watch
+from harness.run import Held, Place, Watch
 from harness.spec import RunSpec
 from harness.status import read_status, summary_line
 from harness.study import Study
@@ -174,6 +174,19 @@ from pathlib import Path
 from tests.test_study import carry_out, small_study
 print(*(outcome.state for outcome in carry_out(small_study(1), Path(sys.argv[1]))))
 """
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried_out = batch.run
+
+    def while_another_is_at_it(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
+        carried_out(spec, folder, place, watch)
+        raise Held("another process is carrying out the run")
+
+    monkeypatch.setattr(batch, "run", while_another_is_at_it)
+    assert {outcome.state for outcome in carry_out(small_study(1), tmp_path)} == {"skipped"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
