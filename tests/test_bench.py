@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
 import itertools
 import json
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -25,10 +27,11 @@ from benchmarks.errors import BadInput
 from benchmarks.space import softmax
 from harness import bench
 from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
-from harness.search import Search, buffer_of, epoch_batches, search_step, start
+from harness.search import epoch_batches, evaluated_loss, search_step, start
 from harness.spec import run_spec
 from nas_stability import main
 from tests import oracles
+from tests.bench_losses import literal_loss, random_steps, twin_of
 from tests.small import CPU, PLACE, begin, small_spec
 
 EVERY = [(space, method) for space in SPACES for method in METHODS]
@@ -152,26 +155,6 @@ def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
     torch.testing.assert_close(ours, literal, rtol=0, atol=1e-3 * float(literal.abs().max()))
 
 
-def twin_of(search: Search) -> oracles.LiteralSearch:
-    """The reference in the state of ours: weights, buffers, logits, and what both optimisers remember."""
-    published = search.space.published
-    twin = oracles.literal_search(
-        search.space.name, published(search.net), search.alpha, dataclasses.asdict(search.spec)
-    )
-    momenta = copy.deepcopy(search.net)
-    with torch.no_grad():
-        for ours, weight in zip(momenta.parameters(), search.net.parameters(), strict=True):
-            momentum = buffer_of(search, weight)
-            ours.copy_(torch.zeros_like(weight) if momentum is None else momentum)
-    for name, value in published(momenta).items():
-        if twin.tensors[name].requires_grad:
-            twin.weight_optimizer.state[twin.tensors[name]]["momentum_buffer"] = value.clone()
-    for theirs, ours in zip(twin.alpha, search.alpha, strict=True):
-        remembered = search.arch_optimizer.state.get(ours, {})
-        twin.arch_optimizer.state[theirs].update({key: value.clone() for key, value in remembered.items()})
-    return twin
-
-
 def deviation(space: str, method: str, seed: int, dtype: str, count: int, alone: int) -> float:
     """The largest relative difference of our training losses from the reference's over ``count`` steps.
 
@@ -191,11 +174,7 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int, alone:
         if steps % alone == 0:
             twin = twin_of(search)
         ours = float(search_step(search, batches, spec.lr, 0.1, noise).loss)
-        literal = float(
-            oracles.literal_step(
-                twin, method, tuple(batches.train), tuple(batches.valid), 0.1, noise, spec.clip_counts_mixture
-            )
-        )
+        literal = literal_loss(twin, spec, batches, 0.1, noise)
         worst, steps = max(worst, abs(ours - literal) / literal), steps + 1
     assert steps == count
     return worst
@@ -214,6 +193,39 @@ def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> No
     assert [deviation(space, method, seed, "float32", 20, alone=2) for seed in range(4)] == pytest.approx(
         [0] * 4, abs=1e-3
     )
+
+
+def slope_errors(space: str, seed: int) -> tuple[float, float]:
+    """Largest error of an attack's first slopes in float32, ours and the reference's, over the largest slope."""
+    spec = dataclasses.replace(bench.quick(space, "sdarts-adv"), seed=seed)
+    channels, side = bench.IMAGES[spec.data]
+    search = start(spec, bench.CLASSES, channels, CPU)
+    for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), 4):
+        search_step(search, batches, spec.lr, 0.1, noise)
+    images, labels = batches.train
+    mixture = tuple(rows.detach().requires_grad_() for rows in softmax(search.alpha))
+    exact = copy.deepcopy(search.net).double().eval()
+    wide = tuple(rows.detach().double().requires_grad_() for rows in mixture)
+    losses = {
+        "exact": (F.cross_entropy(exact(images.double(), wide), labels), wide),
+        LITERAL: (twin_of(search).loss((images, labels), mixture, training=False), mixture),
+    }
+    with contextlib.ExitStack() as stack:
+        losses[OURS] = (evaluated_loss(search.net, stack, [], batches.train, mixture), mixture)
+    slopes = {
+        name: torch.cat([slope.double().flatten() for slope in torch.autograd.grad(loss, point)])
+        for name, (loss, point) in losses.items()
+    }
+    scale = slopes["exact"].abs().max()
+    return tuple(float((slopes[name] - slopes["exact"]).abs().max() / scale) for name in (OURS, LITERAL))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
+    """An attack goes by their signs: what rounds to the other side of 0 is a step of the attack."""
+    errors = [slope_errors(space, seed) for seed in range(5)]
+    ours, literal = (statistics.median(found) for found in zip(*errors, strict=True))
+    assert 0 < ours < 10 * literal < 1e-4
 
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
