@@ -17,7 +17,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.space import BatchNorm, apart, blend, pixelwise, replaceable, side_by_side
+from benchmarks.features import apart, blend, pixelwise, replaceable, side_by_side
+from benchmarks.norm import BatchNorm
 
 POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
 HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)

@@ -19,21 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import nasbench101
+from benchmarks.features import channels_last
 from benchmarks.lean import chosen, halved, scaled
-from benchmarks.space import (
-    Arch,
-    BatchNorm,
-    Cell,
-    ConvNorm,
-    Mixture,
-    Space,
-    Supernet,
-    SupernetShape,
-    channels_last,
-    leading,
-    paired,
-    tensors,
-)
+from benchmarks.norm import BatchNorm, ConvNorm
+from benchmarks.space import Arch, Cell, Mixture, Space, Supernet, SupernetShape, leading, paired, tensors
 
 OPERATIONS = (nasbench101.MAXPOOL3X3, nasbench101.CONV3X3, nasbench101.CONV1X1)
 VERTICES = 7

@@ -16,20 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.space import (
-    Arch,
-    BatchNorm,
-    Cell,
-    ConvNorm,
-    Mixture,
-    Space,
-    Supernet,
-    SupernetShape,
-    blend,
-    leading,
-    paired,
-    tensors,
-)
+from benchmarks.features import blend
+from benchmarks.norm import BatchNorm, ConvNorm
+from benchmarks.space import Arch, Cell, Mixture, Space, Supernet, SupernetShape, leading, paired, tensors
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NODES = 4

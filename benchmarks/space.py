@@ -6,17 +6,16 @@ architecture is tried by passing another mixture; nothing is overwritten and res
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function, has_torch_function
+
+from benchmarks.features import channels_last
 
 Mixture = tuple[Tensor, ...]
 """One (rows, choices) matrix per group of decisions, each row on the simplex."""
@@ -33,83 +32,6 @@ class Cell(NamedTuple):
 
     matrix: tuple[tuple[int, ...], ...]
     operations: tuple[str, ...]
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """PyTorch's, but it does not count its passes: the supernet counts those of all its BatchNorms in one operation."""
-
-    def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Features (B, C, H, W) -> the same shape; ``scale`` (C,) stands in for the weight of one without affine part.
-
-        The mixture enters here where nothing but a sum stands behind: exact, and a multiplication saved.
-        """
-        return F.batch_norm(
-            features,
-            self.running_mean,
-            self.running_var,
-            self.weight if scale is None else scale,
-            self.bias,
-            self.training,
-            self.momentum or 0.0,
-            self.eps,
-        )
-
-
-class ConvNorm(nn.Module):
-    """A convolution without bias and the BatchNorm behind it, which are one convolution while the net is ``folded``.
-
-    Args:
-        in_width: channels of its input.
-        width: channels of its output.
-        kernel: side of the kernel; zeros are padded so that only the stride shrinks the resolution.
-        momentum: of the BatchNorm.
-        stride: of the convolution.
-        affine: whether the BatchNorm has a weight and a bias.
-    """
-
-    def __init__(
-        self, in_width: int, width: int, kernel: int, momentum: float, stride: int = 1, affine: bool = True
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_width, width, kernel, stride, kernel // 2, bias=False)
-        self.norm = BatchNorm(width, momentum=momentum, affine=affine)
-        self.folded: tuple[Tensor, Tensor] | None = None
-
-    def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Features (B, in_width, H, W) -> (B, width, H / stride, W / stride); ``scale`` as BatchNorm's."""
-        convolved, norm = self.parts(features)
-        return norm(convolved, scale) if norm else convolved
-
-    def parts(self, features: Tensor) -> tuple[Tensor, BatchNorm | None]:
-        """The convolved features, and the BatchNorm that they still have before them: None while the net is folded."""
-        if self.folded:
-            weight, bias = self.folded
-            return F.conv2d(features, weight, bias, self.conv.stride, self.conv.padding), None
-        return self.conv(features), self.norm
-
-
-@contextlib.contextmanager
-def folded(net: nn.Module) -> Iterator[None]:
-    """Running statistics and affine part of each BatchNorm in the convolution before it, for a net in evaluation mode.
-
-    Exact but for rounding; for an attack, which passes the same weights through many mixtures. BatchNorms without
-    affine part stay: the mixture is their scale.
-    """
-    pairs = [module for module in net.modules() if isinstance(module, ConvNorm) and module.norm.affine]
-    norms = [pair.norm for pair in pairs]
-    means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
-    with torch.no_grad():
-        spread = torch._foreach_add(variances, norms[0].eps)
-        gains = torch._foreach_div([norm.weight for norm in norms], torch._foreach_sqrt(spread))
-        shifts = torch._foreach_addcmul([norm.bias for norm in norms], gains, means, value=-1.0)
-        weights = torch._foreach_mul([pair.conv.weight for pair in pairs], [gain.view(-1, 1, 1, 1) for gain in gains])
-    for pair, weight, shift in zip(pairs, weights, shifts, strict=True):
-        pair.folded = (weight, shift)
-    try:
-        yield
-    finally:
-        for pair in pairs:
-            pair.folded = None
 
 
 class Supernet(nn.Module):
@@ -212,60 +134,6 @@ class Space:
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""
         return tuple(self.cells())
-
-
-def channels_last(features: Tensor) -> Tensor:
-    """The features (B, C, H, W) without gaps and channels-last in memory; under vmap too, unlike PyTorch's argument."""
-    return features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-
-
-Returned = TypeVar("Returned")
-
-
-def replaceable(function: Callable[..., Returned]) -> Callable[..., Returned]:
-    """The function as one that a TorchFunctionMode sees as a whole, as it sees PyTorch's own; called by position."""
-
-    @functools.wraps(function)
-    def seen(*args: Any) -> Returned:
-        if has_torch_function(args):
-            replaced: Returned = handle_torch_function(seen, args, *args)
-            return replaced
-        return function(*args)
-
-    return seen
-
-
-@replaceable
-def blend(weights: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Weighted sums of features by a matrix product for each image, whose gradients are products too.
-
-    One product over all images would use one core, and less than half of what its memory can deliver.
-
-    Args:
-        weights: for each image, (B, m, n).
-        features: n tensors of one shape (B, C, H, W), channels-last in memory.
-
-    Returns:
-        m tensors of that shape, each image channels-last.
-    """
-    return apart(torch.bmm(weights, side_by_side(features)), features[0])
-
-
-def side_by_side(features: Sequence[Tensor]) -> Tensor:
-    """n features (B, C, H, W), channels-last, as rows (B, n, H * W * C)."""
-    rows = torch.stack([tensor.permute(0, 2, 3, 1) for tensor in features], 1)
-    return rows.reshape(len(rows), len(features), -1)
-
-
-def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """Rows (B, n, H * W * C) as n features (B, C, H, W), each image channels-last, views of them."""
-    batch, channels, height, breadth = like.shape
-    return tuple(part.permute(0, 3, 1, 2) for part in rows.view(batch, -1, height, breadth, channels).unbind(1))
-
-
-def pixelwise(values: Tensor) -> Tensor:
-    """Values per channel (..., C) -> (..., 1, C, 1, 1), beside features."""
-    return values[..., None, :, None, None]
 
 
 def softmax(alpha: Alpha) -> Mixture:

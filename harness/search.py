@@ -21,7 +21,8 @@ from torch import Tensor
 from benchmarks.catalog import SPACES
 from benchmarks.data import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
 from benchmarks.errors import choose
-from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, folded, softmax
+from benchmarks.norm import folded
+from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
 from harness import architect, perturb
 from harness.architect import Batch, Batches
 from harness.rng import stream, uniform

@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakIdKeyDictionary
 
+from benchmarks.features import apart, blend, pixelwise, side_by_side
 from benchmarks.lean import HALF, POOL, chosen, halved, scaled
-from benchmarks.space import apart, blend, pixelwise, side_by_side
 
 Slopes = tuple[Tensor, ...]
 """The gradient of the result with respect to each output of a call."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmarks.catalog import SPACES
 from benchmarks.lean import Plain, chosen, halved, scaled
-from benchmarks.space import BatchNorm, SupernetShape
+from benchmarks.norm import BatchNorm
+from benchmarks.space import SupernetShape
 
 SPARSE = 5
 """Every fifth weight of the tests is exactly 0."""

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.features import blend, channels_last
 from benchmarks.lean import Plain, chosen, halved, scaled
-from benchmarks.space import BatchNorm, blend, channels_last
+from benchmarks.norm import BatchNorm
 from harness import tangents
 from harness.tangents import CURVED, STRAIGHT, Bends, Tangents
 from tests import oracles
