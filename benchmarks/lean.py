@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.features import apart, blend, pixelwise, replaceable, side_by_side
-from benchmarks.norm import BatchNorm
+from benchmarks.norm import BatchNorm, normalized, with_statistics
 
 POOL = ((3, 3), (1, 1), (1, 1), (1, 1), False)
 HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
@@ -99,7 +99,12 @@ def plainly_halved(features: Tensor) -> Tensor:
     return F.max_pool2d(features, *HALF)
 
 
-PLAIN: Mapping[Any, Callable[..., Any]] = {scaled: plainly_scaled, chosen: plainly_chosen, halved: plainly_halved}
+PLAIN: Mapping[Any, Callable[..., Any]] = {
+    normalized: F.batch_norm,
+    scaled: plainly_scaled,
+    chosen: plainly_chosen,
+    halved: plainly_halved,
+}
 """What ``Plain`` puts in whose place."""
 
 
@@ -124,7 +129,7 @@ class Scaled(Function):
         epsilon: float,
     ) -> Tensor:
         steep, raised = gain * weights, shift * weights
-        found, mean, inverse = torch.native_batch_norm(
+        found, mean, inverse = with_statistics(
             features, steep, raised, running_mean, running_var, training, momentum, epsilon
         )
         if not training:

@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -91,7 +92,7 @@ class Asked(NamedTuple):
     """What a call asks of the device.
 
     Attributes:
-        operations: ATen operations that a GPU would have to launch.
+        operations: ATen operations that it dispatches, and that have something to do.
         gflop: 1e9 floating-point operations of convolutions and matrix products.
         peak_mb: memory of the tensors that it makes, as many of them as are there at once, in 1e6 bytes.
     """
@@ -105,10 +106,12 @@ class Measured(NamedTuple):
     """One implementation of one case.
 
     Attributes:
+        launches: ATen operations that a GPU would have to launch for one call.
         asked: by one call.
         seconds: wall-clock time of each round.
     """
 
+    launches: int
     asked: Asked
     seconds: tuple[float, ...]
 
@@ -125,6 +128,7 @@ class Cost(NamedTuple):
     seconds_min: float
     seconds_max: float
     operations: int
+    dispatched: int
     gflop: float
     share_of_peak: float
     peak_mb: float
@@ -266,7 +270,7 @@ def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
     channels, side = IMAGES[spec.data]
     search = start(spec, CLASSES, channels, device)
     generator = stream(spec.seed, "bench")
-    images = torch.randn(2, spec.batch_size, channels, side, side, generator=generator).to(device)
+    images = torch.randn(2, spec.batch_size, channels, side, side, generator=generator).to(search.alpha[0])
     labels = torch.randint(CLASSES, (2, spec.batch_size), generator=generator).to(device)
     train, valid = Batch(images[0], labels[0]), Batch(images[1], labels[1])
     twin = None
@@ -291,7 +295,7 @@ def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict
     """``works`` for the exact Hessian on a batch, with batch statistics."""
     found: dict[str, Work] = {
         OURS: lambda: validation_hessian(
-            search.net, search.alpha, batch, statistics="batch", dtype=torch.float32, weight_decay=0.0
+            search.net, search.alpha, batch, statistics="batch", dtype=search.alpha[0].dtype, weight_decay=0.0
         )
     }
     if literal:
@@ -304,8 +308,23 @@ def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict
     return found
 
 
+def launched(case: Case, device: torch.device) -> dict[str, Work]:
+    """What stands in for ours where launches are counted: on a CPU the same in float64, on a GPU nothing.
+
+    Of many pixels in float32 a BatchNorm is ten operations on a CPU (benchmarks/norm.py). In float64 it is one there,
+    as on a GPU in any type, and all else is the same.
+    """
+    if device.type != "cpu":
+        return {}
+    return {OURS: works(case._replace(spec=dataclasses.replace(case.spec, dtype="float64")), device, None)[OURS]}
+
+
 def measure(
-    found: Mapping[str, Work], device: torch.device, rounds: int = 0, stateful: bool = True
+    found: Mapping[str, Work],
+    device: torch.device,
+    rounds: int = 0,
+    stateful: bool = True,
+    stand_ins: Mapping[str, Work] = MappingProxyType({}),
 ) -> dict[str, Measured]:
     """Counts, peaks and times, in alternation: a call each to warm up, one to count, then the rounds.
 
@@ -314,19 +333,26 @@ def measure(
         device: where it works.
         rounds: 0 for as many as CASE_SECONDS allow.
         stateful: whether the first call makes something that the others find, as optimisers do; if not, it is counted.
+        stand_ins: of ``launched``.
     """
-    for work in found.values() if stateful else ():
-        work()
-    asked: dict[str, Asked] = {}
-    for name, work in found.items():
-        with Counter() as counter:
-            work()
-        asked[name] = counter.asked
+    asked = {name: asked_by(work, stateful) for name, work in found.items()}
+    launches = asked | {name: asked_by(work, stateful) for name, work in stand_ins.items()}
     first = {name: seconds(work, device) for name, work in found.items()}
     if not rounds:
         rounds = min(max(int(CASE_SECONDS / sum(first.values())), FEWEST_ROUNDS), MOST_ROUNDS)
     others = [{name: seconds(work, device) for name, work in found.items()} for _ in range(rounds - 1)]
-    return {name: Measured(asked[name], tuple(times[name] for times in (first, *others))) for name in found}
+    times = {name: tuple(one[name] for one in (first, *others)) for name in found}
+    return {name: Measured(launches[name].operations, asked[name], times[name]) for name in found}
+
+
+def asked_by(work: Work, stateful: bool) -> Asked:
+    """What one call asks, if ``stateful`` the second one."""
+    if stateful:
+        work()
+    with Counter() as counter:
+        work()
+    asked: Asked = counter.asked
+    return asked
 
 
 def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: float) -> list[Cost]:
@@ -341,6 +367,7 @@ def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: floa
             statistics.median(one.seconds),
             min(one.seconds),
             max(one.seconds),
+            one.launches,
             one.asked.operations,
             one.asked.gflop,
             one.asked.gflop / statistics.median(one.seconds) / peak,
@@ -358,7 +385,7 @@ def ratios(case: Case, measured: Mapping[str, Measured]) -> list[Ratio]:
     ours, literal = measured[OURS], measured[LITERAL]
     values = {
         "seconds": [theirs / mine for mine, theirs in zip(ours.seconds, literal.seconds, strict=True)],
-        "operations": [literal.asked.operations / ours.asked.operations],
+        "operations": [literal.launches / ours.launches],
     }
     values["peak_mb"] = [ours.asked.peak_mb / literal.asked.peak_mb]
     family = case.spec.space.split("-")[0]
@@ -464,7 +491,8 @@ def carry_out(
     found: list[Cost] = []
     compared: list[Ratio] = []
     for done, case in enumerate(cases, 1):
-        measured = measure(works(case, device, literal), device, rounds, stateful=case.what != HESSIAN)
+        found_works, stand_ins = works(case, device, literal), launched(case, device)
+        measured = measure(found_works, device, rounds, case.what != HESSIAN, stand_ins)
         found += costs(case, measured, threads, peak)
         compared += ratios(case, measured)
         # After every case: at the published settings a whole pass takes long, and what is measured is kept.
@@ -476,7 +504,7 @@ def carry_out(
     known: dict[RunSpec, list[Cost]] = {}  # the axes cross in one point
     for done, (axis, value, case) in enumerate(growths, len(cases) + 1):
         if case.spec not in known:
-            measured = measure(works(case, device, literal), device, GROWTH_ROUNDS)
+            measured = measure(works(case, device, literal), device, GROWTH_ROUNDS, stand_ins=launched(case, device))
             known[case.spec] = costs(case, measured, threads, peak)
         grown += [{"axis": axis, "value": value, "method": case.what, **row._asdict()} for row in known[case.spec]]
         progress(done)
@@ -509,11 +537,11 @@ def rounded(value: Any) -> Any:
 
 def tables(found: Sequence[Cost], compared: Sequence[Ratio]) -> str:
     """What was measured, and every ratio beside its bar, as two tables in Markdown."""
-    lines = [["space", "size", "what", "", "seconds", "GFLOP", "% of peak", "operations", "peak MB"]]
+    lines = [["space", "size", "what", "", "seconds", "GFLOP", "% of peak", "operations", "dispatched", "peak MB"]]
     for cost in found:
         numbers = f"{cost.seconds_median:.3g}", f"{cost.gflop:.3g}", f"{100 * cost.share_of_peak:.3g}"
         place = cost.space, cost.size, cost.what, cost.implementation
-        lines.append([*place, *numbers, f"{cost.operations}", f"{cost.peak_mb:.3g}"])
+        lines.append([*place, *numbers, f"{cost.operations}", f"{cost.dispatched}", f"{cost.peak_mb:.3g}"])
     text = markdown(lines, 4)
     if compared:
         lines = [["space", "size", "what", "ratio", "verdict", "median", "low", "high", "bar"]]

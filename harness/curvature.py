@@ -67,13 +67,14 @@ def unflat(vector: Tensor, groups: Mixture) -> tuple[Tensor, ...]:
 
 def differences(alpha: Alpha) -> Tensor:
     """Rows (n - rows, n): +1 on each entry past the first of its row, -1 on the first."""
+    like = alpha[0]
     blocks = [
-        torch.cat([-torch.ones(choices - 1, 1), torch.eye(choices - 1)], dim=1)
+        torch.cat([-like.new_ones(choices - 1, 1), torch.eye(choices - 1, dtype=like.dtype, device=like.device)], dim=1)
         for group in alpha
         for choices in [group.shape[1]] * group.shape[0]
     ]
     found: Tensor = torch.block_diag(*blocks)
-    return found.to(alpha[0])
+    return found
 
 
 def validation_hessian(

@@ -22,6 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from benchmarks.features import apart, blend, pixelwise, side_by_side
 from benchmarks.lean import HALF, POOL, chosen, halved, scaled
+from benchmarks.norm import normalized, with_statistics
 
 Slopes = tuple[Tensor, ...]
 """The gradient of the result with respect to each output of a call."""
@@ -257,7 +258,7 @@ class Normal(NamedTuple):
 def normal_of(features: Tensor, mean: Tensor | None, variance: Tensor | None, training: bool, eps: float) -> Normal:
     """Of the batch in training mode, else the running ones; the running ones are not moved."""
     if training:
-        _, of_batch, inverse = torch.native_batch_norm(features, None, None, None, None, True, 0.0, eps)
+        _, of_batch, inverse = with_statistics(features, None, None, None, None, True, 0.0, eps)
         return Normal(of_batch, inverse, True)
     assert mean is not None
     assert variance is not None
@@ -337,7 +338,7 @@ def gram(tangents: Tensor, weights: Tensor) -> Tensor:
 
 
 def norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
-    """``F.batch_norm``; its features and its weight may move."""
+    """``normalized``; its features and its weight may move."""
     (slope,) = slopes
     return batch_norm(call, slope, *call.args, **call.kwargs)
 
@@ -470,9 +471,9 @@ STRAIGHT: Mapping[Any, Straight] = {
 """Functions without a second derivative, or none but at a kink."""
 
 CURVED: Mapping[Any, Curved] = {
-    F.batch_norm: norm,
     blend: blended,
     chosen: choice,
+    normalized: norm,
     scaled: scaled_norm,
 }
 """Functions with one whose formula we know; ``anything`` serves the others."""

@@ -107,12 +107,13 @@ def test_what_a_backward_pass_needs_is_held_until_then() -> None:
 def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
     case = Case("published", "sdarts-adv", bench.published("nasbench201", "sdarts-adv"))
     measured = {
-        OURS: Measured(Asked(100, 50.0, 60.0), (1.0, 2.0, 4.0)),
-        LITERAL: Measured(Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
+        OURS: Measured(100, Asked(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
+        LITERAL: Measured(290, Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
     }
     found, compared = bench.costs(case, measured, 2, 100.0), bench.ratios(case, measured)
     ours, literal = found
     assert (ours.seconds_median, ours.seconds_min, ours.seconds_max, ours.rounds) == (2.0, 1.0, 4.0, 3)
+    assert (ours.operations, ours.dispatched) == (100, 250)
     assert (ours.share_of_peak, literal.share_of_peak) == (0.25, 0.175)
     rows = {row.quantity: (row.median, row.low, row.high, row.bar, row.met) for row in compared}
     assert rows == {
@@ -130,7 +131,7 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
 def test_bars_are_those_of_the_issue_in_every_space() -> None:
     def bars(space: str, what: str) -> dict[str, float | None]:
         method = "darts" if what == HESSIAN else what
-        one = Measured(Asked(1, 1.0, 1.0), (1.0,))
+        one = Measured(1, Asked(1, 1.0, 1.0), (1.0,))
         case = Case("published", what, bench.published(space, method))
         return {row.quantity: row.bar for row in bench.ratios(case, {OURS: one, LITERAL: one})}
 
@@ -230,10 +231,21 @@ def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
-    """At the published depth; the number of operations depends neither on the width nor on the batch."""
-    depth = bench.published(space, method).depth
-    measured = bench.measure(bench.works(tiny(space, method, depth=depth), CPU, oracles), CPU, 1)
-    assert measured[LITERAL].asked.operations >= 3 * measured[OURS].asked.operations
+    """At the published depth; the number of launches depends neither on the width nor on the batch."""
+    case = tiny(space, method, depth=bench.published(space, method).depth)
+    measured = bench.measure(bench.works(case, CPU, oracles), CPU, 1, stand_ins=bench.launched(case, CPU))
+    assert measured[LITERAL].launches >= 3 * measured[OURS].launches
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("what", [*METHODS, HESSIAN])
+def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
+    """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
+    few, many = (
+        bench.measure(bench.works(case, CPU, None), CPU, 1, what != HESSIAN, bench.launched(case, CPU))[OURS]
+        for case in (tiny(space, what, batch_size=count, hessian_batch_size=count) for count in (4, 40))
+    )
+    assert 0 < few.launches == few.asked.operations == many.launches < many.asked.operations
 
 
 def test_files_table_and_figure(tmp_path: Path) -> None:
