@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -227,6 +228,47 @@ def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
     errors = [slope_errors(space, seed) for seed in range(5)]
     ours, literal = (statistics.median(found) for found in zip(*errors, strict=True))
     assert 0 < ours < 10 * literal < 1e-4
+
+
+def gradient_errors(space: str, seed: int) -> tuple[float, float]:
+    """Error of the weights' gradient in float32 on 32x32 images over its length, ours and the reference's."""
+    spec = dataclasses.replace(bench.quick(space, "darts"), seed=seed)
+    search = start(spec, bench.CLASSES, 3, CPU)
+    for batches, noise in itertools.islice(random_steps(search, 3, 32, 0.1), 3):
+        search_step(search, batches, spec.lr, 0.1, noise)
+    images, labels = batches.train
+    mixture = tuple(rows.detach() for rows in softmax(search.alpha))
+    twin = twin_of(search)
+    twin.loss((images, labels), mixture).backward()  # type: ignore[no-untyped-call]
+
+    def ours(dtype: torch.dtype) -> torch.Tensor:
+        net = copy.deepcopy(search.net).to(dtype)
+        found = net(images.to(dtype), tuple(rows.to(dtype) for rows in mixture))
+        F.cross_entropy(found, labels).backward()
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight.copy_(weight.grad)
+        return joined(search.space.published(net))
+
+    def joined(tensors: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
+        learning = [tensors[name] for name, value in twin.tensors.items() if value.requires_grad]
+        return torch.cat([value.double().flatten() for value in learning if value is not None])
+
+    exact = ours(torch.float64)
+    found = ours(torch.float32), joined({name: value.grad for name, value in twin.tensors.items()})
+    return tuple(float((one - exact).norm() / exact.norm()) for one in found)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> None:
+    """With PyTorch's batch statistics of channels-last features they were off by a hundredth (benchmarks/norm.py).
+
+    Where a rounding opens a ReLU or moves a maximum, either jumps by up to some 1e-3: so it is the median that is held.
+    """
+    errors = [gradient_errors(space, seed) for seed in range(3)]
+    ours, literal = (statistics.median(found) for found in zip(*errors, strict=True))
+    assert 0 < ours < 1e-3
+    assert 0 < literal < 1e-3
 
 
 @pytest.mark.parametrize(("space", "method"), EVERY)
