@@ -3,7 +3,7 @@
 Source: Ioffe and Szegedy, ICML 2015, algorithm 1. Of features of float32 that lie channels-last PyTorch takes sums over
 pixels in float32 on a CPU, one pixel after the other (in float64 where a channel lies in one piece, by parts on a GPU):
 of 60,000 pixels with a mean of five standard deviations, the mean then misses by 2e-5 of them, the deviation by 3e-6 of
-itself. Here the pixels of a row of the image come first, then what is known of each: 1e-6 and 1e-7, in the same time.
+itself. Here each column of pixels has its own first, and they are put together: 1e-6 and 1e-7, in about the same time.
 """
 
 from __future__ import annotations
