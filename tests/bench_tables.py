@@ -123,7 +123,8 @@ def bench(folder: Path, cells: int = CELLS, records: int = 60_000) -> bool:
     def bar(what: str, value: float, unit: str, limit: float, most: bool = True) -> None:
         met = value <= limit if most else value >= limit
         results.append(met)
-        print(f"{'met ' if met else 'MISS'} {what}: {value:.3g} {unit} (bar: {'<' if most else '>'} {limit:g})")
+        side = "at most" if most else "at least"
+        print(f"{'met ' if met else 'MISS'} {what}: {value:.3g} {unit} (bar: {side} {limit:g})")
 
     first = min((fresh(FIRST_QUERY, str(path), keys[cells // 3]) for _ in range(3)), key=lambda run: run["open"])
     bar("open and first answer", first["open"] + first["answer"], "s", 0.3)
