@@ -339,24 +339,9 @@ def gram(tangents: Tensor, weights: Tensor) -> Tensor:
 
 def norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     """``normalized``; its features and its weight may move."""
+    features, mean, variance, weight, bias, training, _, eps = call.args
     (slope,) = slopes
-    return batch_norm(call, slope, *call.args, **call.kwargs)
-
-
-def batch_norm(
-    call: Call,
-    slope: Tensor,
-    features: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``norm``, with the arguments of ``F.batch_norm`` by name."""
-    normal = normal_of(features, running_mean, running_var, training, eps)
+    normal = normal_of(features, mean, variance, training, eps)
     gain = torch.ones_like(normal.mean) if weight is None else weight
     still = gain.new_zeros(call.number, len(gain))
     of_gain, of_shift = (still if (found := call.tangents(one)) is None else found for one in (weight, bias))
