@@ -19,7 +19,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -319,24 +318,18 @@ def launched(case: Case, device: torch.device) -> dict[str, Work]:
     return {OURS: works(case._replace(spec=dataclasses.replace(case.spec, dtype="float64")), device, None)[OURS]}
 
 
-def measure(
-    found: Mapping[str, Work],
-    device: torch.device,
-    rounds: int = 0,
-    stateful: bool = True,
-    stand_ins: Mapping[str, Work] = MappingProxyType({}),
-) -> dict[str, Measured]:
-    """Counts, peaks and times, in alternation: a call each to warm up, one to count, then the rounds.
+def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0) -> dict[str, Measured]:
+    """Counts, peaks and times of ``works``, in alternation: a call each to warm up, one to count, then the rounds.
 
     Args:
-        found: what to measure, by implementation.
-        device: where it works.
+        case: to measure.
+        device: where.
+        literal: of ``reference``.
         rounds: 0 for as many as CASE_SECONDS allow.
-        stateful: whether the first call makes something that the others find, as optimisers do; if not, it is counted.
-        stand_ins: of ``launched``.
     """
+    found, stateful = works(case, device, literal), case.what != HESSIAN
     asked = {name: asked_by(work, stateful) for name, work in found.items()}
-    launches = asked | {name: asked_by(work, stateful) for name, work in stand_ins.items()}
+    launches = asked | {name: asked_by(work, stateful) for name, work in launched(case, device).items()}
     first = {name: seconds(work, device) for name, work in found.items()}
     if not rounds:
         rounds = min(max(int(CASE_SECONDS / sum(first.values())), FEWEST_ROUNDS), MOST_ROUNDS)
@@ -346,7 +339,7 @@ def measure(
 
 
 def asked_by(work: Work, stateful: bool) -> Asked:
-    """What one call asks, if ``stateful`` the second one."""
+    """What one call asks; the second one, if the first makes something that it finds, as a step's optimisers do."""
     if stateful:
         work()
     with Counter() as counter:
@@ -491,8 +484,7 @@ def carry_out(
     found: list[Cost] = []
     compared: list[Ratio] = []
     for done, case in enumerate(cases, 1):
-        found_works, stand_ins = works(case, device, literal), launched(case, device)
-        measured = measure(found_works, device, rounds, case.what != HESSIAN, stand_ins)
+        measured = measure(case, device, literal, rounds)
         found += costs(case, measured, threads, peak)
         compared += ratios(case, measured)
         # After every case: at the published settings a whole pass takes long, and what is measured is kept.
@@ -504,7 +496,7 @@ def carry_out(
     known: dict[RunSpec, list[Cost]] = {}  # the axes cross in one point
     for done, (axis, value, case) in enumerate(growths, len(cases) + 1):
         if case.spec not in known:
-            measured = measure(works(case, device, literal), device, GROWTH_ROUNDS, stand_ins=launched(case, device))
+            measured = measure(case, device, literal, GROWTH_ROUNDS)
             known[case.spec] = costs(case, measured, threads, peak)
         grown += [{"axis": axis, "value": value, "method": case.what, **row._asdict()} for row in known[case.spec]]
         progress(done)

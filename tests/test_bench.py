@@ -27,9 +27,10 @@ from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
 from benchmarks.space import softmax
 from harness import bench
+from harness.architect import Batch
 from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
-from harness.search import epoch_batches, evaluated_loss, search_step, start
-from harness.spec import run_spec
+from harness.search import Search, epoch_batches, evaluated_loss, search_step, start
+from harness.spec import RunSpec, run_spec
 from nas_stability import main
 from tests import oracles
 from tests.bench_losses import literal_loss, random_steps, twin_of
@@ -197,14 +198,18 @@ def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> No
     )
 
 
+def after_steps(spec: RunSpec, channels: int, side: int, count: int) -> tuple[Search, Batch]:
+    """A search after that many steps on random images, and its last training batch."""
+    search = start(spec, bench.CLASSES, channels, CPU)
+    for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), count):
+        search_step(search, batches, spec.lr, 0.1, noise)
+    return search, batches.train
+
+
 def slope_errors(space: str, seed: int) -> tuple[float, float]:
     """Largest error of an attack's first slopes in float32, ours and the reference's, over the largest slope."""
     spec = dataclasses.replace(bench.quick(space, "sdarts-adv"), seed=seed)
-    channels, side = bench.IMAGES[spec.data]
-    search = start(spec, bench.CLASSES, channels, CPU)
-    for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), 4):
-        search_step(search, batches, spec.lr, 0.1, noise)
-    images, labels = batches.train
+    search, (images, labels) = after_steps(spec, *bench.IMAGES[spec.data], count=4)
     mixture = tuple(rows.detach().requires_grad_() for rows in softmax(search.alpha))
     exact = copy.deepcopy(search.net).double().eval()
     wide = tuple(rows.detach().double().requires_grad_() for rows in mixture)
@@ -213,7 +218,7 @@ def slope_errors(space: str, seed: int) -> tuple[float, float]:
         LITERAL: (twin_of(search).loss((images, labels), mixture, training=False), mixture),
     }
     with contextlib.ExitStack() as stack:
-        losses[OURS] = (evaluated_loss(search.net, stack, [], batches.train, mixture), mixture)
+        losses[OURS] = (evaluated_loss(search.net, stack, [], Batch(images, labels), mixture), mixture)
     slopes = {
         name: torch.cat([slope.double().flatten() for slope in torch.autograd.grad(loss, point)])
         for name, (loss, point) in losses.items()
@@ -233,10 +238,7 @@ def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
 def gradient_errors(space: str, seed: int) -> tuple[float, float]:
     """Error of the weights' gradient in float32 on 32x32 images over its length, ours and the reference's."""
     spec = dataclasses.replace(bench.quick(space, "darts"), seed=seed)
-    search = start(spec, bench.CLASSES, 3, CPU)
-    for batches, noise in itertools.islice(random_steps(search, 3, 32, 0.1), 3):
-        search_step(search, batches, spec.lr, 0.1, noise)
-    images, labels = batches.train
+    search, (images, labels) = after_steps(spec, 3, 32, count=3)
     mixture = tuple(rows.detach() for rows in softmax(search.alpha))
     twin = twin_of(search)
     twin.loss((images, labels), mixture).backward()  # type: ignore[no-untyped-call]
@@ -275,7 +277,7 @@ def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> 
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
     case = tiny(space, method, depth=bench.published(space, method).depth)
-    measured = bench.measure(bench.works(case, CPU, oracles), CPU, 1, stand_ins=bench.launched(case, CPU))
+    measured = bench.measure(case, CPU, oracles, 1)
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
 
@@ -284,7 +286,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
 def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
     """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
     few, many = (
-        bench.measure(bench.works(case, CPU, None), CPU, 1, what != HESSIAN, bench.launched(case, CPU))[OURS]
+        bench.measure(case, CPU, None, 1)[OURS]
         for case in (tiny(space, what, batch_size=count, hessian_batch_size=count) for count in (4, 40))
     )
     assert 0 < few.launches == few.asked.operations == many.launches < many.asked.operations
