@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy
 import pyarrow
 
-from benchmarks import nasbench101, nasbench201, natsbench, store, tfrecord
+from benchmarks import files, nasbench101, nasbench201, natsbench, store, tfrecord
 from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import Arch, Space
 from benchmarks.table import (
@@ -28,7 +28,6 @@ from benchmarks.table import (
     Question,
     Source,
     Table,
-    file_sha256,
     first_line,
     from_tidy,
     open_table,
@@ -180,7 +179,7 @@ def import_file(
         raise BadInput(f"{name!r} is the name of an official dump; give the table another one with --name")
     table = open_any(file)
     refuse_strangers(file, table.keys.to_pylist(), space)
-    source = Source(name, file.name, "", file_sha256(file), "as imported")
+    source = Source(name, file.name, "", files.sha256(file), "as imported")
     found = Contents(
         table.keys.to_pylist(),
         {question: column() for question, column in table.columns.items()},
@@ -236,7 +235,7 @@ def open_any(path: Path) -> Table:
         raise BadInput(f"the table file {path} lacks a column: {first_line(error)} (of {', '.join(TIDY)})") from error
     except Exception as error:  # pyarrow, zipfile, zlib and numpy each raise their own
         raise CorruptFile(f"the table file {path} cannot be read: {first_line(error)}") from error
-    return from_tidy(found, path.stem, str(path), file_sha256(path))
+    return from_tidy(found, path.stem, str(path), files.sha256(path))
 
 
 def refuse_strangers(path: Path, archs: Iterable[Arch], space: Space) -> None:
@@ -261,10 +260,10 @@ def refuse_strangers(path: Path, archs: Iterable[Arch], space: Space) -> None:
 def content_sha256(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files in the order of their names, in hexadecimal."""
     if path.is_file():
-        return file_sha256(path)
+        return files.sha256(path)
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()):
-        digest.update(f"{file.name} {file_sha256(file)}\n".encode())
+        digest.update(f"{file.name} {files.sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

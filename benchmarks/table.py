@@ -30,6 +30,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from benchmarks import files
 from benchmarks.answer import Column, Floats, Question, Run, Table, Unanswered, plain
 from benchmarks.errors import BadInput, CorruptFile
 
@@ -44,7 +45,6 @@ __all__ = [
     "Source",
     "Table",
     "Unanswered",
-    "file_sha256",
     "from_tidy",
     "open_table",
     "write_packed",
@@ -228,7 +228,7 @@ def open_table(path: Path) -> Table:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise CorruptFile(f"the table file {path} is not a readable Parquet file: {first_line(error)}") from error
-    return from_tidy(found, name=path.stem, source=str(path), sha256=file_sha256(path))
+    return from_tidy(found, name=path.stem, source=str(path), sha256=files.sha256(path))
 
 
 def from_packed(path: Path, file: pyarrow.parquet.ParquetFile, metadata: Mapping[bytes, bytes]) -> Table:
@@ -383,9 +383,3 @@ def refuse_twice(
             f"the table {source} has two rows for {keys[int(rows[again[0]])].as_py()}: {question.dataset} "
             f"{question.split}, {question.epochs} epochs, seed {question.seed} (the second is row {members[again[0]]})"
         )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

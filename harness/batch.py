@@ -21,8 +21,8 @@ from typing import NamedTuple
 import filelock
 import joblib
 
+from benchmarks import files
 from benchmarks.errors import BadInput
-from harness import checkpoint
 from harness.record import DONE, EPOCHS, ERROR, LOCK, STUDY
 from harness.run import Held, Interrupted, Place, Watch, check, refuse_other, run
 from harness.spec import RunSpec
@@ -147,15 +147,15 @@ def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: s
         client.wait_for_workers(1)  # for as long as a batch system lets them wait; joblib gives up after ten seconds
         tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
         back = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-        return [deliver(outcome, files, folder / outcome.run) for outcome, files in back]
+        return [deliver(outcome, content, folder / outcome.run) for outcome, content in back]
 
 
-def attempt_away(spec: RunSpec, place: Place, files: dict[str, bytes]) -> tuple[Outcome, dict[str, bytes]]:
+def attempt_away(spec: RunSpec, place: Place, sent: dict[str, bytes]) -> tuple[Outcome, dict[str, bytes]]:
     """One run in a folder of its own on whatever machine this is; returns the files that it left."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / spec.run_id
         folder.mkdir()
-        for name, content in files.items():
+        for name, content in sent.items():
             (folder / name).write_bytes(content)
         outcome = attempt(spec, folder, place, Crew(folder / ".stop", os.getpid()))
         return outcome, files_of(folder)
@@ -166,16 +166,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
 
 
-def deliver(outcome: Outcome, files: dict[str, bytes], folder: Path) -> Outcome:
+def deliver(outcome: Outcome, content: dict[str, bytes], folder: Path) -> Outcome:
     """Makes the folder what came back, the mark of being finished last, unless another process holds the run."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / LOCK, blocking=False):
             if not (folder / DONE).exists():
-                for name in files_of(folder).keys() - files.keys():
+                for name in files_of(folder).keys() - content.keys():
                     (folder / name).unlink()
-                for name in sorted(files, key=lambda name: name == DONE):
-                    checkpoint.write_aside(folder / name, files[name])
+                for name in sorted(content, key=lambda name: name == DONE):
+                    files.write(folder / name, content[name])
     except filelock.Timeout:
         return Outcome(outcome.run, "held", f"another process is carrying out the run in {folder}")
     return outcome
@@ -247,7 +247,7 @@ def claim_study(study: Study, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / LOCK):
             if not path.exists():
-                checkpoint.write_aside(path, (study.json() + "\n").encode())
+                files.write(path, (study.json() + "\n").encode())
         theirs = json.loads(path.read_text())["runs"]
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error

@@ -12,10 +12,11 @@ from typing import Any
 import numpy
 import torch
 
+from benchmarks import files
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import softmax
-from benchmarks.table import Table, file_sha256
+from benchmarks.table import Table
 from harness import checkpoint, landscape
 from harness.measure import ask, columns_of, neighbourhood, queried_epoch, table_of
 from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
@@ -69,7 +70,7 @@ def check_run(folder: Path) -> Iterator[str]:
     for name, digest in record.get("files", {}).items():
         if not (folder / name).exists():
             yield f"{name} is missing"
-        elif file_sha256(folder / name) != digest:
+        elif files.sha256(folder / name) != digest:
             yield f"{name} was altered: its checksum does not match {DONE}"
     yield from check_rows(folder, spec, run)
     yield from check_table(folder, spec, record)

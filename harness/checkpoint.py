@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import files
 from benchmarks.errors import CorruptFile
 
 MAGIC = b"nas-stability checkpoint 1"
@@ -21,7 +21,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, buffer)
     payload = buffer.getvalue()
     header = b"%s %d %s\n" % (MAGIC, len(payload), hashlib.sha256(payload).hexdigest().encode())
-    write_aside(path, header + payload)
+    files.write(path, header + payload)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -42,31 +42,3 @@ def load(path: Path) -> dict[str, Any]:
         raise CorruptFile(f"the checkpoint {path} was altered: its checksum does not match; {advice}")
     state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     return state
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Writes a file beside ``path``, syncs it and renames it over: a reader sees the old or the new one, whole."""
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
-
-
-def append_synced(path: Path, text: str) -> None:
-    """Appends whole lines and syncs them."""
-    with path.open("ab") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

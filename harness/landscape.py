@@ -20,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import files
 from benchmarks.catalog import SPACES, load_data
 from benchmarks.data import Dataset, halves, plain_batches
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import Arch, Mixture, softmax
-from benchmarks.table import Table, file_sha256
+from benchmarks.table import Table
 from harness import checkpoint
 from harness.architect import frozen
 from harness.curvature import flat, unflat
@@ -159,7 +160,7 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
         "run": record["run"],
         "grid": grid.points,
         "reach": grid.reach,
-        "checkpoint": file_sha256(folder / CHECKPOINT),
+        "checkpoint": files.sha256(folder / CHECKPOINT),
         "device": device_name(place.device),
         "table": table.sha256 if table else None,
     }
@@ -179,7 +180,7 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
             search = restored(spec, folder, data, device)
             if not (folder / PLANE).exists():
                 plane = make_plane(search, data, wanted)
-                checkpoint.write_aside(folder / PLANE, (json.dumps(plane._asdict(), indent=1) + "\n").encode())
+                files.write(folder / PLANE, (json.dumps(plane._asdict(), indent=1) + "\n").encode())
             proceed(folder, search, data, table, read_plane(folder), watch)
     return True
 
@@ -321,12 +322,12 @@ def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, pl
             x=x, y=y, valid_loss=found.loss, valid_accuracy=found.accuracy, arch=arch, accuracy=accuracies(arch)
         )
         header = [] if lines or index > 1 else [{name: name for name in record.row()}]
-        checkpoint.append_synced(path, csv_text([*header, record.row()]))
+        files.append(path, csv_text([*header, record.row()]))
         watch.progress(index, len(pairs))
         if index < len(pairs) and watch.interrupted():
             raise Interrupted(f"stopped after point {index} of {len(pairs)}; saved in {folder}")
     path.replace(folder / LANDSCAPE)
-    checkpoint.sync_folder(folder)
+    files.sync_folder(folder)
 
 
 def whole_lines(path: Path) -> int:

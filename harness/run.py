@@ -25,11 +25,11 @@ import numpy
 import torch
 from torch import Tensor
 
+from benchmarks import files
 from benchmarks.catalog import DATASETS, SPACES, load_data
 from benchmarks.data import Dataset, halves
 from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import softmax
-from benchmarks.table import file_sha256
 from harness import capture, checkpoint
 from harness.measure import Answers, answers, measure, queried_epoch, table_of
 from harness.record import (
@@ -143,7 +143,7 @@ def run(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
             return False
         refuse_other(spec, folder)
         if not (folder / SPEC).exists():
-            checkpoint.write_aside(folder / SPEC, (spec.json() + "\n").encode())
+            files.write(folder / SPEC, (spec.json() + "\n").encode())
         carry_out(spec, folder, place, watch)
     return True
 
@@ -286,7 +286,7 @@ def proceed(spec: RunSpec, folder: Path, place: Place, device: torch.device, wat
         watch.progress(search.epoch, spec.epochs)
         if search.epoch < spec.epochs and watch.interrupted():
             raise Interrupted(f"stopped after epoch {search.epoch}; saved in {folder}")
-    checkpoint.write_aside(folder / DONE, provenance(search, answered, folder, place._replace(launch=launch)).encode())
+    files.write(folder / DONE, provenance(search, answered, folder, place._replace(launch=launch)).encode())
 
 
 @dataclass
@@ -313,11 +313,11 @@ def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: 
     queried = softmax(tuple(group.to(search.alpha[0].device) for group in logits))
     row, values = measure(search, data, answered, outcome, queried, log.seconds)
     if search.epoch == 0:
-        checkpoint.append_synced(folder / EPOCHS, csv_text([{name: name for name in row.row()}]))
-        checkpoint.append_synced(folder / SPECTRUM, csv_text([{name: name for name in SPECTRUM_COLUMNS}]))
-    checkpoint.append_synced(folder / EPOCHS, csv_text([row.row()]))
-    checkpoint.append_synced(folder / SPECTRUM, csv_text([value.row() for value in values]))
-    checkpoint.write_aside(folder / ALPHAS, npz_bytes(log.history))
+        files.append(folder / EPOCHS, csv_text([{name: name for name in row.row()}]))
+        files.append(folder / SPECTRUM, csv_text([{name: name for name in SPECTRUM_COLUMNS}]))
+    files.append(folder / EPOCHS, csv_text([row.row()]))
+    files.append(folder / SPECTRUM, csv_text([value.row() for value in values]))
+    files.write(folder / ALPHAS, npz_bytes(log.history))
     log.seconds = 0.0
     save(search, answered, folder, log)
 
@@ -418,7 +418,7 @@ def provenance(search: Search, answered: Answers, folder: Path, place: Place) ->
             "table": None if table is None else {"name": table.name, "source": table.source, "sha256": table.sha256},
             "table_queries": answered.asked,
             "table_missing": answered.missing,
-            "files": {name: file_sha256(folder / name) for name in (EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
+            "files": {name: files.sha256(folder / name) for name in (EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
             "seconds": seconds,
         },

@@ -15,7 +15,8 @@ import numpy
 import pytest
 
 from benchmarks import train
-from nas_stability import TRAIN_DEFAULTS, main
+from nas_stability import main
+from nas_stability.tables import TRAIN_DEFAULTS
 
 TRACES = Path(__file__).parent / "traces"
 SMALL = [

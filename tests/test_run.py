@@ -10,6 +10,7 @@ import numpy
 import pytest
 import torch
 
+from benchmarks import files
 from benchmarks.catalog import SPACES, open_table
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import softmax
@@ -57,7 +58,7 @@ def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(meth
     assert len(rows(tmp_path / "c")) == 2
     assert not (tmp_path / "c" / DONE).exists()
     # Rows ahead of the checkpoint and a torn line, as a crash between two writes leaves them.
-    checkpoint.append_synced(tmp_path / "c" / EPOCHS, "torn,line")
+    files.append(tmp_path / "c" / EPOCHS, "torn,line")
     run(spec, tmp_path / "c", PLACE, Watch())
     assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "c")
     left, right = (checkpoint.load(tmp_path / name / CHECKPOINT) for name in "ac")

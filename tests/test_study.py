@@ -26,7 +26,8 @@ from harness.run import Held, Place, Watch
 from harness.spec import RunSpec
 from harness.status import read_status, summary_line
 from harness.study import Study
-from nas_stability import REQUEUE, gpu_devices, main
+from nas_stability import REQUEUE, main
+from nas_stability.searching import gpu_devices
 from tests import torture
 from tests.small import PLACE, small_spec
 

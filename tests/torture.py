@@ -56,7 +56,7 @@ def start(study: Path, out: Path, die_at: int) -> subprocess.Popen[bytes]:
 
 def inside(die_at: int, arguments: list[str]) -> int:
     """The command line, in a process that dies before its ``die_at``-th file operation."""
-    from harness import checkpoint
+    from benchmarks import files
     from nas_stability import main
 
     done = 0
@@ -77,7 +77,7 @@ def inside(die_at: int, arguments: list[str]) -> int:
         return call
 
     if die_at:
-        checkpoint.os.fsync = counted(os.fsync)  # type: ignore[attr-defined]
+        files.os.fsync = counted(os.fsync)  # type: ignore[attr-defined]
         Path.replace = counted(Path.replace)  # type: ignore[method-assign]
         Path.open = counted(Path.open)  # type: ignore[method-assign]
         Path.unlink = counted(Path.unlink)  # type: ignore[method-assign]

@@ -1,0 +1,71 @@
+"""Verbs that hold the code to something: verify, bench."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.errors import BadInput
+from nas_stability.flags import FAILED, Verbs, add_machine, finish
+from nas_stability.progress import progress_bar
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """verify and bench."""
+    verify = verbs.add_parser("verify", help="replay reference traces of the published code", allow_abbrev=False)
+    verify.add_argument("traces", metavar="TRACE", nargs="+", type=Path)
+    finish(verify, verify_verb)
+
+    bench = verbs.add_parser("bench", help="what a step and a Hessian cost, beside a literal one", allow_abbrev=False)
+    spaces = ("nasbench201", "nasbench1shot1-s1")
+    bench.add_argument("--space", metavar="SPACE", nargs="+", default=spaces, help=f"({' '.join(spaces)})")
+    bench.add_argument(
+        "--size", choices=("published", "quick", "both"), default="both", help="published takes many minutes (both)"
+    )
+    bench.add_argument("--rounds", type=int, default=0, metavar="N", help="of each case, 0 by what it costs (0)")
+    bench.add_argument("--out", metavar="DIR", type=Path, default=Path("results/bench"), help="(results/bench)")
+    add_machine(bench, threads=0)
+    finish(bench, bench_verb)
+
+
+def verify_verb(options: argparse.Namespace) -> int:
+    """Replays traces; 0 only if every deviation of every trace is under the tolerance."""
+    from harness import replay
+
+    for path in options.traces:
+        if not path.is_file():
+            raise BadInput(f"the trace {path} does not exist")
+    width = max(len(path.stem) for path in options.traces)
+    print(f"{'trace':{width}}  " + "  ".join(f"{name:>11}" for name in replay.Deviation._fields))
+    good = True
+    for path in options.traces:
+        deviation = replay.replay(path)
+        good = good and deviation.worst < replay.TOLERANCE
+        verdict = "" if deviation.worst < replay.TOLERANCE else f"  over {replay.TOLERANCE:g}"
+        print(f"{path.stem:{width}}  " + "  ".join(f"{value:11.1e}" for value in deviation) + verdict)
+    return 0 if good else FAILED
+
+
+def bench_verb(options: argparse.Namespace) -> int:
+    """Measures, writes, draws and prints; a bar that is not met is printed as such and fails nothing."""
+    import matplotlib
+
+    from analysis import cost, report
+    from analysis.panels import style
+    from harness import bench, run
+
+    if options.rounds < 0:
+        raise BadInput(f"--rounds takes a number of at least 0, not {options.rounds}")
+    cases = bench.plan(options.space, tuple(bench.SIZES) if options.size == "both" else (options.size,))
+    growths = bench.growth_plan(options.space)
+    place = run.Place(options.device, options.threads)
+    with progress_bar(len(cases) + len(growths), "bench", "case") as progress:
+        found, compared = bench.carry_out(cases, growths, place, options.rounds, options.out, progress)
+    with matplotlib.rc_context(style(paper=False)):
+        report.write_figure(cost.cost(cost.read(options.out / bench.SCALING)), options.out, "cost")
+    print(bench.tables(found, compared))
+    if not compared:
+        print("ours alone: the literal reference, tests/oracles.py, comes with a checkout only", file=sys.stderr)
+    print(f"bench: {options.out}")
+    return 0

@@ -1,0 +1,155 @@
+"""Verbs that read a folder: report, claims, status, check, collect."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.errors import BadInput
+from nas_stability.flags import FAILED, Verbs, finish
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """report, claims, status, check and collect."""
+    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
+    report.add_argument("folder", metavar="DIR", type=Path)
+    report.add_argument("--only", metavar="NAME", help="one figure or table")
+    report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/report)")
+    finish(report, report_verb)
+
+    claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
+    claims.add_argument("folder", metavar="DIR", type=Path)
+    claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
+    claims.add_argument("--out", metavar="FILE.csv", type=Path, help="also write the verdicts there")
+    finish(claims, claims_verb)
+
+    status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
+    status.add_argument("folder", metavar="DIR", type=Path)
+    status.add_argument("--json", action="store_true", help="one JSON object per run")
+    status.add_argument("--follow", action="store_true", help="a live table until every run is done or failed")
+    finish(status, status_verb)
+
+    check = verbs.add_parser("check", help="recompute what a folder's records claim", allow_abbrev=False)
+    check.add_argument("folder", metavar="DIR", type=Path)
+    finish(check, check_verb)
+
+    collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
+    collect.add_argument("folder", metavar="DIR", type=Path)
+    collect.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/collected)")
+    finish(collect, collect_verb)
+
+
+def report_verb(options: argparse.Namespace) -> int:
+    """Figures and tables of a study."""
+    print_report(options.folder, options.out, options.only, options.paper)
+    return 0
+
+
+def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
+    """Draws the report; prints the summary per method and where the figures are."""
+    import joblib
+
+    from analysis import claims, page, report, study
+
+    try:
+        written = report.write_report(folder, out=out, only=only, paper=paper, workers=joblib.cpu_count())
+        one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
+    except study.Unusable as error:
+        raise BadInput(str(error)) from error
+    summary = report.summary(written.study)
+    print(
+        summary.to_string(
+            index=False, float_format=lambda number: f"{number:.3g}" if abs(number) < 1 else f"{number:.2f}"
+        )
+    )
+    print(f"report: {one_page or written.folder}")
+
+
+def claims_verb(options: argparse.Namespace) -> int:
+    """A verdict on each claim."""
+    from analysis import claims, study
+
+    try:
+        found = study.load(options.folder)
+        judged = claims.judge(found)
+    except study.Unusable as error:
+        raise BadInput(str(error)) from error
+    if options.out:
+        try:
+            judged.to_csv(options.out, index=False)
+        except OSError as error:
+            raise BadInput(f"cannot write {options.out}: {error.strerror or error}") from error
+    if options.json:
+        for record in claims.records(judged):
+            print(json.dumps(record))
+    else:
+        print(claims.text(judged))
+    if found.unfinished:
+        print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
+    return 0
+
+
+def status_verb(options: argparse.Namespace) -> int:
+    """How far a study is."""
+    from harness import status
+
+    runs = status.read_status(options.folder)
+    if options.json:
+        for run in runs:
+            print(json.dumps(run._asdict()))
+    elif options.follow and sys.stdout.isatty():
+        follow(options.folder)
+    else:
+        for run in runs:
+            accuracy = f"  {float(run.accuracy):.2f} %" if run.accuracy else ""
+            print(f"{run.state:8}  {run.epoch:>4} of {run.epochs}  {run.run}{accuracy}  {run.error}".rstrip())
+        print(status.summary_line(runs, max(1, [run.state for run in runs].count("running"))))
+    return 0
+
+
+def follow(folder: Path) -> None:
+    """A live table of a study until nothing runs or waits any more, or until it is interrupted."""
+    from rich.live import Live
+    from rich.table import Table
+
+    from harness import status
+
+    with contextlib.suppress(KeyboardInterrupt), Live(refresh_per_second=1) as live:
+        while True:
+            runs = status.read_status(folder)
+            table = Table("run", "state", "epochs", "s / epoch", "accuracy (%)", "error")
+            for run in runs:
+                accuracy = f"{float(run.accuracy):.2f}" if run.accuracy else ""
+                speed = f"{run.seconds:.1f}" if run.seconds else ""
+                table.add_row(run.run, run.state, f"{run.epoch} of {run.epochs}", speed, accuracy, run.error)
+            table.caption = status.summary_line(runs, max(1, [run.state for run in runs].count("running")))
+            live.update(table)
+            if all(run.state in ("done", "failed") for run in runs):
+                return
+            time.sleep(1)
+
+
+def check_verb(options: argparse.Namespace) -> int:
+    """Recomputes what can be recomputed; 0 only if nothing is wrong."""
+    from harness import check
+
+    problems = check.check_study(options.folder)
+    print("\n".join(problems) if problems else f"all records of {options.folder} are what they say")
+    return FAILED if problems else 0
+
+
+def collect_verb(options: argparse.Namespace) -> int:
+    """One tidy file per kind."""
+    from analysis import collect, study
+
+    try:
+        written = collect.collect(options.folder, options.out)
+    except study.Unusable as error:
+        raise BadInput(str(error)) from error
+    print("\n".join(map(str, written)))
+    return 0

@@ -1,0 +1,226 @@
+"""Verbs that compute: run, study, landscape."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.errors import BadInput
+from harness import spec, study
+from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, finish, flag
+from nas_stability.progress import Bar, progress_bar
+from nas_stability.reading import print_report
+
+if TYPE_CHECKING:
+    from harness import run
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """run, study and landscape."""
+    one = verbs.add_parser("run", help="carry out one search", allow_abbrev=False)
+    for name in spec.FIELDS:
+        one.add_argument(flag(name), metavar="VALUE", help=field_help(name), dest=f"field_{name}")
+    one.add_argument("--out", metavar="DIR", help="folder of the run (results/RUN_ID)")
+    add_place(one, threads=0)
+    add_launch(one)
+    finish(one, run_verb)
+
+    many = verbs.add_parser("study", help="carry out many searches and report on them", allow_abbrev=False)
+    many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
+    many.add_argument("--out", metavar="DIR", help="folder of the study (results/NAME)")
+    many.add_argument("--workers", type=int, metavar="N", help="runs at a time (one per core)")
+    many.add_argument("--backend", choices=("loky", "dask"), default="loky", help="processes here, or a cluster (loky)")
+    many.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
+    many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
+    many.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at a time on each GPU (1)")
+    many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+    many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
+    add_place(many, threads=1)
+    add_launch(many)
+    finish(many, study_verb)
+
+    landscape = verbs.add_parser(
+        "landscape", help="the supernet's validation accuracy over a plane around a run's logits", allow_abbrev=False
+    )
+    landscape.add_argument(
+        "folder", metavar="RUN_DIR", type=Path, help="a finished run; of a study, the lowest seed per space and method"
+    )
+    landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points per axis, odd (21)")
+    landscape.add_argument(
+        "--reach", type=float, default=1.5, metavar="R", help="both axes go from -R to R, in units of the logits (1.5)"
+    )
+    landscape.add_argument("--again", action="store_true", help="replace a landscape that is there")
+    add_place(landscape, threads=0)
+    finish(landscape, landscape_verb)
+
+
+def field_help(name: str) -> str:
+    """A field's line of help with its default."""
+    field = spec.FIELDS[name]
+    published = sorted({str(settings[name]) for settings in spec.PUBLISHED.values() if name in settings})
+    if published:
+        default = f" ({' or '.join(published)}, by space)"
+    else:
+        default = "" if field.default is dataclasses.MISSING else f" ({field.default})"
+    return (str(field.metadata["help"]) + default).replace("%", "%%")
+
+
+def add_launch(parser: argparse.ArgumentParser) -> None:
+    """Flags of how a run's steps are launched; they are not part of its identity either."""
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the supernet's passes; numbers may differ in the last bits"
+    )
+    parser.add_argument("--cuda-graph", action="store_true", help="capture the step as a CUDA graph and replay it")
+
+
+def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSpec]) -> run.Place:
+    """Where and how runs are carried out; says what of that is not available to those that are carried out here."""
+    from harness import capture, run
+
+    launch = capture.Launch(options.compile, options.cuda_graph)
+    if any(launch) and here:
+        found = run.find_device(device)
+        for line in dict.fromkeys(line for item in here for line in capture.available(launch, found, item)[1]):
+            print(f"nas-stability: {line}", file=sys.stderr)
+    return run.Place(device, options.threads, options.data_dir, launch)
+
+
+def run_verb(options: argparse.Namespace) -> int:
+    """One search to its folder."""
+    given = {name: getattr(options, f"field_{name}") for name in spec.FIELDS}
+    found = spec.run_spec({name: spec.parse(name, text) for name, text in given.items() if text is not None})
+    folder = Path(options.out or Path("results") / found.run_id)
+
+    from harness import measure, record, run
+
+    place = place_of(options, options.device, [found])
+    run.check(found, place)
+    if measure.table_of(found) is None:
+        print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
+    bar = progress_bar(found.epochs, found.run_id)
+    try:
+        code = watched(lambda watch: run.run(found, folder, place, watch), bar, folder, [])
+    except FloatingPointError as error:
+        print(f"nas-stability: {error}; whole rows and {record.ERROR} are in {folder}", file=sys.stderr)
+        return FAILED
+    if code:
+        return code
+    left = json.loads((folder / record.DONE).read_text())
+    if left["table"]:
+        lacked = f"lacked {left['table_missing']} of {left['table_queries']} architectures asked for"
+        print(f"table {left['table']['name']}: {lacked}")
+    return 0
+
+
+def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: list[bool]) -> int:
+    """Carries out one piece of work that a signal stops between steps; returns the exit code.
+
+    Args:
+        work: given how it is watched; returns whether there was anything to do.
+        bar: that shows how much is done.
+        left: what the work leaves.
+        stopped: gets an entry with a signal.
+    """
+    from harness import batch, run
+
+    try:
+        with bar as progress, batch.signals(lambda: stopped.append(True)):
+            worked = work(run.Watch(lambda done, total: progress(done), lambda: bool(stopped)))
+    except run.Interrupted as error:
+        print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
+        return REQUEUE
+    except (run.Held, OSError) as error:
+        print(f"nas-stability: {error}", file=sys.stderr)
+        return FAILED
+    print(f"{'finished' if worked else 'was finished already'}: {left}")
+    return 0
+
+
+def study_verb(options: argparse.Namespace) -> int:
+    """Many searches to their folder, and the report."""
+    found = study.read(study.find(options.study))
+    folder = Path(options.out or Path("results") / found.name)
+    if (options.backend == "dask") != bool(options.scheduler):
+        raise BadInput("--backend dask and --scheduler ADDRESS go together")
+
+    import joblib
+
+    from harness import batch
+
+    devices = gpu_devices(options.gpus, options.runs_per_gpu)
+    workers = len(devices) or min(options.workers or joblib.cpu_count(), len(found.runs))
+    place = place_of(options, devices[0] if devices else options.device, () if options.scheduler else found.runs)
+    if options.dry_run:
+        print_plan(found, place, workers)
+        return 0
+    total = sum(item.epochs for item in found.runs)
+    with progress_bar(total, found.name) as progress:
+        engine = batch.Engine(workers, devices, options.scheduler)
+        outcomes = batch.carry_out(found, folder, place, engine, progress)
+    states = [outcome.state for outcome in outcomes]
+    print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
+        if outcome.state == "failed":
+            print(batch.error_tail(folder / outcome.run), file=sys.stderr)
+    if set(states) - {"finished", "skipped"}:
+        print(
+            f"these only, the finished ones are skipped: nas-stability study {options.study} --out {folder}",
+            file=sys.stderr,
+        )
+    if {"finished", "skipped"} & set(states) and not options.no_report:
+        print_report(folder, None, None, False)
+    if "interrupted" in states:
+        return REQUEUE
+    return 0 if set(states) <= {"finished", "skipped"} else FAILED
+
+
+def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
+    """Devices in the order in which runs take them: every GPU once, then again for the second run on each."""
+    if gpus is None:
+        return ()
+    numbers = gpus.split(",")
+    if not all(number.isdecimal() for number in numbers) or runs_per_gpu < 1:
+        raise BadInput(
+            f"--gpus takes numbers such as 0,1 and --runs-per-gpu at least 1, not {gpus!r} and {runs_per_gpu}"
+        )
+    return tuple(f"cuda:{number}" for number in numbers) * runs_per_gpu
+
+
+def print_plan(found: study.Study, place: run.Place, workers: int) -> None:
+    """The runs and how long they would take, from a few measured steps of each kind."""
+    from harness import estimate, status
+
+    kinds: dict[str, float] = {}
+    total = 0.0
+    for item in found.runs:
+        kind = dataclasses.replace(item, seed=0).digest
+        if kind not in kinds:
+            kinds[kind] = estimate.run_seconds(item, place)
+        total += kinds[kind]
+        print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(kinds[kind])}")
+    print(f"{len(found.runs)} runs, about {status.duration(total / workers)} with {workers} at a time")
+
+
+def landscape_verb(options: argparse.Namespace) -> int:
+    """The plane around a run's logits, or around one run of each kind of a study."""
+    from harness import landscape, record, run
+
+    grid = landscape.Grid(options.grid, options.reach)
+    place = run.Place(options.device, options.threads, options.data_dir)
+    stopped: list[bool] = []
+    for folder in landscape.chosen_runs(options.folder):
+        if stopped:
+            return REQUEUE
+        work = functools.partial(landscape.carry_out, folder, grid, place, again=options.again)
+        bar = progress_bar(grid.points**2, folder.name, "point")
+        if code := watched(work, bar, folder / record.LANDSCAPE, stopped):
+            return code
+    return 0
