@@ -33,8 +33,8 @@ from benchmarks.errors import choose
 from harness import study
 from harness.architect import Batch, Batches
 from harness.curvature import flat, unflat, validation_hessian
+from harness.machine import PACKAGES, Place, device_name, find_device, git_commit, keep_freed_memory, version
 from harness.rng import stream, uniform
-from harness.run import PACKAGES, Place, device_name, find_device, git_commit, keep_freed_memory, version
 from harness.search import Search, perturbation_radius, search_step, start
 from harness.spec import RunSpec, run_spec
 

@@ -6,8 +6,9 @@ entries, so that the full matrix and a symmetric solver are affordable.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -90,16 +91,31 @@ def validation_hessian(
         dtype: floating-point type of the computation and the result.
         weight_decay: added to the diagonal (the published convention adds that of the logits' optimiser).
     """
-    probe = copy.deepcopy(net).to(dtype).train(statistics == "batch")
-    images = batch.images.to(dtype)
-    with frozen(probe):
-        # The stem does not depend on the mixture.
-        features = probe.stem(images)
-        found = hessian(
-            lambda mixture: F.cross_entropy(probe.logits(features, mixture), batch.labels),
-            tuple(logits.detach().to(dtype) for logits in alpha),
-        )
+    with probe_loss(net, batch, statistics, dtype) as loss:
+        found = hessian(loss, tuple(logits.detach().to(dtype) for logits in alpha))
     return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
+
+
+def gradient_norm(net: Supernet, alpha: Alpha, batch: Batch, *, statistics: str, dtype: torch.dtype) -> float:
+    """L2 norm of the gradient of the same cross-entropy with respect to all logits, in nats; the net is not touched.
+
+    Args:
+        net, alpha, batch, statistics, dtype: as of ``validation_hessian``.
+    """
+    point = tuple(logits.detach().to(dtype).requires_grad_() for logits in alpha)
+    with probe_loss(net, batch, statistics, dtype) as loss:
+        return float(torch.linalg.vector_norm(flat(torch.autograd.grad(loss(softmax(point)), point))))
+
+
+@contextlib.contextmanager
+def probe_loss(
+    net: Supernet, batch: Batch, statistics: str, dtype: torch.dtype
+) -> Iterator[Callable[[Mixture], Tensor]]:
+    """Mixture -> cross-entropy of a batch, by a copy of the net whose weights are held fixed."""
+    probe = copy.deepcopy(net).to(dtype).train(statistics == "batch")
+    with frozen(probe):
+        features = probe.stem(batch.images.to(dtype))  # it does not depend on the mixture
+        yield lambda mixture: F.cross_entropy(probe.logits(features, mixture), batch.labels)
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:

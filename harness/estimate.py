@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.catalog import load_data
 from benchmarks.data import halves, steps_per_epoch
+from harness.machine import Place, find_device
 from harness.measure import spectrum
-from harness.run import Place, find_device
 from harness.search import epoch_batches, perturbation_radius, search_step, start
 from harness.spec import RunSpec
 

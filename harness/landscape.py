@@ -28,11 +28,14 @@ from benchmarks.space import Arch, Mixture, softmax
 from benchmarks.table import Table
 from harness import checkpoint
 from harness.architect import frozen
+from harness.claiming import alone
 from harness.curvature import flat, unflat
+from harness.machine import Place, device_name, find_device, settled
 from harness.measure import EVALUATION_BATCH, Column, ask_all, columns_of, evaluate, table_of
 from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, LandscapeRecord, csv_text
 from harness.rng import stream
-from harness.run import Interrupted, Place, Watch, alone, device_name, find_device, restore, settled
+from harness.run import Interrupted, Watch
+from harness.saving import restore
 from harness.search import Search, start
 from harness.spec import RunSpec, run_spec
 from harness.status import read_status

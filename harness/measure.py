@@ -7,6 +7,7 @@ architecture that the logits discretise to.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from benchmarks.errors import BadInput
 from benchmarks.space import Arch, Cell, Mixture, Space, entropy, one_hot, softmax
 from benchmarks.table import Floats, Table, Unanswered
 from harness.architect import Batch
-from harness.curvature import eigenvalues, validation_hessian
+from harness.curvature import eigenvalues, gradient_norm, validation_hessian
 from harness.record import EpochRecord, SpectrumRecord
 from harness.rng import stream
 from harness.search import Epoch, Search
@@ -152,7 +153,7 @@ def queried_epoch(spec: RunSpec, epoch: int) -> int:
     return epoch - 1 if spec.query == "before" and epoch > 0 else epoch
 
 
-def table_of(spec: RunSpec) -> Table | None:
+def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
     """The table that a run asks; None where there is none, or where the one shipped for the space lacks its budget.
 
     Raises:
@@ -249,7 +250,10 @@ def evaluate(search: Search, data: Dataset, mixture: Mixture) -> Evaluated:
 
 
 def due(search: Search) -> bool:
-    """Whether curvature and ranks are measured now: every ``measure_every`` epochs and at the end."""
+    """Whether what costs passes of its own is measured now: every ``measure_every`` epochs and at the end.
+
+    That is curvature, gradient, ranks, and the supernet at its one-hot mixture.
+    """
     return search.epoch % search.spec.measure_every == 0 or search.epoch == search.spec.epochs
 
 
@@ -286,6 +290,24 @@ def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[fl
     if not bool(matrix.isfinite().all()):
         raise FloatingPointError(f"the Hessian after epoch {search.epoch} is not finite")
     found: list[float] = eigenvalues(matrix).tolist()
+    return found
+
+
+def slope(search: Search, data: Dataset) -> float:
+    """Norm of the gradient of the validation loss with respect to all logits on the probe batch, in nats.
+
+    How far the logits are from a stationary point, by the loss whose Hessian is measured: its type and its BatchNorm
+    statistics are the fields ``hessian_dtype`` and ``hessian_batch_norm``.
+
+    Raises:
+        FloatingPointError: it is not finite.
+    """
+    spec = search.spec
+    dtype = getattr(torch, spec.hessian_dtype)
+    batch = probe(search, data, dtype)
+    found = gradient_norm(search.net, search.alpha, batch, statistics=spec.hessian_batch_norm, dtype=dtype)
+    if not math.isfinite(found):
+        raise FloatingPointError(f"the gradient of the validation loss after epoch {search.epoch} is not finite")
     return found
 
 
@@ -373,7 +395,8 @@ def measure(
     neighbours = space.neighbours(queried)
     around = neighbourhood(answered.table, neighbours, answered.columns, answered.epochs)
     tau, compared = ranks(search, data, answered)
-    soft, hard = evaluate(search, data, mixture), evaluate(search, data, one_hot(mixture))
+    soft = evaluate(search, data, mixture)
+    hard = evaluate(search, data, one_hot(mixture)) if due(search) else None
     values = spectrum(search, data, None if outcome is None else outcome.last_valid)
     record = EpochRecord(
         run=spec.run_id,
@@ -388,8 +411,9 @@ def measure(
         train_accuracy=None if outcome is None else outcome.train_accuracy,
         valid_loss=soft.loss,
         valid_accuracy=soft.accuracy,
-        discrete_valid_loss=hard.loss,
-        discrete_valid_accuracy=hard.accuracy,
+        discrete_valid_loss=None if hard is None else hard.loss,
+        discrete_valid_accuracy=None if hard is None else hard.accuracy,
+        gradient_norm=slope(search, data) if due(search) else None,
         eigenvalue_max=values[-1] if values else None,
         spectral_norm=max(abs(values[0]), abs(values[-1])) if values else None,
         hessian_trace=sum(values) if values else None,

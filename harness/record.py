@@ -12,8 +12,11 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the columns; it rises when one is added, renamed or redefined."""
+
+NEW_IN = {2: "neighbours", 3: "gradient_norm"}
+"""Schema -> a column of epochs.csv that came with it; a run that an earlier version began keeps its columns."""
 
 
 EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz", "checkpoint.pt"
@@ -55,8 +58,9 @@ class EpochRecord:
     train_accuracy: float | None
     valid_loss: float
     valid_accuracy: float
-    discrete_valid_loss: float
-    discrete_valid_accuracy: float
+    discrete_valid_loss: float | None
+    discrete_valid_accuracy: float | None
+    gradient_norm: float | None
     eigenvalue_max: float | None
     spectral_norm: float | None
     hessian_trace: float | None

@@ -225,10 +225,12 @@ def advance(
         attack_fallback=mean_of([step.fell_back for step in steps]),
         last_valid=batches.valid,
     )
-    if not (math.isfinite(outcome.train_loss) and all(bool(logits.isfinite().all()) for logits in search.alpha)):
+    if not math.isfinite(outcome.train_loss):
         raise FloatingPointError(
             f"the training loss of epoch {search.epoch} is {outcome.train_loss}, not a finite number"
         )
+    if not all(bool(logits.isfinite().all()) for logits in search.alpha):
+        raise FloatingPointError(f"the logits after epoch {search.epoch} are not finite numbers")
     return outcome
 
 

@@ -81,11 +81,11 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
 
 def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSpec]) -> run.Place:
     """Where and how runs are carried out; says what of that is not available to those that are carried out here."""
-    from harness import capture, run
+    from harness import capture, machine, run
 
     launch = capture.Launch(options.compile, options.cuda_graph)
     if any(launch) and here:
-        found = run.find_device(device)
+        found = machine.find_device(device)
         for line in dict.fromkeys(line for item in here for line in capture.available(launch, found, item)[1]):
             print(f"nas-stability: {line}", file=sys.stderr)
     return run.Place(device, options.threads, options.data_dir, launch)
@@ -100,7 +100,6 @@ def run_verb(options: argparse.Namespace) -> int:
     from harness import measure, record, run
 
     place = place_of(options, options.device, [found])
-    run.check(found, place)
     if measure.table_of(found) is None:
         print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
     bar = progress_bar(found.epochs, found.run_id)

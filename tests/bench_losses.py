@@ -30,8 +30,8 @@ from benchmarks.catalog import SPACES
 from benchmarks.space import Mixture
 from harness import bench
 from harness.architect import Batch, Batches
+from harness.machine import keep_freed_memory
 from harness.rng import stream, uniform
-from harness.run import keep_freed_memory
 from harness.search import Search, buffer_of, perturbation_radius, search_step, start
 from harness.spec import RunSpec
 from tests import oracles

@@ -28,9 +28,10 @@ from harness import capture, checkpoint, perturb
 from harness.architect import Batch, Batches
 from harness.capture import Captured, Launch, available, compiled
 from harness.curvature import validation_hessian
+from harness.machine import tf32
 from harness.record import CHECKPOINT, DONE, EPOCHS
 from harness.rng import stream
-from harness.run import Interrupted, Place, Watch, run, tf32
+from harness.run import Interrupted, Place, Watch, run
 from harness.search import METHODS, Search, advance, epoch_batches, search_step, start
 from harness.spec import Value
 from harness.status import read_rows

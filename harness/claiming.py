@@ -1,0 +1,147 @@
+"""Whose a folder is: a run or a study takes one only if it is its own, and keeps other processes out meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from benchmarks import files
+from benchmarks.errors import BadInput
+from harness.folder import ids_of, is_run, is_study, read_study, some
+from harness.outputs import refuse_output
+from harness.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
+from harness.sealed import opened, sealed
+from harness.spec import RunSpec, recorded_spec
+from harness.status import read_rows
+from harness.study import Study
+
+
+class Held(RuntimeError):
+    """Another process holds the run's folder."""
+
+
+@contextlib.contextmanager
+def alone(folder: Path, lock: str, work: str) -> Iterator[None]:
+    """Keeps other processes from the same work in a folder, which is made where it is not there.
+
+    Args:
+        folder: of the run.
+        lock: name of the file whose lock is held meanwhile.
+        work: what is done, for the message to another process: "carrying out the run".
+
+    Raises:
+        BadInput: the folder cannot be written.
+        Held: another process is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(folder / lock, blocking=False)
+        held.acquire()
+    except filelock.Timeout as error:
+        raise Held(f"another process is {work} in {folder}") from error
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
+    with held:
+        yield
+
+
+def refuse_other(spec: RunSpec, folder: Path) -> None:
+    """Refuses a folder that is not this spec's; reads only.
+
+    Raises:
+        BadInput: it holds another run, a study, or records of no known run.
+        CorruptFile: its spec cannot be read.
+    """
+    if (folder / STUDY).exists():
+        raise BadInput(f"the folder {folder} holds a study; choose another with --out")
+    outer = next((parent for parent in folder.resolve().parents if is_run(parent) or is_study(parent)), None)
+    if outer is not None and not is_named(spec, folder, outer):
+        raise BadInput(f"the folder {folder} lies in {outer}, which holds other records; choose another with --out")
+    if not (folder / SPEC).exists():
+        if any(folder.glob("*.csv")) and not begun(folder):
+            raise BadInput(f"the folder {folder} holds records but no {SPEC}; choose another with --out")
+        if any(folder.glob(f"*/{SPEC}")):
+            raise BadInput(f"the folder {folder} holds other runs; choose another with --out")
+        return
+    values = opened(folder / SPEC, "a run's spec")
+    theirs = recorded_spec(values)
+    if not same_run(theirs, spec):
+        name = next(name for name, value in dataclasses.asdict(spec).items() if getattr(theirs, name) != value)
+        raise BadInput(
+            f"the folder {folder} holds a run of another spec: {name!r} is {getattr(theirs, name)!r} there and "
+            f"{getattr(spec, name)!r} here; choose another folder with --out"
+        )
+
+
+def begun(folder: Path) -> bool:
+    """Whether all that is there is what a process leaves that died before its first row was safe."""
+    return not (folder / CHECKPOINT).exists() and len(read_rows(folder / EPOCHS)) <= 1
+
+
+def is_named(spec: RunSpec, folder: Path, study: Path) -> bool:
+    """Whether a folder is the place that a study has for this run."""
+    if folder.resolve().parent != study or not (study / STUDY).exists():
+        return False
+    values = read_study(study).get(folder.name)
+    return values is not None and same_run(recorded_spec(values), spec)
+
+
+def same_run(theirs: RunSpec, ours: RunSpec) -> bool:
+    """Whether a recorded spec is this one; of a file of images, version 0.1 recorded the path and no checksum."""
+    if theirs.data_sha256 or not theirs.data.startswith("npz:"):
+        return theirs == dataclasses.replace(ours, data=theirs.data if theirs.data_sha256 else ours.data)
+    return ours.data.startswith("npz:") and theirs == dataclasses.replace(ours, data=theirs.data, data_sha256="")
+
+
+def name_of(spec: RunSpec, folder: Path) -> str:
+    """The run's id: the spec's, or the one that version 0.1 gave the run which goes on."""
+    if not (folder / SPEC).exists():
+        return spec.run_id
+    values = opened(folder / SPEC, "a run's spec")
+    return ids_of(values)[0 if "data_sha256" in values else -1]
+
+
+def claim_study(study: Study, folder: Path) -> dict[RunSpec, str]:
+    """Makes the folder this study's.
+
+    Returns:
+        The name of each run's folder: its id, or the one that version 0.1 gave it.
+
+    Raises:
+        BadInput: it is another's, or a run's, or lies in or around other records, or cannot be written.
+        CorruptFile: its study.json is damaged.
+    """
+    path = folder / STUDY
+    refuse_records(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / LOCK):
+            if not path.exists():
+                files.write(path, sealed({"schema": SCHEMA, **json.loads(study.json())}))
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be written: {error.strerror or error}") from error
+    theirs = {run: recorded_spec(values) for run, values in read_study(folder).items()}
+    names = {ours: run for ours in study.runs for run, spec in theirs.items() if same_run(spec, ours)}
+    strangers = [spec.run_id for spec in study.runs if spec not in names] + sorted(theirs.keys() - set(names.values()))
+    if strangers:
+        raise BadInput(
+            f"the folder {folder} holds a study of other runs ({some(strangers)}); choose another with --out"
+        )
+    return names
+
+
+def refuse_records(folder: Path) -> None:
+    """Passes a study's folder, or one that no records are in or around.
+
+    Raises:
+        BadInput: a run's folder, or one in or around other records.
+    """
+    if is_run(folder):
+        raise BadInput(f"the folder {folder} holds a run; choose another with --out")
+    if not is_study(folder):
+        refuse_output(folder)
