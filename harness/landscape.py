@@ -34,7 +34,7 @@ from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, Lan
 from harness.rng import stream
 from harness.run import Interrupted, Place, Watch, alone, device_name, find_device, restore, settled
 from harness.search import Search, start
-from harness.spec import RunSpec, run_spec
+from harness.spec import RunSpec, recorded_spec
 from harness.status import read_status
 
 LOCK = ".landscape.lock"
@@ -122,7 +122,7 @@ def read_spec(folder: Path) -> RunSpec:
     """
     path = folder / SPEC
     try:
-        return run_spec(json.loads(path.read_text()))
+        return recorded_spec(json.loads(path.read_text()))
     except (OSError, ValueError, AttributeError) as error:
         raise BadInput(f"the file {path} is no run's spec: {error}") from error
 
