@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from benchmarks.table import Table
 from harness import checkpoint, landscape
 from harness.measure import ask, columns_of, neighbourhood, queried_epoch, table_of
 from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
-from harness.spec import RunSpec, run_spec
+from harness.spec import RunSpec, known_ids, recorded_spec
 from harness.status import read_rows
 
 
@@ -51,11 +50,12 @@ def check_run(folder: Path) -> Iterator[str]:
     """What is wrong in a run's folder."""
     try:
         values = json.loads((folder / SPEC).read_text())
-        spec = run_spec(values)
+        spec = recorded_spec(values)
     except ValueError as error:
         yield f"{SPEC} is no spec: {error}"
         return
-    run = run_of(spec, values)
+    ids = known_ids(values)
+    run = folder.name if folder.name in ids else ids[0]
     if folder.name != run and folder.name.startswith(f"{spec.space}-{spec.method}-"):
         yield f"its spec hashes to {run}"
     if not (folder / DONE).exists():
@@ -81,12 +81,6 @@ def check_run(folder: Path) -> Iterator[str]:
             yield f"{CHECKPOINT} is not of the last epoch"
     except (BadInput, OSError) as error:
         yield str(error)
-
-
-def run_of(spec: RunSpec, values: dict[str, Any]) -> str:
-    """The run's id by the fields as they were written: an earlier version had fewer, and its runs keep their names."""
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, indent=1).encode()).hexdigest()
-    return f"{spec.run_id.rpartition('-')[0]}-{digest[:8]}"
 
 
 def check_rows(folder: Path, spec: RunSpec, run: str) -> Iterator[str]:

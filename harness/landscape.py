@@ -37,7 +37,7 @@ from harness.rng import stream
 from harness.run import Interrupted, Watch
 from harness.saving import restore
 from harness.search import Search, start
-from harness.spec import RunSpec, run_spec
+from harness.spec import RunSpec, recorded_spec
 from harness.status import read_status
 
 LOCK = ".landscape.lock"
@@ -125,7 +125,7 @@ def read_spec(folder: Path) -> RunSpec:
     """
     path = folder / SPEC
     try:
-        return run_spec(json.loads(path.read_text()))
+        return recorded_spec(json.loads(path.read_text()))
     except (OSError, ValueError, AttributeError) as error:
         raise BadInput(f"the file {path} is no run's spec: {error}") from error
 

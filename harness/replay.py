@@ -21,8 +21,9 @@ from benchmarks.errors import BadInput, CorruptFile, choose
 from benchmarks.space import SupernetShape, softmax
 from harness.architect import ARCHITECTS, Batch, Batches
 from harness.curvature import eigenvalues, validation_hessian
+from harness.published import PUBLISHED
 from harness.search import METHODS, Method, Search, assemble, search_step
-from harness.spec import PUBLISHED, run_spec
+from harness.spec import run_spec
 
 TOLERANCE = 1e-8
 

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+from benchmarks.errors import shown
+from harness.fields import number_from
 
 FAILED, MISUSED, REQUEUE = 1, 2, 75
 """REQUEUE: stopped by a signal with everything saved; sysexits.h calls it a temporary failure."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its complaints as one line of ours."""
+    """argparse, with its complaints as one line of ours, and flags that may be spelled with underscores."""
+
+    # argparse types this as two overloads, of which only one is used here.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As argparse does, with ``--batch_size`` read as ``--batch-size``; of what is unknown, values are left out."""
+        given = sys.argv[1:] if args is None else list(args)
+        end = given.index("--") if "--" in given else len(given)
+        found, rest = super().parse_known_args([*map(self.dashed, given[:end]), *given[end:]], namespace)
+        return found, [text.partition("=")[0] if text.startswith("--") else text for text in rest]
+
+    def dashed(self, text: str) -> str:
+        """A flag of this parser that was written with underscores, as it is; any other text as it stands."""
+        name, equals, value = text.partition("=")
+        wanted = name.replace("_", "-")
+        return wanted + equals + value if name.startswith("--") and wanted in self._option_string_actions else text
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (--help lists what there is)", file=sys.stderr)
@@ -32,7 +52,9 @@ def finish(parser: argparse.ArgumentParser, verb: Callable[[argparse.Namespace],
 def add_place(parser: argparse.ArgumentParser, threads: int) -> None:
     """Flags of where a run is carried out; they are not part of its identity."""
     add_machine(parser, threads)
-    parser.add_argument("--data-dir", default="data", metavar="DIR", help="folder for downloaded images (data)")
+    parser.add_argument(
+        "--data-dir", type=folder, default=Path("data"), metavar="DIR", help="folder for downloaded images (data)"
+    )
 
 
 def add_machine(parser: argparse.ArgumentParser, threads: int) -> None:
@@ -46,3 +68,31 @@ def add_machine(parser: argparse.ArgumentParser, threads: int) -> None:
 def flag(name: str) -> str:
     """A field's flag: its name with dashes."""
     return "--" + name.replace("_", "-")
+
+
+def folder(text: str) -> Path:
+    """What reads a flag's folder or file: ``~`` is the home folder, whether or not the shell has put it in."""
+    if not text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"takes a path, not {shown(text)}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: there is no such home folder") from None
+
+
+def integer(text: str) -> int:
+    """What reads a flag's integer, in ASCII digits alone."""
+    return int(read(int, text))
+
+
+def number(text: str) -> float:
+    """What reads a flag's number, in ASCII digits alone."""
+    return float(read(float, text))
+
+
+def read(kind: type[int] | type[float], text: str) -> int | float:
+    """A number, read as those of a spec's fields are."""
+    found = number_from(kind, text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"takes {kind.__name__}, not {shown(text)}")
+    return found

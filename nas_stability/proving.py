@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import BadInput
-from nas_stability.flags import FAILED, Verbs, add_machine, finish
+from nas_stability.flags import FAILED, Verbs, add_machine, finish, folder, integer
 from nas_stability.progress import progress_bar
 
 
 def add_verbs(verbs: Verbs) -> None:
     """verify and bench."""
     verify = verbs.add_parser("verify", help="replay reference traces of the published code", allow_abbrev=False)
-    verify.add_argument("traces", metavar="TRACE", nargs="+", type=Path)
+    verify.add_argument("traces", metavar="TRACE", nargs="+", type=folder)
     finish(verify, verify_verb)
 
     bench = verbs.add_parser("bench", help="what a step and a Hessian cost, beside a literal one", allow_abbrev=False)
@@ -23,8 +23,8 @@ def add_verbs(verbs: Verbs) -> None:
     bench.add_argument(
         "--size", choices=("published", "quick", "both"), default="both", help="published takes many minutes (both)"
     )
-    bench.add_argument("--rounds", type=int, default=0, metavar="N", help="of each case, 0 by what it costs (0)")
-    bench.add_argument("--out", metavar="DIR", type=Path, default=Path("results/bench"), help="(results/bench)")
+    bench.add_argument("--rounds", type=integer, default=0, metavar="N", help="of each case, 0 by what it costs (0)")
+    bench.add_argument("--out", metavar="DIR", type=folder, default=Path("results/bench"), help="(results/bench)")
     add_machine(bench, threads=0)
     finish(bench, bench_verb)
 

@@ -10,37 +10,37 @@ import time
 from pathlib import Path
 
 from benchmarks.errors import BadInput
-from nas_stability.flags import FAILED, Verbs, finish
+from nas_stability.flags import FAILED, Verbs, finish, folder
 
 
 def add_verbs(verbs: Verbs) -> None:
     """report, claims, status, check and collect."""
     report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
-    report.add_argument("folder", metavar="DIR", type=Path)
+    report.add_argument("folder", metavar="DIR", type=folder)
     report.add_argument("--only", metavar="NAME", help="one figure or table")
     report.add_argument("--paper", action="store_true", help="column width and serif text")
-    report.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/report)")
+    report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     finish(report, report_verb)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
-    claims.add_argument("folder", metavar="DIR", type=Path)
+    claims.add_argument("folder", metavar="DIR", type=folder)
     claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
-    claims.add_argument("--out", metavar="FILE.csv", type=Path, help="also write the verdicts there")
+    claims.add_argument("--out", metavar="FILE.csv", type=folder, help="also write the verdicts there")
     finish(claims, claims_verb)
 
     status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
-    status.add_argument("folder", metavar="DIR", type=Path)
+    status.add_argument("folder", metavar="DIR", type=folder)
     status.add_argument("--json", action="store_true", help="one JSON object per run")
     status.add_argument("--follow", action="store_true", help="a live table until every run is done or failed")
     finish(status, status_verb)
 
     check = verbs.add_parser("check", help="recompute what a folder's records claim", allow_abbrev=False)
-    check.add_argument("folder", metavar="DIR", type=Path)
+    check.add_argument("folder", metavar="DIR", type=folder)
     finish(check, check_verb)
 
     collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
-    collect.add_argument("folder", metavar="DIR", type=Path)
-    collect.add_argument("--out", metavar="DIR", type=Path, help="where to write (DIR/collected)")
+    collect.add_argument("folder", metavar="DIR", type=folder)
+    collect.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/collected)")
     finish(collect, collect_verb)
 
 

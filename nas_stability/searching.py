@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.errors import BadInput
 from harness import spec, study
-from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, finish, flag
+from nas_stability.fields import STUDY_FILE, add_fields, given_spec
+from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, finish, folder, integer, number
 from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
@@ -24,16 +25,21 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Verbs) -> None:
     """run, study and landscape."""
     one = verbs.add_parser("run", help="carry out one search", allow_abbrev=False)
-    for name in spec.FIELDS:
-        one.add_argument(flag(name), metavar="VALUE", help=field_help(name), dest=f"field_{name}")
-    one.add_argument("--out", metavar="DIR", help="folder of the run (results/RUN_ID)")
+    add_fields(one)
+    one.add_argument("--out", metavar="DIR", type=folder, help="folder of the run (results/RUN_ID)")
     add_place(one, threads=0)
     add_launch(one)
     finish(one, run_verb)
 
-    many = verbs.add_parser("study", help="carry out many searches and report on them", allow_abbrev=False)
+    many = verbs.add_parser(
+        "study",
+        help="carry out many searches and report on them",
+        allow_abbrev=False,
+        epilog=STUDY_FILE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
-    many.add_argument("--out", metavar="DIR", help="folder of the study (results/NAME)")
+    many.add_argument("--out", metavar="DIR", type=folder, help="folder of the study (results/NAME)")
     many.add_argument("--workers", type=int, metavar="N", help="runs at a time (one per core)")
     many.add_argument("--backend", choices=("loky", "dask"), default="loky", help="processes here, or a cluster (loky)")
     many.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
@@ -49,26 +55,18 @@ def add_verbs(verbs: Verbs) -> None:
         "landscape", help="the supernet's validation accuracy over a plane around a run's logits", allow_abbrev=False
     )
     landscape.add_argument(
-        "folder", metavar="RUN_DIR", type=Path, help="a finished run; of a study, the lowest seed per space and method"
+        "folder",
+        metavar="RUN_DIR",
+        type=folder,
+        help="a finished run; of a study, the lowest seed per space and method",
     )
-    landscape.add_argument("--grid", type=int, default=21, metavar="N", help="points per axis, odd (21)")
+    landscape.add_argument("--grid", type=integer, default=21, metavar="N", help="points per axis, odd (21)")
     landscape.add_argument(
-        "--reach", type=float, default=1.5, metavar="R", help="both axes go from -R to R, in units of the logits (1.5)"
+        "--reach", type=number, default=1.5, metavar="R", help="both axes go from -R to R, in units of the logits (1.5)"
     )
     landscape.add_argument("--again", action="store_true", help="replace a landscape that is there")
     add_place(landscape, threads=0)
     finish(landscape, landscape_verb)
-
-
-def field_help(name: str) -> str:
-    """A field's line of help with its default."""
-    field = spec.FIELDS[name]
-    published = sorted({str(settings[name]) for settings in spec.PUBLISHED.values() if name in settings})
-    if published:
-        default = f" ({' or '.join(published)}, by space)"
-    else:
-        default = "" if field.default is dataclasses.MISSING else f" ({field.default})"
-    return (str(field.metadata["help"]) + default).replace("%", "%%")
 
 
 def add_launch(parser: argparse.ArgumentParser) -> None:
@@ -88,14 +86,13 @@ def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSp
         found = machine.find_device(device)
         for line in dict.fromkeys(line for item in here for line in capture.available(launch, found, item)[1]):
             print(f"nas-stability: {line}", file=sys.stderr)
-    return run.Place(device, options.threads, options.data_dir, launch)
+    return run.Place(device, options.threads, str(options.data_dir), launch)
 
 
 def run_verb(options: argparse.Namespace) -> int:
     """One search to its folder."""
-    given = {name: getattr(options, f"field_{name}") for name in spec.FIELDS}
-    found = spec.run_spec({name: spec.parse(name, text) for name, text in given.items() if text is not None})
-    folder = Path(options.out or Path("results") / found.run_id)
+    found = given_spec(options)
+    folder: Path = options.out or Path("results") / found.run_id
 
     from harness import measure, record, run
 
@@ -144,7 +141,7 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
 def study_verb(options: argparse.Namespace) -> int:
     """Many searches to their folder, and the report."""
     found = study.read(study.find(options.study))
-    folder = Path(options.out or Path("results") / found.name)
+    folder: Path = options.out or Path("results") / found.name
     if (options.backend == "dask") != bool(options.scheduler):
         raise BadInput("--backend dask and --scheduler ADDRESS go together")
 
@@ -213,13 +210,13 @@ def landscape_verb(options: argparse.Namespace) -> int:
     from harness import landscape, record, run
 
     grid = landscape.Grid(options.grid, options.reach)
-    place = run.Place(options.device, options.threads, options.data_dir)
+    place = run.Place(options.device, options.threads, str(options.data_dir))
     stopped: list[bool] = []
-    for folder in landscape.chosen_runs(options.folder):
+    for chosen in landscape.chosen_runs(options.folder):
         if stopped:
             return REQUEUE
-        work = functools.partial(landscape.carry_out, folder, grid, place, again=options.again)
-        bar = progress_bar(grid.points**2, folder.name, "point")
-        if code := watched(work, bar, folder / record.LANDSCAPE, stopped):
+        work = functools.partial(landscape.carry_out, chosen, grid, place, again=options.again)
+        bar = progress_bar(grid.points**2, chosen.name, "point")
+        if code := watched(work, bar, chosen / record.LANDSCAPE, stopped):
             return code
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import BadInput
-from nas_stability.flags import FAILED, Parser, Verbs, flag
+from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, number
 
 if TYPE_CHECKING:
     from benchmarks import answer
@@ -28,8 +28,8 @@ def add_table_verbs(table: Parser) -> None:
     def verb(name: str, help: str, function: Callable[[argparse.Namespace], int], *positional: str) -> Parser:
         added: Parser = verbs.add_parser(name, help=help, allow_abbrev=False)
         for argument in positional:
-            added.add_argument(argument, metavar=argument.upper())
-        added.add_argument("--tables", metavar="DIR", type=Path, help="folder of packed tables (the user's cache)")
+            added.add_argument(argument, metavar=argument.upper(), type=folder if argument == "file" else str)
+        added.add_argument("--tables", metavar="DIR", type=folder, help="folder of packed tables (the user's cache)")
         added.set_defaults(verb=function)
         return added
 
@@ -49,19 +49,22 @@ def add_table_verbs(table: Parser) -> None:
     query.add_argument("--ops", metavar="LIST", help="operations of the cell, joined by commas")
     query.add_argument("--dataset", required=True)
     query.add_argument("--split", required=True, help="train, valid or test")
-    query.add_argument("--epochs", required=True, type=int, help="training budget")
-    query.add_argument("--seed", type=int, help="one training run (the mean over all)")
+    query.add_argument("--epochs", required=True, type=integer, help="training budget")
+    query.add_argument("--seed", type=integer, help="one training run (the mean over all)")
     verify = verb("verify", "check a table against itself and what is published", table_verify_verb, "name")
     best = verb("best", "best reachable architectures of a space, and coverage", table_best_verb, "name")
     best.add_argument("--space", required=True)
     train = verb("train", "train every distinct cell of a space", table_train_verb)
     train.add_argument(
-        "--out", metavar="DIR", type=Path, help="folder of the parts and the table (results/tables/NAME)"
+        "--out", metavar="DIR", type=folder, help="folder of the parts and the table (results/tables/NAME)"
     )
     train.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each (1)")
-    train.add_argument("--data-dir", default="data", metavar="DIR", help="folder for downloaded images (data)")
+    train.add_argument(
+        "--data-dir", type=folder, default=Path("data"), metavar="DIR", help="folder for downloaded images (data)"
+    )
     for name, default in TRAIN_DEFAULTS.items():
-        train.add_argument(flag(name), type=type(default), default=default, metavar="VALUE", help=f"({default})")
+        kind = {int: integer, float: number}.get(type(default), str)
+        train.add_argument(flag(name), type=kind, default=default, metavar="VALUE", help=f"({default})")
     for added in (*verbs_of, fetch, pack, importing, query, verify, best, train):
         added.set_defaults(flags=[text for action in added._actions for text in action.option_strings])
 
@@ -104,7 +107,7 @@ def table_pack_verb(options: argparse.Namespace) -> int:
     """Packs an official dump."""
     from benchmarks import pack
 
-    print(pack.pack(options.name, Path(options.file), options.tables, options.again))
+    print(pack.pack(options.name, options.file, options.tables, options.again))
     return 0
 
 
@@ -113,7 +116,7 @@ def table_import_verb(options: argparse.Namespace) -> int:
     from benchmarks import catalog, errors, pack
 
     space = errors.choose("space", options.space, catalog.SPACES)
-    print(pack.import_file(Path(options.file), space, options.name, options.tables, options.again))
+    print(pack.import_file(options.file, space, options.name, options.tables, options.again))
     return 0
 
 
@@ -180,6 +183,6 @@ def table_train_verb(options: argparse.Namespace) -> int:
     found = train.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
     space = errors.choose("space", found.space, catalog.SPACES)
     out = options.out or Path("results") / "tables" / found.name
-    raw = catalog.load_data(found.data, Path(options.data_dir))
+    raw = catalog.load_data(found.data, options.data_dir)
     print(train.train_table(found, space, raw, out, options.workers))
     return 0

@@ -18,6 +18,10 @@ SHARED = Path(__file__).parents[2] / "shared"
 """Reference material and real data beside the checkout; tests that need it are skipped where it is absent."""
 
 PLACE = Place(threads=1)
+
+DIVERGES: dict[str, Value] = {"lr": 1e6, "weight_decay": 1e6, "hessian": False}
+"""Fields of a search whose weights grow a million million-fold in a step: its loss is not finite in two epochs."""
+
 CPU = torch.device("cpu")
 
 

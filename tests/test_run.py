@@ -19,7 +19,7 @@ from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, SPECTRUM
 from harness.run import Interrupted, Place, Watch, run
 from harness.search import METHODS
 from harness.spec import RunSpec
-from tests.small import PLACE, small_spec
+from tests.small import DIVERGES, PLACE, small_spec
 
 
 class Killed(BaseException):
@@ -217,7 +217,7 @@ def test_a_record_shorter_than_the_checkpoint_says_is_an_error(tmp_path: Path) -
 
 
 def test_a_loss_that_is_not_finite_keeps_whole_rows_and_says_why(tmp_path: Path) -> None:
-    spec = small_spec(epochs=4, lr=1e30, lr_min=1e30, grad_clip=1e30)
+    spec = small_spec(epochs=4, **DIVERGES)
     with pytest.raises(FloatingPointError):
         run(spec, tmp_path, PLACE, Watch())
     found = rows(tmp_path)

@@ -14,7 +14,7 @@ from harness import replay
 from harness.measure import answers, measure, table_of
 from harness.search import METHODS, Search, advance, epoch_batches, search_step
 from harness.spec import Value
-from tests.small import SHARED, begin, small_spec
+from tests.small import DIVERGES, SHARED, begin, small_spec
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.npz"))
 REFERENCE = sorted((SHARED / "reference" / "traces").glob("*.npz"))
@@ -165,7 +165,7 @@ def test_validation_batches_pass_or_fresh() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_search() -> None:
-    search, data = begin(small_spec(lr=1e30, lr_min=1e30, grad_clip=1e30))
+    search, data = begin(small_spec(**DIVERGES))
 
     def two_epochs() -> None:
         advance(search, data)
