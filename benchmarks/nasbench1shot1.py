@@ -179,13 +179,25 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     widths: list[int] = []
     in_width = width = shape.width
     for index in range(shape.depth):
-        halve = index in (shape.depth // 3, 2 * shape.depth // 3)
+        halve = index in halving(shape.depth)
         width = 2 * width if halve else width
         blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve))
         widths.append(width)
         in_width = wiring.blocks * width
     head = Head(in_width, width, shape.classes)
     return Supernet(stem, blocks, head, functools.partial(arrange, wiring, tuple(widths)))
+
+
+def halving(depth: int) -> set[int]:
+    """Indices of the cells before which the resolution is halved."""
+    return {depth // 3, 2 * depth // 3}
+
+
+def deepest_side(side: int, depth: int) -> int:
+    """Side of the features before the head, in pixels; the pool's padding adds one where a side is even."""
+    for _ in halving(depth):
+        side = side // 2 + 1
+    return side
 
 
 Parents = tuple[tuple[int, ...], ...]
@@ -351,6 +363,7 @@ def space(name: str, wiring: Wiring) -> Space:
         parameter_free={"pool": nasbench101.MAXPOOL3X3},
         datasets=("cifar10",),
         supernet=functools.partial(supernet, wiring),
+        deepest_side=deepest_side,
         discretize=functools.partial(discretize, wiring),
         describe=functools.partial(describe, wiring),
         cells=functools.partial(cells, wiring),
