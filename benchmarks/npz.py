@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -149,6 +150,8 @@ def read_headers(path: Path, archive: zipfile.ZipFile) -> dict[str, Header]:
         with archive.open(info) as file:
             try:
                 header = read_header(file)
+            except (zipfile.BadZipFile, zlib.error):
+                raise
             except Exception as error:  # numpy's own words advise to trust the file
                 raise CorruptFile(f"the data file {path}: the array {shown(name)} has no readable header") from error
             if header.dtype.hasobject:

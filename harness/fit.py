@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from benchmarks.data import Raw, batch_sizes, half_sizes, steps_per_epoch
 from benchmarks.errors import BadInput
 from benchmarks.space import Space
-from harness.spec import RunSpec
+from harness.spec import FIELDS, RunSpec
 
 
 def refuse_unfit(spec: RunSpec, raw: Raw, space: Space) -> None:
@@ -44,14 +44,17 @@ def size_faults(spec: RunSpec, raw: Raw) -> Iterator[str]:
 
 
 def batch_faults(spec: RunSpec, first: int, second: int) -> Iterator[str]:
-    """Batches larger than what they are drawn from: the same computation as smaller ones under another run id."""
+    """Batches larger than what they are drawn from: the same computation as smaller ones under another run id.
+
+    The probe batch at its default is that or all that there is, so that small data need not name it.
+    """
     smaller = min(first, second)
     if spec.batch_size > smaller:
         yield (
             f"the field 'batch_size' must lie in [2, {smaller}], not {spec.batch_size}: there are {first} images for "
             f"training and {second} for validation"
         )
-    if spec.hessian_batch_size > second:
+    if spec.hessian_batch_size > second and spec.hessian_batch_size != FIELDS["hessian_batch_size"].default:
         yield (
             f"the field 'hessian_batch_size' must lie in [1, {second}], not {spec.hessian_batch_size}: there are "
             f"{second} images for validation"
