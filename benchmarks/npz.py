@@ -180,10 +180,9 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """One array, whose checksum is compared."""
+    """One array; zipfile compares the checksum at its end, which ``read_headers`` knows to be the member's."""
     with archive.open(f"{name}.npy") as file:
         found: NDArray[Any] = numpy.lib.format.read_array(file, allow_pickle=False)
-        file.read(1)  # at the end zipfile compares the checksum
     return found
 
 

@@ -247,6 +247,17 @@ def test_a_file_that_is_no_npz_archive(case: str, tmp_path: Path) -> None:
         assert advice not in str(caught.value)
 
 
+def test_a_checksum_is_compared_where_an_array_ends_with_its_stream(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    numpy.savez_compressed(path, x_train=images(40, 32, 32), y_train=labels(40))
+    with zipfile.ZipFile(path) as archive:
+        checksum = struct.pack("<L", archive.getinfo("x_train.npy").CRC)
+    assert len(npz.read(path).labels) == 40
+    path.write_bytes(path.read_bytes().replace(checksum, b"1234"))
+    with pytest.raises(CorruptFile, match="is damaged: Bad CRC-32 for file 'x_train"):
+        npz.read(path)
+
+
 def test_an_array_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(packed(x_train_dot_npy=of_array(images()), y_train_dot_npy=of_array(labels())))
