@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -183,6 +184,16 @@ def test_an_array_that_nobody_can_mean_for_images_is_let_be(tmp_path: Path) -> N
         "source": numpy.array("me"),
     }
     assert len(npz.read(saved(tmp_path / "mine.npz", training(**names))).labels) == 12
+
+
+def test_the_recipe_of_the_readme_writes_a_file_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)
+    (recipe,) = (block for block in blocks if "numpy.savez" in block)
+    monkeypatch.chdir(tmp_path)
+    exec(recipe, {"fractions": images(12, 30, 30, 3) / 255, "names": numpy.array(["cat", "dog", "cow"] * 4)})
+    raw = load_data("npz:mine.npz", Path())
+    assert raw.images.shape == (12, 3, 30, 30)
+    assert sorted(raw.labels.tolist()) == sorted(labels())
 
 
 def packed(**members: bytes) -> bytes:
