@@ -45,12 +45,12 @@ def load_data(name: str, directory: Path) -> data.Raw:
     Raises:
         BadInput: unknown, absent or unusable.
     """
-    if name.startswith(FILE):
-        path = name.removeprefix(FILE)
+    known = canonical_data(name)
+    if known.startswith(FILE):
+        path = known.removeprefix(FILE)
         if not path:
             raise BadInput(f"the data set {name!r} names no file; write {FILE}PATH")
         return npz.read(Path(path).expanduser())
-    known = canonical_data(name)
     if known not in DATASETS and (looks_like_file(name) or Path(name).is_file()):
         raise BadInput(f"unknown data set {name!r}; a file of images is written {FILE}{name}")
     return choose("data set", known, DATASETS)(directory)

@@ -20,10 +20,10 @@ ENDINGS = (".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".csv", ".parquet",
 def canonical_data(name: str) -> str:
     """The harness's name of a data set, however upper and lower case, dashes, underscores and blanks are written.
 
-    A file (``npz:PATH``) and a name that is not known are returned as they are.
+    The path of a file (``npz:PATH``) and a name that is not known are returned as they are.
     """
-    if name.startswith(FILE):
-        return name
+    if name.lower().startswith(FILE):
+        return FILE + name[len(FILE) :]
     return _KNOWN.get(letters(name), name)
 
 

@@ -393,6 +393,7 @@ def test_every_data_set_has_its_spelling_and_nothing_else_is_changed() -> None:
     assert set(spellings.DATA) == set(DATASETS)
     for name in (*DATASETS, "cifar", "cifar1000", "mnist", "npz:./CIFAR10", "", "\u00b9\u2070"):
         assert spellings.canonical_data(name) == name
+    assert spellings.canonical_data("NPZ:./Mine.npz") == "npz:./Mine.npz"
     assert len(load_data("Digits", Path()).labels) == 1437
 
 
