@@ -50,7 +50,7 @@ def load_data(name: str, directory: Path) -> data.Raw:
         path = known.removeprefix(FILE)
         if not path:
             raise BadInput(f"the data set {name!r} names no file; write {FILE}PATH")
-        return npz.read(Path(path).expanduser())
+        return npz.read(Path(path))
     if known not in DATASETS and (looks_like_file(name) or Path(name).is_file()):
         raise BadInput(f"unknown data set {name!r}; a file of images is written {FILE}{name}")
     return choose("data set", known, DATASETS)(directory)

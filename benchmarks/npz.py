@@ -10,6 +10,7 @@ Whatever else has such a name, or other content, is refused: a run must not go o
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -89,6 +90,8 @@ def read(path: Path) -> Raw:
         BadInput: no such file, or an array is missing, unknown, or not of the expected type, shape and values.
         CorruptFile: not a readable archive.
     """
+    with contextlib.suppress(RuntimeError):  # there is no such user: the path as it is
+        path = path.expanduser()
     refuse_other_files(path)
     try:
         with zipfile.ZipFile(path) as archive:

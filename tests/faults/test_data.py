@@ -292,7 +292,10 @@ def test_what_is_no_file(make: Callable[[Path], None], message: str, tmp_path: P
         npz.read(tmp_path / "mine.npz")
 
 
-@pytest.mark.parametrize("path", ["a\0b", "x" * 300, f"{__file__}/mine.npz", ""], ids=lambda path: f"E: {path[:9]!r}")
+NO_FILES = ["a\0b", "x" * 300, "~nobody-here/a.npz", f"{__file__}/mine.npz", ""]
+
+
+@pytest.mark.parametrize("path", NO_FILES, ids=lambda path: f"E: {path[:9]!r}")
 def test_a_name_that_no_file_can_have(path: str) -> None:
     with pytest.raises(BadInput, match=r"does not exist|cannot be read|names no file"):
         load_data(f"npz:{path}", Path())
