@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import data, nasbench1shot1, nasbench201, pack, store, table
+from benchmarks import data, downloads, nasbench1shot1, nasbench201, npz, pack, store, table
 from benchmarks.errors import BadInput, choose, unknown
 from benchmarks.space import Space
+from benchmarks.spellings import FILE, canonical_data, looks_like_file
 
 SPACES: dict[str, Space] = {
     "nasbench201": nasbench201.SPACE,
@@ -19,10 +20,10 @@ SPACES: dict[str, Space] = {
 
 DATASETS: dict[str, data.Loader] = {
     "digits": data.digits,
-    "fashion-mnist": functools.partial(data.torchvision_data, "FashionMNIST"),
-    "cifar10": functools.partial(data.torchvision_data, "CIFAR10"),
-    "cifar100": functools.partial(data.torchvision_data, "CIFAR100"),
-    "svhn": functools.partial(data.torchvision_data, "SVHN"),
+    "fashion-mnist": functools.partial(downloads.torchvision_data, "FashionMNIST"),
+    "cifar10": functools.partial(downloads.torchvision_data, "CIFAR10"),
+    "cifar100": functools.partial(downloads.torchvision_data, "CIFAR100"),
+    "svhn": functools.partial(downloads.torchvision_data, "SVHN"),
 }
 
 DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
@@ -44,9 +45,15 @@ def load_data(name: str, directory: Path) -> data.Raw:
     Raises:
         BadInput: unknown, absent or unusable.
     """
-    if name.startswith("npz:"):
-        return data.npz(Path(name.removeprefix("npz:")))
-    return choose("data set", name, DATASETS)(directory)
+    known = canonical_data(name)
+    if known.startswith(FILE):
+        path = known.removeprefix(FILE)
+        if not path:
+            raise BadInput(f"the data set {name!r} names no file; write {FILE}PATH")
+        return npz.read(Path(path))
+    if known not in DATASETS and (looks_like_file(name) or Path(name).is_file()):
+        raise BadInput(f"unknown data set {name!r}; a file of images is written {FILE}{name}")
+    return choose("data set", known, DATASETS)(directory)
 
 
 def open_table(name: str, space: str, override: Path | None = None) -> table.Table | None:

@@ -7,6 +7,7 @@ standardisation; cutout sets a square to the mean.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,16 +17,27 @@ import numpy
 import torch
 from torch import Tensor
 
-from benchmarks.errors import BadInput, CorruptFile
+from benchmarks.errors import BadInput
 
 
 class Raw(NamedTuple):
-    """A data set as loaded: uint8 images (N, C, H, W) and int64 labels (N,), for training and, if it has them, test."""
+    """A data set as loaded, on the CPU: uint8 images (N, C, H, W) and int64 labels (N,) from 0, all of one size.
+
+    Attributes:
+        images: for training; halved, unless there are images for validation.
+        labels: of them.
+        test_images: None where the data has none.
+        test_labels: likewise.
+        valid_images: that move the logits, where the data set says which; ``images`` then moves the weights whole.
+        valid_labels: likewise.
+    """
 
     images: Tensor
     labels: Tensor
     test_images: Tensor | None = None
     test_labels: Tensor | None = None
+    valid_images: Tensor | None = None
+    valid_labels: Tensor | None = None
 
 
 class Half(NamedTuple):
@@ -45,11 +57,11 @@ class Half(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """The training images of a data set, halved: the first half moves the weights, the second the logits.
+    """What a search sees of a data set: the first half of the training images moves the weights, the second the logits.
 
     Attributes:
-        train: first half.
-        valid: second half.
+        train: first half, or all training images of a data set that has its own for validation.
+        valid: second half, or those.
         classes: number of classes.
         in_channels: channels of an image.
     """
@@ -74,29 +86,72 @@ class Augmentation(NamedTuple):
     cutout: int = 0
 
 
+def half_sizes(raw: Raw, images: int) -> tuple[int, int]:
+    """How many images move the weights and how many the logits.
+
+    Of ``images`` the first half moves the weights and the rest the logits, also where each has images of its own.
+
+    Args:
+        raw: the data set.
+        images: taken in all; 0: every one.
+
+    Raises:
+        BadInput: more than there are, or fewer than 4.
+    """
+    count, own = len(raw.labels), raw.valid_labels
+    middle, rest = images // 2, images - images // 2
+    if own is None and images > count:
+        raise BadInput(f"the field 'images' asks for {images} images, the data has {count}")
+    if own is not None and (middle > count or rest > len(own)):
+        raise BadInput(
+            f"the field 'images' asks for {middle} images for training and {rest} for validation, "
+            f"the data has {count} and {len(own)}; 0 takes all"
+        )
+    if images:
+        first, second = middle, rest
+    else:
+        first, second = (count // 2, count - count // 2) if own is None else (count, len(own))
+    if min(first, second) >= 2:
+        return first, second
+    if 0 < images < 4:
+        raise BadInput(f"the field 'images' must be at least 4 (two halves of two), not {images}")
+    raise BadInput(f"the data has {first} images for training and {second} for validation; each takes at least 2")
+
+
 def halves(raw: Raw, images: int, device: torch.device) -> Dataset:
-    """The first and the second half of the (first ``images``) training images, on the device.
+    """The images that move the weights and those that move the logits, on the device (``half_sizes``).
 
     Mean and deviation are those of all the images taken.
 
     Raises:
         BadInput: more images asked for than there are, or fewer than 4.
     """
-    available = len(raw.labels)
-    if images > available:
-        raise BadInput(f"the field 'images' asks for {images} images, the data has {available}")
-    count = images or available
-    if count < 4:
-        raise BadInput(f"the field 'images' must be at least 4 (two halves of two), not {count}")
-    taken, labels = raw.images[:count], raw.labels[:count]
+    middle, rest = half_sizes(raw, images)
+    count = middle + rest
+    if raw.valid_images is None or raw.valid_labels is None:
+        taken, labels = raw.images[:count], raw.labels[:count]
+    else:
+        taken = torch.cat([raw.images[:middle], raw.valid_images[:rest]])
+        labels = torch.cat([raw.labels[:middle], raw.valid_labels[:rest]])
     mean = taken.double().mean((0, 2, 3), keepdim=True)
     deviation = taken.double().var((0, 2, 3), keepdim=True, unbiased=False).sqrt().clamp_min(1.0)
-    middle = count // 2
     parts = [
         Half(taken[part].to(device), labels[part].to(device), mean.to(device), deviation.to(device))
         for part in (slice(0, middle), slice(middle, count))
     ]
     return Dataset(parts[0], parts[1], int(raw.labels.max()) + 1, raw.images.shape[1])
+
+
+def sha256_of(raw: Raw) -> str:
+    """SHA-256 over names, types, shapes and values of all tensors of a data set, the same on every machine."""
+    digest = hashlib.sha256()
+    for name, part in raw._asdict().items():
+        if part is not None:
+            array = numpy.ascontiguousarray(part.numpy())
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.reshape(-1).view(numpy.uint8).data)
+    return digest.hexdigest()
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -156,6 +211,15 @@ def index_batches(
     order = list(torch.randperm(count, generator=generator).split(batch_size))
     if drop_last and len(order) > 1 and len(order[-1]) < batch_size:
         order.pop()
+    return [order[step % len(order)] for step in range(steps)]
+
+
+def batch_sizes(count: int, batch_size: int, fresh: bool, drop_last: bool, steps: int) -> list[int]:
+    """Images in each of the batches of ``index_batches``."""
+    if fresh:
+        return [min(count, batch_size)] * steps
+    whole, ragged = divmod(count, batch_size)
+    order = [batch_size] * whole + [ragged] * (ragged > 0 and not (drop_last and whole))
     return [order[step % len(order)] for step in range(steps)]
 
 
@@ -232,86 +296,6 @@ def digits(directory: Path) -> Raw:
     images = torch.from_numpy((found.images * 15).round().astype(numpy.uint8)).unsqueeze(1)
     labels = torch.from_numpy(found.target.astype(numpy.int64))
     return Raw(images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN], images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:])
-
-
-def torchvision_data(class_name: str, directory: Path) -> Raw:
-    """A data set of torchvision, which downloads it into ``directory`` once and checks its sums.
-
-    Raises:
-        BadInput: it is not there and cannot be downloaded.
-    """
-    import torchvision
-
-    kind = getattr(torchvision.datasets, class_name)
-    parts: list[Tensor] = []
-    for train in (True, False):
-        split = {"split": "train" if train else "test"} if class_name == "SVHN" else {"train": train}
-        try:
-            found = kind(root=str(directory), download=True, **split)
-        except (OSError, RuntimeError) as error:
-            raise BadInput(
-                f"{class_name} is not in {directory} and could not be downloaded ({error}); "
-                "put it there or name its folder with --data-dir"
-            ) from error
-        images = torch.as_tensor(numpy.asarray(found.data))
-        labels = torch.as_tensor(numpy.asarray(found.labels if class_name == "SVHN" else found.targets))
-        parts += [channels_first(images, class_name), labels.long()]
-    return Raw(*parts)
-
-
-def channels_first(images: Tensor, name: str) -> Tensor:
-    """uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels -> (N, C, H, W).
-
-    Raises:
-        BadInput: another shape or type.
-    """
-    if images.dtype != torch.uint8 or images.ndim not in (3, 4):
-        raise BadInput(
-            f"{name}: images must be uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W), "
-            f"not {images.dtype} of shape {tuple(images.shape)}"
-        )
-    if images.ndim == 3:
-        return images.unsqueeze(1)
-    if images.shape[1] in (1, 3):
-        return images
-    if images.shape[3] in (1, 3):
-        return images.permute(0, 3, 1, 2).contiguous()
-    raise BadInput(f"{name}: images must have 1 or 3 channels, their shape is {tuple(images.shape)}")
-
-
-def npz(path: Path) -> Raw:
-    """A numpy archive with x_train, y_train and, optionally, x_test, y_test; images in uint8.
-
-    The training images are put into an order of our own, the same each time: such files are often sorted by class, and
-    the two halves of a sorted file would have different classes.
-
-    Raises:
-        BadInput: no such file, or an array is missing or has the wrong shape.
-        CorruptFile: not a readable archive.
-    """
-    if not path.is_file():
-        raise BadInput(f"the data file {path} does not exist")
-    try:
-        with numpy.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name[:2] in ("x_", "y_")}
-    except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise CorruptFile(f"the data file {path} is not a readable npz archive: {error}") from error
-    for name in ("x_train", "y_train"):
-        if name not in arrays:
-            raise BadInput(
-                f"the data file {path} has no array {name!r} (it has: {', '.join(sorted(arrays)) or 'none'})"
-            )
-    parts: list[Tensor] = []
-    for part in ("train", "test"):
-        if f"x_{part}" not in arrays or f"y_{part}" not in arrays:
-            continue
-        images = channels_first(torch.from_numpy(arrays[f"x_{part}"]), str(path))
-        labels = torch.from_numpy(arrays[f"y_{part}"].astype(numpy.int64))
-        if len(images) != len(labels) or labels.ndim != 1 or int(labels.min()) < 0:
-            raise BadInput(f"the data file {path}: x_{part} and y_{part} must have one label of at least 0 per image")
-        parts += [images, labels]
-    order = torch.randperm(len(parts[1]), generator=torch.Generator().manual_seed(0))
-    return Raw(parts[0][order], parts[1][order], *parts[2:])
 
 
 Loader = Callable[[Path], Raw]

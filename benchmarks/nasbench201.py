@@ -107,7 +107,11 @@ class SearchCell(nn.Module):
 
 
 class Reduction(nn.Module):
-    """The residual block between stages: halves the resolution, doubles the width; the mixture plays no part."""
+    """The residual block between stages: halves the resolution, doubles the width; the mixture plays no part.
+
+    Of an odd side both paths keep the last row: the convolution by its padding, the average pool by a ragged window,
+    whose mean is over the pixels that are there. The published pool drops it, and the sum fails.
+    """
 
     def __init__(self, width: int, momentum: float) -> None:
         super().__init__()
@@ -116,9 +120,9 @@ class Reduction(nn.Module):
         self.downsample = nn.Conv2d(width, 2 * width, 1, bias=False)
 
     def forward(self, features: Tensor, weights: object) -> Tensor:
-        """Features (B, width, H, W) -> (B, 2 * width, H / 2, W / 2)."""
+        """Features (B, width, H, W) -> (B, 2 * width, H / 2, W / 2), sides rounded up."""
         inner: Tensor = self.conv_b(F.relu(self.conv_a(F.relu(features))))
-        shortcut: Tensor = self.downsample(F.avg_pool2d(features, 2))
+        shortcut: Tensor = self.downsample(F.avg_pool2d(features, 2, ceil_mode=True))
         return shortcut + inner
 
 
@@ -148,6 +152,11 @@ def supernet(shape: SupernetShape) -> Supernet:
         blocks.extend(SearchCell(width, momentum) for _ in range(shape.depth))
     head = Head(4 * shape.width, shape.classes, momentum)
     return Supernet(stem, blocks, head, functools.partial(arrange, shape.width, shape.depth))
+
+
+def deepest_side(side: int, depth: int) -> int:
+    """Side of the features before the head, in pixels: two reductions, each rounding up."""
+    return -(-side // 4)
 
 
 def text(choices: tuple[int, ...]) -> Arch:
@@ -227,6 +236,7 @@ SPACE = Space(
     parameter_free={"none": "none", "skip": "skip_connect", "pool": "avg_pool_3x3"},
     datasets=("cifar10", "cifar100", "imagenet16-120"),
     supernet=supernet,
+    deepest_side=deepest_side,
     discretize=discretize,
     describe=lambda mixture: "",
     cells=cells,

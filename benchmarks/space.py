@@ -107,6 +107,8 @@ class Space:
         parameter_free: which of the operations have no weights, by kind: "skip", "none", "pool".
         datasets: datasets that its public table answers for.
         supernet: size -> supernet, initialised from PyTorch's global generator.
+        deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
+            smallest there are; images of every side pass.
         discretize: mixture -> architecture; ties go to the first choice.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         cells: every reachable architecture once, in sorted order, with its cell and the number of raw
@@ -124,6 +126,7 @@ class Space:
     parameter_free: Mapping[str, str]
     datasets: tuple[str, ...]
     supernet: Callable[[SupernetShape], Supernet]
+    deepest_side: Callable[[int, int], int]
     discretize: Callable[[Mixture], Arch]
     describe: Callable[[Mixture], str]
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]

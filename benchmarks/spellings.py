@@ -1,26 +1,46 @@
-"""Names as people write them: CIFAR-10, NASBench201, SDARTS_RS. The standard library only."""
+"""Names as people write them: CIFAR-10, FashionMNIST, NASBench201, SDARTS_RS. The standard library only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePath
 
-IMAGES = ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn")
-"""Data sets of images; a test holds them to ``catalog.DATASETS``, whose import takes PyTorch."""
+IMAGES = ("cifar10", "cifar100", "digits", "fashion-mnist", "svhn")
+"""Data sets that a run can load by name, sorted; a test holds them to ``catalog.DATASETS``, whose import takes PyTorch."""
 
 DATA_SETS = (*IMAGES, "imagenet16-120")
 """Data sets of images or of tables."""
 
+FILE = "npz:"
+"""What stands before the path of a file of images."""
 
-def squeezed(name: str) -> str:
-    """The name without case, dashes, underscores and blanks."""
-    return name.lower().translate(str.maketrans("", "", "-_ "))
+ALIASES = {"fmnist": "fashion-mnist"}
+"""Other names in use, as ``letters`` has them, for what spelling alone does not tell."""
+
+ENDINGS = (".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle", ".csv", ".parquet", ".h5", ".hdf5", ".mat", ".zip", ".tar")
+"""By which a name is taken for that of a file."""
 
 
 def canonical(name: str, known: Iterable[str]) -> str:
     """The known name that differs in case, dashes, underscores and blanks at most, or else the name itself."""
-    return next((other for other in known if squeezed(other) == squeezed(name)), name)
+    return next((other for other in known if letters(other) == letters(name)), name)
 
 
 def canonical_data(name: str) -> str:
-    """``canonical`` among the data sets."""
-    return canonical(name, DATA_SETS)
+    """The harness's name of a data set.
+
+    The path of a file (``npz:PATH``) and a name that is not known are returned as they are.
+    """
+    if name.lower().startswith(FILE):
+        return FILE + name[len(FILE) :]
+    return ALIASES.get(letters(name)) or canonical(name, DATA_SETS)
+
+
+def letters(name: str) -> str:
+    """The name in lower case, letters and digits of ASCII alone: fashionmnist of Fashion-MNIST."""
+    return "".join(character for character in name.lower() if character.isascii() and character.isalnum())
+
+
+def looks_like_file(name: str) -> bool:
+    """Whether a name that no data set has is meant to be a file's."""
+    return "/" in name or "\\" in name or name.startswith("~") or PurePath(name).suffix.lower() in ENDINGS

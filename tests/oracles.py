@@ -70,6 +70,10 @@ def nasbench201_logits(
             inner = norm(
                 f"{name}.conv_b.op.2", F.conv2d(F.relu(inner), tensors[f"{name}.conv_b.op.1.weight"], padding=1)
             )
+            # Of an odd side the last pixel twice: the mean of a ragged window is that of its pixels.
+            height, breadth = features.shape[2:]
+            if height % 2 or breadth % 2:
+                features = F.pad(features, (0, breadth % 2, 0, height % 2), mode="replicate")
             features = inner + F.conv2d(F.avg_pool2d(features, 2, 2), tensors[f"{name}.downsample.1.weight"])
             index += 1
         for _ in range(depth):

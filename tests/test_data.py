@@ -16,7 +16,7 @@ import pytest
 import torch
 import torchvision
 
-from benchmarks import data
+from benchmarks import data, npz
 from benchmarks.catalog import DATASETS, load_data
 from benchmarks.errors import BadInput, CorruptFile
 from harness.rng import stream
@@ -110,7 +110,9 @@ def test_npz_file(tmp_path: Path) -> None:
 
 def test_halves_of_a_file_sorted_by_class_have_all_classes(tmp_path: Path) -> None:
     path = tmp_path / "sorted.npz"
-    numpy.savez(path, x_train=numpy.zeros((80, 4, 4, 1), numpy.uint8), y_train=numpy.repeat(numpy.arange(4), 20))
+    numpy.savez(
+        path, x_train=numpy.arange(1280, dtype=numpy.uint8).reshape(80, 4, 4), y_train=numpy.repeat(numpy.arange(4), 20)
+    )
     found = data.halves(load_data(f"npz:{path}", Path()), 0, CPU)
     assert set(found.train.labels.tolist()) == set(found.valid.labels.tolist()) == {0, 1, 2, 3}
 
@@ -118,19 +120,19 @@ def test_halves_of_a_file_sorted_by_class_have_all_classes(tmp_path: Path) -> No
 def test_npz_files_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "images.npz"
     with pytest.raises(BadInput, match="does not exist"):
-        data.npz(path)
+        npz.read(path)
     path.write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(CorruptFile, match=r"images\.npz"):
-        data.npz(path)
+        npz.read(path)
     numpy.savez(path, x_train=numpy.zeros((4, 5, 5, 3), numpy.uint8))
     with pytest.raises(BadInput, match="no array 'y_train'"):
-        data.npz(path)
+        npz.read(path)
     numpy.savez(path, x_train=numpy.zeros((4, 5, 5, 3), numpy.float32), y_train=numpy.zeros(4, numpy.int64))
     with pytest.raises(BadInput, match="must be uint8"):
-        data.npz(path)
+        npz.read(path)
     numpy.savez(path, x_train=numpy.zeros((4, 5, 5, 3), numpy.uint8), y_train=numpy.zeros(3, numpy.int64))
     with pytest.raises(BadInput, match="one label"):
-        data.npz(path)
+        npz.read(path)
 
 
 @pytest.mark.skipif(not (SHARED / "data").exists(), reason="the real images are not beside this checkout")
@@ -150,7 +152,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "served").mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
 

@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 import torch
 
-from benchmarks import ask, nasbench1shot1
+from benchmarks import ask, nasbench101, wiring
 from benchmarks.answer import Question, Table
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
@@ -85,13 +85,13 @@ def test_the_configuration_of_every_cell_discretises_to_it(space: str) -> None:
 
 
 def test_configurations_of_the_third_space_without_enumerating_it() -> None:
-    wiring = nasbench1shot1.Wiring((1, 1, 1, 2, 2), 2)
+    space = wiring.Wiring((1, 1, 1, 2, 2), 2)
     for mixture in random_mixtures("nasbench1shot1-s3", 30):
-        parents = nasbench1shot1.decisions(wiring, mixture)[1]
-        pruned = nasbench1shot1.nasbench101.prune(nasbench1shot1.decide(wiring, mixture))
-        assert pruned.matrix in nasbench1shot1.wired(wiring), parents
+        parents = wiring.decisions(space, mixture)[1]
+        pruned = nasbench101.prune(wiring.decide(space, mixture))
+        assert pruned.matrix in wiring.wired(space), parents
         found = SPACES["nasbench1shot1-s3"].configuration(pruned)
-        assert nasbench1shot1.describe(wiring, found) == nasbench1shot1.describe(wiring, mixture)
+        assert wiring.describe(space, found) == wiring.describe(space, mixture)
 
 
 def test_cells_come_from_the_store_as_they_were_enumerated(tmp_path: Path) -> None:

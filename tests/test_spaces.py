@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import nasbench1shot1, nasbench101
+from benchmarks import nasbench101, wiring
 from benchmarks.catalog import SPACES
 from benchmarks.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
 from tests import oracles
@@ -109,12 +109,12 @@ class TestContract:
 
 
 def test_s1_enumerated_configuration_by_configuration() -> None:
-    wiring = nasbench1shot1.Wiring((1, 2, 2, 2), 2)
+    space = wiring.Wiring((1, 2, 2, 2), 2)
     found: dict[str, int] = {}
     pairs = [((0,),), ((0, 1),), itertools.combinations(range(3), 2), itertools.combinations(range(4), 2)]
     for parents in itertools.product(*pairs, itertools.combinations(range(5), 2)):
         for operations in itertools.product(range(3), repeat=4):
-            cell = nasbench101.prune(nasbench1shot1.graph(wiring, operations, parents))
+            cell = nasbench101.prune(wiring.graph(space, operations, parents))
             arch = nasbench101.module_hash(cell)
             found[arch] = found.get(arch, 0) + 1
     cells = SPACES["nasbench1shot1-s1"].cells()
