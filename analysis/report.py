@@ -111,14 +111,17 @@ def draw(wanted: Sequence[str], one: Callable[[str], Piece], workers: int) -> It
     if min(workers, len(wanted)) <= 1:
         yield from ((name, one(name)) for name in wanted)
         return
+    left = []
     with Crew(one, min(workers, len(wanted))) as crew:
         for answer in crew.carry_out(wanted):
-            name = wanted[answer.task]
             if isinstance(answer.error, Lost):
-                logging.warning("%s: %s: it is drawn in this process", name, answer.error)
-                yield name, one(name)
+                left.append(wanted[answer.task])
+                reason = answer.error
             else:
-                yield name, answer.result()
+                yield wanted[answer.task], answer.result()
+    if left:
+        logging.warning("%s: %s: drawn in this process", ", ".join(left), reason)
+    yield from ((name, one(name)) for name in left)
 
 
 def write(study: Study, place: Path, paper: bool, name: str) -> Piece:

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 STARTS = 3
 """Workers in a row that die before they are ready, after which no further one is started."""
 
-GRACE = 7.0
+GRACE = 6.0
 """Seconds that a worker has for saving when its parent is gone."""
 
 THREADS = (

@@ -14,15 +14,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 
 from analysis import report
+from analysis.study import Unusable
 from benchmarks import stopping, train, workers
 from harness import attempt, batch
 from harness.record import EPOCHS, ERROR, LOCK
+from harness.run import Watch, run
 from harness.spec import RunSpec
-from harness.study import Study
+from harness.study import Study, read
 from nas_stability import REQUEUE, main
 from tests import torture
 from tests.faults import acts, processes
@@ -235,20 +238,21 @@ def test_with_no_worker_left_the_study_says_so_and_names_the_runs_d2(
     file = tmp_path / "two.toml"
     file.write_text(
         '[base]\nspace = "nasbench201"\nmethod = "darts"\ndata = "digits"\nimages = 48\nepochs = 1\nbatch_size = 10\n'
-        "width = 2\ndepth = 1\n[over]\nseed = [0, 1, 2]\n"
+        "width = 2\ndepth = 1\nhessian_batch_size = 8\n[over]\nseed = [0, 1, 2]\n"
     )
     out = tmp_path / "out"
+    first = read(file).runs[0]
+    run(first, out / first.run_id, PLACE, Watch())
     with processes.killer(lambda: processes.workers(HERE)):
         assert main(["study", str(file), "--out", str(out), "--workers", "2"]) == 1
     printed = capsys.readouterr()
-    assert printed.out == f"3 not carried out: {out}\n"
+    assert printed.out.startswith(f"1 skipped, 2 not carried out: {out}\n")
     (line,) = [line for line in printed.err.splitlines() if line.startswith("not carried out")]
     assert "no worker is left: its worker was killed by signal 9 (out of memory, perhaps)" in line
     assert "fewer --workers" in line
-    assert all(f"-s{seed}-" in line for seed in range(3))
+    assert [f"-s{seed}-" in line for seed in range(3)] == [False, True, True]
     assert "Traceback" not in printed.err
-    assert main(["study", str(file), "--out", str(out), "--workers", "1"]) == 0  # the report included
-    assert (out / "report" / "report.html").exists()
+    assert (out / "report" / "report.html").exists()  # of what is finished, drawn without workers
 
 
 FAILURES = [
@@ -312,8 +316,25 @@ def test_a_figure_whose_worker_is_killed_is_drawn_by_the_parent_d2(caplog: pytes
     names = ["a", "cursed", "b", "c"]
     drawn = dict(report.draw(names, functools.partial(acts.piece, HERE), 2))  # type: ignore[arg-type]
     assert drawn == {name: f"{name} drawn" for name in names}
-    line = "cursed: its worker was killed by signal 9 (out of memory, perhaps): it is drawn in this process"
+    line = "cursed: its worker was killed by signal 9 (out of memory, perhaps): drawn in this process"
     assert line in caplog.text
+
+
+def test_the_report_of_a_study_uses_no_more_workers_than_the_study_h12(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def write_report(folder: Path, **options: object) -> None:
+        asked.append(options["workers"])
+        raise Unusable("enough")
+
+    monkeypatch.setattr(batch, "carry_out", lambda *arguments: [attempt.Outcome("run", "finished")])
+    monkeypatch.setattr(report, "write_report", write_report)
+    assert main(["study", "quick", "--out", str(tmp_path), "--workers", "1"]) == 2
+    assert main(["report", str(tmp_path), "--workers", "3"]) == 2
+    assert main(["report", str(tmp_path)]) == 2
+    assert asked == [1, 3, joblib.cpu_count()]
 
 
 def test_a_part_of_a_table_whose_worker_is_killed_keeps_no_other_back_d2() -> None:
