@@ -33,6 +33,7 @@ from tests.small import PLACE, small_spec
 
 ROOT = Path(__file__).parents[2]
 HERE = os.getpid()
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks for processes in /proc")
 
@@ -348,7 +349,7 @@ def test_a_part_of_a_table_whose_worker_is_killed_keeps_no_other_back_d2() -> No
 # ---- signals
 
 
-@pytest.mark.parametrize("number", stopping.SIGNALS, ids=lambda number: f"H12: {number.name}")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: f"H12: {number.name}")
 def test_a_signal_to_stop_stops_and_a_second_one_acts_as_usual(number: signal.Signals) -> None:
     seen: list[str] = []
     before = signal.signal(number, lambda number, frame: seen.append("usual"))
@@ -374,7 +375,7 @@ def test_a_closed_terminal_stops_nothing_under_nohup_h12() -> None:
     assert not seen
 
 
-@pytest.mark.parametrize("number", stopping.SIGNALS, ids=lambda number: f"H12: {number.name}")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: f"H12: {number.name}")
 def test_a_run_that_is_sent_a_signal_saves_and_exits_with_75(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "run"
     sender = threading.Thread(target=lambda: (until((out / "checkpoint.pt").exists), os.kill(HERE, number)))
