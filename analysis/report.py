@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import matplotlib
 import pandas
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,7 @@ from analysis.panels import PAPER, SCREEN, Drawn, style
 from analysis.plots import FIGURES
 from analysis.study import Study, Unusable, load
 from analysis.tables import NOTES, TABLES
+from benchmarks.workers import Crew, Lost
 
 QUIET = 5.0
 """Seconds between two lines of progress in a log."""
@@ -92,10 +94,8 @@ def write_report(
     place = out or folder / "report"
     place.mkdir(parents=True, exist_ok=True)
     wanted = [name for name in known if only in (None, name)]
-    # Each process is sent the study whole: views of one file in memory could not be written to.
-    pool = joblib.Parallel(n_jobs=min(workers, len(wanted)), max_nbytes=None, return_as="generator")
-    written = progress(pool(joblib.delayed(write)(name, study, place, paper) for name in wanted), len(wanted))
-    pieces = dict(zip(wanted, written, strict=True))
+    written = dict(progress(draw(wanted, functools.partial(write, study, place, paper), workers), len(wanted)))
+    pieces = {name: written[name] for name in wanted}
     return Report(
         study,
         place,
@@ -106,7 +106,25 @@ def write_report(
     )
 
 
-def write(name: str, study: Study, place: Path, paper: bool) -> Piece:
+def draw(wanted: Sequence[str], one: Callable[[str], Piece], workers: int) -> Iterator[tuple[str, Piece]]:
+    """Each figure and table with its name, as they come; what a killed worker left is drawn in this process."""
+    if min(workers, len(wanted)) <= 1:
+        yield from ((name, one(name)) for name in wanted)
+        return
+    left = []
+    with Crew(one, min(workers, len(wanted))) as crew:
+        for answer in crew.carry_out(wanted):
+            if isinstance(answer.error, Lost):
+                left.append(wanted[answer.task])
+                reason = answer.error
+            else:
+                yield wanted[answer.task], answer.result()
+    if left:
+        logging.warning("%s: %s: drawn in this process", ", ".join(left), reason)
+    yield from ((name, one(name)) for name in left)
+
+
+def write(study: Study, place: Path, paper: bool, name: str) -> Piece:
     """One figure or table by its name."""
     if name in TABLES:
         table = TABLES[name](study)
@@ -119,7 +137,7 @@ def write(name: str, study: Study, place: Path, paper: bool) -> Piece:
         return Piece(write_figure(drawn, place, name), Shown(width, height, drawn.caption))
 
 
-def progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
+def progress(pieces: Iterable[tuple[str, Piece]], total: int) -> Iterator[tuple[str, Piece]]:
     """The pieces as they come, with a bar on a terminal and elsewhere a line at most every QUIET seconds."""
     if sys.stderr.isatty():
         yield from tqdm(pieces, desc="report", unit="figure", total=total)

@@ -14,33 +14,35 @@ steps, so that running statistics are thrown away and estimated anew after train
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-import itertools
 import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import filelock
-import joblib
 import numpy
-import scipy.stats
 import torch
 import torch.nn.functional as F
 from nasbench_pytorch.model import Network
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks import nasbench101
+from benchmarks import files, nasbench101
 from benchmarks.data import Half, Raw, halves, standardise
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import Arch, Cell, Space
-from benchmarks.table import Floats, Question, Run, Source, Table, write_packed
+from benchmarks.table import Floats, Question, Run, Source, write_packed
+from benchmarks.workers import Crew, Lost
+
+Chunk: TypeAlias = Sequence[tuple[Arch, Cell]]
+"""The cells of one part."""
 
 CELLS_PER_PART = 15
 """Cells per part: what an interruption loses at most, per worker; about half a minute of work."""
@@ -252,17 +254,16 @@ def correct(net: nn.Module, examples: Examples) -> int:
         )
 
 
-def train_part(spec: TrainSpec, data: Splits, cells: Sequence[tuple[Arch, Cell]], path: Path) -> int:
-    """Trains some cells with every seed, on one thread, and writes the part, aside and renamed; how many cells."""
+def train_part(spec: TrainSpec, data: Splits, parts: Path, cells: Chunk) -> int:
+    """Trains some cells with every seed, on one thread, and writes the part; how many cells."""
+    path = parts / f"{cells[0][0]}.json"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a sum split over threads rounds differently
     try:
         rows = {arch: [train_net(spec, data, arch, cell, seed) for seed in range(spec.seeds)] for arch, cell in cells}
     finally:
         torch.set_num_threads(threads)
-    aside = path.with_suffix(".unfinished")
-    aside.write_text(json.dumps(rows))
-    aside.replace(path)
+    files.write(path, json.dumps(rows))
     return len(cells)
 
 
@@ -283,6 +284,7 @@ def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int
         BadInput: a field out of range; cells that are not NAS-Bench-101's; the folder holds parts of another spec, or
             another process trains in it.
         CorruptFile: a part in the folder is not what was written.
+        Lost: workers died, so that some cells are not trained; all others are.
     """
     check(spec, space)
     if workers < 1:
@@ -338,9 +340,7 @@ def claim(parts: Path, spec: TrainSpec) -> None:
     note = parts / "spec.json"
     wanted = {"spec": dataclasses.asdict(spec), "versions": versions()}
     if not note.exists():
-        aside = note.with_suffix(".unfinished")
-        aside.write_text(json.dumps(wanted, indent=1))
-        aside.replace(note)
+        files.write(note, json.dumps(wanted, indent=1))
     found = read_json(note)
     differing = [
         f"{key} {found.get(group, {}).get(key)} there, {value} here"
@@ -364,11 +364,31 @@ def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Cell], parts:
     finished = read_parts(parts, spec.seeds)
     rest = [(arch, cell) for arch, cell in cells.items() if arch not in finished]
     chunks = [rest[start : start + CELLS_PER_PART] for start in range(0, len(rest), CELLS_PER_PART)]
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        done = joblib.Parallel(return_as="generator_unordered", batch_size=1)(
-            joblib.delayed(train_part)(spec, data, chunk, parts / f"{chunk[0][0]}.json") for chunk in chunks
+    one = functools.partial(train_part, spec, data, parts)
+    show(train_parts(one, chunks, min(workers, len(chunks))), len(cells) - len(rest), len(cells))
+
+
+def train_parts(one: Callable[[Chunk], int], chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
+    """How many cells each part has, as they come; a part that has lost its workers does not keep the others back.
+
+    Raises:
+        Lost: at the end, if some cells were not trained.
+    """
+    if workers <= 1:
+        yield from map(one, chunks)
+        return
+    lost: list[tuple[int, str]] = []
+    with Crew(one, workers, threads=1) as crew:
+        for answer in crew.carry_out(chunks, name=lambda chunk: f"the part of {chunk[0][0]}"):
+            if isinstance(answer.error, Lost):
+                lost.append((len(chunks[answer.task]), str(answer.error)))
+            else:
+                yield answer.result()
+    if lost:
+        raise Lost(
+            f"{sum(count for count, _ in lost)} cells are not trained: {lost[-1][1]}; the same command, with fewer "
+            "--workers, goes on from there"
         )
-        show(done, len(cells) - len(rest), len(cells))
 
 
 def show(done: Iterable[int], already: int, total: int) -> None:
@@ -444,79 +464,3 @@ def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], 
     source = Source(spec.name, f"nas-stability table train ({made_by})", spec.json(), spec.sha256(), "Apache-2.0")
     write_packed(path, source, archs, accuracies, seconds, [rows[arch][0].parameters for arch in archs])
     return path
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far architectures differ in a split of a table, and how far the seeds agree about it.
-
-    Attributes:
-        mean: over all networks, in percent.
-        lowest: of the means over the seeds, in percent.
-        highest: of the means over the seeds, in percent.
-        cell_spread: standard deviation (n - 1) over the architectures of the mean over the seeds, in points.
-        seed_spread: within-architecture standard deviation (n - 1) over the seeds, root of the mean square, in points.
-        spearman: rank correlation between two seeds, mean over the pairs of seeds.
-        kendall: likewise, tau-b.
-    """
-
-    mean: float
-    lowest: float
-    highest: float
-    cell_spread: float
-    seed_spread: float
-    spearman: float
-    kendall: float
-
-
-def agreement(values: Floats) -> Agreement:
-    """The agreement of accuracies in percent, one row per architecture and one column per seed (at least two each)."""
-    means = values.mean(1)
-    pairs = list(itertools.combinations(values.T, 2))
-    return Agreement(
-        mean=float(means.mean()),
-        lowest=float(means.min()),
-        highest=float(means.max()),
-        cell_spread=float(means.std(ddof=1)),
-        seed_spread=float(numpy.sqrt(values.var(1, ddof=1).mean())),
-        spearman=float(numpy.mean([scipy.stats.spearmanr(*pair).statistic for pair in pairs])),
-        kendall=float(numpy.mean([scipy.stats.kendalltau(*pair).statistic for pair in pairs])),
-    )
-
-
-def describe(table: Table, dataset: str, epochs: int) -> str:
-    """What there is to know about a trained table, as Markdown.
-
-    The agreement of each split, the rank correlation between the splits, and the best cell by each. Every architecture
-    must have the same seeds.
-
-    Raises:
-        BadInput: it does not answer for the data set and budget, or has fewer than two seeds there.
-    """
-    values: dict[str, Floats] = {}
-    for split in ("valid", "test"):
-        if table.has(dataset, split, epochs):
-            questions = table.questions(dataset, split, epochs, None)
-            values[split] = numpy.stack([table.columns[question]() for question in questions], 1)
-    if not values or min(columns.shape[1] for columns in values.values()) < 2:
-        raise BadInput(f"the table {table.name} has fewer than two seeds of {dataset} at {epochs} epochs to compare")
-    lines = [
-        "| split | mean | lowest | highest | spread over cells | spread over seeds | Spearman | Kendall |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for split, columns in values.items():
-        seen = agreement(columns)
-        lines.append(
-            f"| {split} | {seen.mean:.2f} | {seen.lowest:.2f} | {seen.highest:.2f} | {seen.cell_spread:.2f} "
-            f"| {seen.seed_spread:.2f} | {seen.spearman:.3f} | {seen.kendall:.3f} |"
-        )
-    means = {split: columns.mean(1) for split, columns in values.items()}
-    if len(means) == 2:
-        both = scipy.stats.spearmanr(*means.values()).statistic
-        lines += ["", f"Spearman correlation between {' and '.join(means)}, means over the seeds: {both:.3f}."]
-    lines += ["", f"| best by | arch | {' | '.join(means)} |", "|---|---|" + "---|" * len(means)]
-    for split, column in means.items():
-        best = int(column.argmax())
-        scores = " | ".join(f"{other[best]:.2f}" for other in means.values())
-        lines.append(f"| {split} | `{table.keys[best]}` | {scores} |")
-    return "\n".join(lines) + "\n"

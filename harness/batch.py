@@ -1,4 +1,4 @@
-"""Many runs: skip the finished, spread the others over workers, let one failure stop nothing. joblib is the engine.
+"""Many runs: skip the finished, spread the others over workers, let one failure stop nothing.
 
 Several processes may carry out one study in one folder: each run's folder is held by a file lock, which the operating
 system releases when its holder dies; the others pass over it.
@@ -7,53 +7,26 @@ system releases when its holder dies; the others pass over it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
-import logging
-import os
-import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import filelock
-import joblib
 
 from benchmarks import files
 from benchmarks.errors import BadInput
-from harness.record import DONE, EPOCHS, ERROR, LOCK, STUDY
-from harness.run import Held, Interrupted, Place, Watch, check, refuse_other, run
+from benchmarks.stopping import signals
+from benchmarks.workers import Answer, Crew, Lost, Stopped, asked_to_stop
+from harness.attempt import NOT_CARRIED_OUT, Outcome, attempt, failed, short_of_memory
+from harness.cluster import on_cluster
+from harness.record import DONE, EPOCHS, LOCK, STUDY
+from harness.run import Place, check, refuse_other
 from harness.spec import RunSpec
 from harness.study import Study
-
-
-class Outcome(NamedTuple):
-    """What became of a run.
-
-    Attributes:
-        run: its id.
-        state: "finished", "skipped" (it was finished before, or meanwhile by another process), "held" (another process
-            is still at it), "interrupted" or "failed".
-        error: one line, where it failed.
-    """
-
-    run: str
-    state: str
-    error: str = ""
-
-
-class Crew(NamedTuple):
-    """Who works on a study here.
-
-    Attributes:
-        stop: file whose presence tells them all to save and stop.
-        parent: process id of who started them; they stop when it is gone.
-    """
-
-    stop: Path
-    parent: int
 
 
 class Engine(NamedTuple):
@@ -73,7 +46,7 @@ class Engine(NamedTuple):
 def carry_out(
     study: Study, folder: Path, place: Place, engine: Engine, progress: Callable[[int], None]
 ) -> list[Outcome]:
-    """Carries out every run of the study that is not finished. SIGTERM and SIGINT save and stop all runs here.
+    """Carries out every run of the study that is not finished. A signal to stop saves and stops all runs.
 
     Args:
         study: its runs.
@@ -97,143 +70,67 @@ def carry_out(
     outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
     todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
     with reporting(study, folder, progress):
-        if not todo:  # no process is started, and no worker is waited for
-            done = []
-        elif engine.scheduler:
-            done = on_cluster(todo, folder, place, engine.scheduler)
-        else:
-            done = on_this_machine(todo, folder, places, min(engine.workers, len(todo)))
-    for outcome in done:
-        finished_elsewhere = outcome.state == "held" and (folder / outcome.run / DONE).exists()
-        outcomes[outcome.run] = Outcome(outcome.run, "skipped") if finished_elsewhere else outcome
+        for outcome in spread(todo, folder, places, engine) if todo else ():
+            finished_elsewhere = outcome.state == "held" and (folder / outcome.run / DONE).exists()
+            outcomes[outcome.run] = Outcome(outcome.run, "skipped") if finished_elsewhere else outcome
     return list(outcomes.values())
 
 
-def on_this_machine(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], workers: int) -> list[Outcome]:
-    """joblib's loky processes; a run that ran out of GPU memory is tried once more, alone."""
-    crew = Crew(folder / f".stop-{os.getpid()}", os.getpid())
+def spread(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], engine: Engine) -> Iterator[Outcome]:
+    """The outcomes of the runs as they come, wherever they are carried out."""
+    if engine.scheduler:
+        return on_cluster(todo, folder, places[0], engine.scheduler)
+    return on_this_machine(todo, folder, places, min(engine.workers, len(todo)))
+
+
+def on_this_machine(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], workers: int) -> Iterator[Outcome]:
+    """The outcomes as they come; a run that was short of memory, or whose worker died, is tried once more, alone."""
     given = list(zip(todo, itertools.cycle(places), strict=False))
-    with signals(crew.stop.touch):
-        tasks = (joblib.delayed(attempt)(spec, folder / spec.run_id, place, crew) for spec, place in given)
-        # One worker is this process: a run in it can be debugged and costs no start-up.
-        pool = joblib.Parallel(n_jobs=workers, backend="loky" if workers > 1 else "sequential", batch_size=1)
-        outcomes: list[Outcome] = pool(tasks)
-        for index, (outcome, (spec, place)) in enumerate(zip(outcomes, given, strict=True)):
-            if outcome.error.startswith("OutOfMemoryError"):
-                outcomes[index] = attempt(spec, folder / spec.run_id, place, crew)
-    crew.stop.unlink(missing_ok=True)
-    return outcomes
-
-
-def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: str) -> list[Outcome]:
-    """joblib's dask backend: workers need not see the folder, they are sent a run's files and send them back.
-
-    A run whose worker dies is given to another one by the scheduler; where there is no worker yet, one is waited for.
-
-    Raises:
-        BadInput: dask is not installed, or the scheduler does not answer.
-    """
-    try:
-        from dask.distributed import Client
-    except ImportError as error:
-        raise BadInput("the backend dask needs the extra 'cluster': pip install nas-stability[cluster]") from error
-    try:
-        client = Client(scheduler, timeout=30)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the dask scheduler {scheduler} does not answer: {error}") from error
-    with client, joblib.parallel_config(backend="dask"):
-        if not client.scheduler_info()["workers"]:
-            logging.warning("the dask scheduler %s has no worker yet: waiting for one", scheduler)
-        client.wait_for_workers(1)  # for as long as a batch system lets them wait; joblib gives up after ten seconds
-        tasks = (joblib.delayed(attempt_away)(spec, place, files_of(folder / spec.run_id)) for spec in todo)
-        back = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-        return [deliver(outcome, content, folder / outcome.run) for outcome, content in back]
-
-
-def attempt_away(spec: RunSpec, place: Place, sent: dict[str, bytes]) -> tuple[Outcome, dict[str, bytes]]:
-    """One run in a folder of its own on whatever machine this is; returns the files that it left."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / spec.run_id
-        folder.mkdir()
-        for name, content in sent.items():
-            (folder / name).write_bytes(content)
-        outcome = attempt(spec, folder, place, Crew(folder / ".stop", os.getpid()))
-        return outcome, files_of(folder)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Name -> content of a run's files, without its lock."""
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
-
-
-def deliver(outcome: Outcome, content: dict[str, bytes], folder: Path) -> Outcome:
-    """Makes the folder what came back, the mark of being finished last, unless another process holds the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / LOCK, blocking=False):
-            if not (folder / DONE).exists():
-                for name in files_of(folder).keys() - content.keys():
-                    (folder / name).unlink()
-                for name in sorted(content, key=lambda name: name == DONE):
-                    files.write(folder / name, content[name])
-    except filelock.Timeout:
-        return Outcome(outcome.run, "held", f"another process is carrying out the run in {folder}")
-    return outcome
-
-
-def attempt(spec: RunSpec, folder: Path, place: Place, crew: Crew) -> Outcome:
-    """One run; its failure is a value."""
-    inside = os.getpid() == crew.parent
-
-    def interrupted() -> bool:
-        return crew.stop.exists() or not (inside or os.getppid() == crew.parent)
-
-    if interrupted():
-        return Outcome(spec.run_id, "interrupted")
-    try:
-        with contextlib.nullcontext() if inside else signals(crew.stop.touch):
-            worked = run(spec, folder, place, Watch(interrupted=interrupted))
-    except Held as error:
-        return Outcome(spec.run_id, "held", str(error))
-    except Interrupted as error:
-        return Outcome(spec.run_id, "interrupted", str(error))
-    except Exception as error:  # whatever it is, the other runs go on; the traceback is in error.txt
-        return Outcome(spec.run_id, "failed", f"{type(error).__name__}: {error}")
-    return Outcome(spec.run_id, "finished" if worked else "skipped")
-
-
-TAIL = 6
-"""Lines of a failed run's error.txt that are shown."""
-
-
-def error_tail(folder: Path) -> str:
-    """The last lines of a failed run's error, indented, and where to read all of it."""
-    try:
-        lines = (folder / ERROR).read_text().rstrip().splitlines()
-    except OSError:  # the disk was full, say: there was no room for the reason
-        return f"    (no {ERROR} in {folder})"
-    return "\n".join(f"    {line}" for line in [*lines[-TAIL:], f"(all of it: {folder / ERROR})"])
-
-
-@contextlib.contextmanager
-def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT call ``stop``; a second one acts as usual. Does nothing outside of the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if workers == 1:
+        yield from in_this_process(given, folder)
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with Crew(functools.partial(in_a_worker, folder), workers) as crew, signals(crew.stop):
+        for answer in crew.carry_out(given, name=lambda task: task[0].run_id, again=short_of_memory):
+            outcome = outcome_of(answer, todo[answer.task].run_id, folder)
+            if outcome.state == "interrupted":  # a batch system may signal the workers alone
+                crew.stop()
+            yield outcome
 
-    def heed(number: int, frame: object) -> None:
-        stop()
-        signal.signal(number, before[signal.Signals(number)])
 
-    for number in before:
-        signal.signal(number, heed)
+def in_this_process(given: Sequence[tuple[RunSpec, Place]], folder: Path) -> Iterator[Outcome]:
+    """One run after the other, here: they can be debugged and cost no start-up."""
+    stopped: list[bool] = []
+    again = []
+    with signals(lambda: stopped.append(True)):
+        for spec, place in given:
+            outcome = attempt(spec, folder / spec.run_id, place, lambda: bool(stopped), here=True)
+            if short_of_memory(outcome):
+                again.append((spec, place))
+            else:
+                yield outcome
+        for spec, place in again:
+            yield attempt(spec, folder / spec.run_id, place, lambda: bool(stopped), here=True)
+
+
+def in_a_worker(folder: Path, task: tuple[RunSpec, Place]) -> Outcome:
+    """One run of the study in the folder, in a worker's process."""
+    spec, place = task
+    return attempt(spec, folder / spec.run_id, place, asked_to_stop)
+
+
+def outcome_of(answer: Answer[Outcome], run: str, folder: Path) -> Outcome:
+    """What became of a run that was a worker's task."""
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return answer.result()
+    except Stopped:
+        return Outcome(run, "interrupted")
+    except Exception as error:
+        if answer.died:
+            reason = f"{error}, again when it was tried alone; go on with fewer --workers"
+            return failed(run, reason, folder / run)
+        if isinstance(error, Lost):
+            return Outcome(run, NOT_CARRIED_OUT, f"{error}; go on with fewer --workers")
+        return failed(run, f"{type(error).__name__}: {error}", folder / run)
 
 
 def claim_study(study: Study, folder: Path) -> None:

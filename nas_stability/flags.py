@@ -61,8 +61,30 @@ def add_machine(parser: argparse.ArgumentParser, threads: int) -> None:
     """Flags of the device and the threads."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (cpu)")
     parser.add_argument(
-        "--threads", type=int, default=threads, metavar="N", help=f"CPU threads per run, 0 all ({threads})"
+        "--threads", type=whole(0), default=threads, metavar="N", help=f"CPU threads per run, 0 all ({threads})"
     )
+
+
+MOST = 1024
+"""Most processes or threads that can be asked for: more is a slip of the fingers, and takes the machine down."""
+
+
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """What reads a flag's whole number, in decimal digits alone, between two bounds."""
+
+    def read(text: str) -> int:
+        digits = text.removeprefix("-")
+        # A number of very many digits is not read at all.
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 20 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"takes a whole number from {least} to {most}, not {text[:40]!r}")
+        return int(text)
+
+    return read
+
+
+def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """The flag of how many processes work at a time."""
+    parser.add_argument("--workers", type=whole(1), metavar="N", help=f"{what} (one per core)")
 
 
 def flag(name: str) -> str:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.errors import BadInput
-from nas_stability.flags import FAILED, Verbs, finish, folder
+from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -20,6 +20,7 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("--only", metavar="NAME", help="one figure or table")
     report.add_argument("--paper", action="store_true", help="column width and serif text")
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
+    add_workers(report, "figures drawn at a time")
     finish(report, report_verb)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
@@ -46,18 +47,18 @@ def add_verbs(verbs: Verbs) -> None:
 
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
-    print_report(options.folder, options.out, options.only, options.paper)
+    print_report(options.folder, options.out, options.only, options.paper, options.workers)
     return 0
 
 
-def print_report(folder: Path, out: Path | None, only: str | None, paper: bool) -> None:
-    """Draws the report; prints the summary per method and where the figures are."""
+def print_report(folder: Path, out: Path | None, only: str | None, paper: bool, workers: int | None) -> None:
+    """Draws the report with so many workers (one per core); prints the summary per method and where the figures are."""
     import joblib
 
     from analysis import claims, page, report, study
 
     try:
-        written = report.write_report(folder, out=out, only=only, paper=paper, workers=joblib.cpu_count())
+        written = report.write_report(folder, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
         one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
     except study.Unusable as error:
         raise BadInput(str(error)) from error

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import stopping
 from benchmarks.errors import BadInput
 from harness import spec, study
 from nas_stability.fields import STUDY_FILE, add_fields, given_spec
-from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, finish, folder, integer, number
+from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
 from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
@@ -40,11 +41,17 @@ def add_verbs(verbs: Verbs) -> None:
     )
     many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
     many.add_argument("--out", metavar="DIR", type=folder, help="folder of the study (results/NAME)")
-    many.add_argument("--workers", type=int, metavar="N", help="runs at a time (one per core)")
-    many.add_argument("--backend", choices=("loky", "dask"), default="loky", help="processes here, or a cluster (loky)")
+    add_workers(many, "runs at a time, and figures drawn at a time")
+    many.add_argument(
+        "--backend",
+        choices=("local", "dask", "loky"),
+        default="local",
+        metavar="local|dask",
+        help="processes here, once called loky, or a cluster (local)",
+    )
     many.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
     many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
-    many.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help="runs at a time on each GPU (1)")
+    many.add_argument("--runs-per-gpu", type=whole(1), default=1, metavar="N", help="runs at a time on each GPU (1)")
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
     many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     add_place(many, threads=1)
@@ -123,10 +130,10 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
         left: what the work leaves.
         stopped: gets an entry with a signal.
     """
-    from harness import batch, run
+    from harness import run
 
     try:
-        with bar as progress, batch.signals(lambda: stopped.append(True)):
+        with bar as progress, stopping.signals(lambda: stopped.append(True)):
             worked = work(run.Watch(lambda done, total: progress(done), lambda: bool(stopped)))
     except run.Interrupted as error:
         print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
@@ -144,13 +151,15 @@ def study_verb(options: argparse.Namespace) -> int:
     folder: Path = options.out or Path("results") / found.name
     if (options.backend == "dask") != bool(options.scheduler):
         raise BadInput("--backend dask and --scheduler ADDRESS go together")
+    if options.scheduler and options.gpus is not None:
+        raise BadInput("--gpus is about GPUs here; with --backend dask each worker has its own (--device cuda)")
+    devices = gpu_devices(options.gpus, options.runs_per_gpu)
 
     import joblib
 
-    from harness import batch
+    from harness import attempt, batch
 
-    devices = gpu_devices(options.gpus, options.runs_per_gpu)
-    workers = len(devices) or min(options.workers or joblib.cpu_count(), len(found.runs))
+    workers = min(options.workers or len(devices) or joblib.cpu_count(), len(found.runs))
     place = place_of(options, devices[0] if devices else options.device, () if options.scheduler else found.runs)
     if options.dry_run:
         print_plan(found, place, workers)
@@ -162,19 +171,22 @@ def study_verb(options: argparse.Namespace) -> int:
     states = [outcome.state for outcome in outcomes]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
     for outcome in outcomes:
-        if outcome.error:
+        if outcome.error and outcome.state != attempt.NOT_CARRIED_OUT:
             print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
         if outcome.state == "failed":
-            print(batch.error_tail(folder / outcome.run), file=sys.stderr)
+            print(attempt.error_tail(folder / outcome.run), file=sys.stderr)
+    for reason in dict.fromkeys(outcome.error for outcome in outcomes if outcome.state == attempt.NOT_CARRIED_OUT):
+        left = ", ".join(outcome.run for outcome in outcomes if outcome.error == reason)
+        print(f"{attempt.NOT_CARRIED_OUT}: {reason}: {left}", file=sys.stderr)
     if set(states) - {"finished", "skipped"}:
         print(
             f"these only, the finished ones are skipped: nas-stability study {options.study} --out {folder}",
             file=sys.stderr,
         )
-    if {"finished", "skipped"} & set(states) and not options.no_report:
-        print_report(folder, None, None, False)
     if "interrupted" in states:
-        return REQUEUE
+        return REQUEUE  # at once: a batch system gives a job that is to end a few seconds
+    if {"finished", "skipped"} & set(states) and not options.no_report:
+        print_report(folder, None, None, False, options.workers)
     return 0 if set(states) <= {"finished", "skipped"} else FAILED
 
 
@@ -182,12 +194,12 @@ def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
     """Devices in the order in which runs take them: every GPU once, then again for the second run on each."""
     if gpus is None:
         return ()
-    numbers = gpus.split(",")
-    if not all(number.isdecimal() for number in numbers) or runs_per_gpu < 1:
-        raise BadInput(
-            f"--gpus takes numbers such as 0,1 and --runs-per-gpu at least 1, not {gpus!r} and {runs_per_gpu}"
-        )
-    return tuple(f"cuda:{number}" for number in numbers) * runs_per_gpu
+    numbers = [number.strip() for number in gpus.split(",")]
+    if not all(number.isascii() and number.isdecimal() and len(number) < 5 for number in numbers):
+        raise BadInput(f"--gpus takes numbers of GPUs joined by commas, such as 0,1, not {gpus!r}")
+    if len(set(map(int, numbers))) < len(numbers):
+        raise BadInput(f"--gpus names a GPU twice: {gpus!r}; --runs-per-gpu N puts N runs at a time on each")
+    return tuple(f"cuda:{int(number)}" for number in numbers) * runs_per_gpu
 
 
 def print_plan(found: study.Study, place: run.Place, workers: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import BadInput
-from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, number
+from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, number, whole
 
 if TYPE_CHECKING:
     from benchmarks import answer
@@ -58,7 +58,7 @@ def add_table_verbs(table: Parser) -> None:
     train.add_argument(
         "--out", metavar="DIR", type=folder, help="folder of the parts and the table (results/tables/NAME)"
     )
-    train.add_argument("--workers", type=int, default=1, metavar="N", help="processes of one thread each (1)")
+    train.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes of one thread each (1)")
     train.add_argument(
         "--data-dir", type=folder, default=Path("data"), metavar="DIR", help="folder for downloaded images (data)"
     )
@@ -178,11 +178,15 @@ def table_best_verb(options: argparse.Namespace) -> int:
 
 def table_train_verb(options: argparse.Namespace) -> int:
     """Trains a table of our own."""
-    from benchmarks import catalog, errors, train
+    from benchmarks import catalog, errors, train, workers
 
     found = train.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
     space = errors.choose("space", found.space, catalog.SPACES)
     out = options.out or Path("results") / "tables" / found.name
     raw = catalog.load_data(found.data, options.data_dir)
-    print(train.train_table(found, space, raw, out, options.workers))
+    try:
+        print(train.train_table(found, space, raw, out, options.workers))
+    except workers.Lost as error:
+        print(f"nas-stability: {error}", file=sys.stderr)
+        return FAILED
     return 0

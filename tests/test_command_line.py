@@ -10,13 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-import joblib
 import numpy
 import pytest
 
 from benchmarks import train
+from harness import batch
 from nas_stability import main
 from nas_stability.tables import TRAIN_DEFAULTS
+from tests.faults import processes
 
 TRACES = Path(__file__).parent / "traces"
 SMALL = [
@@ -93,14 +94,6 @@ def test_bad_input_is_one_line_and_exit_two(
     assert list(tmp_path.iterdir()) == []
 
 
-def workers_left() -> list[str]:
-    """Command lines of joblib's workers that this process started and that still live."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
-    )
-    return [line for line in listed.stdout.splitlines() if "popen_loky" in line]
-
-
 def test_a_study_from_start_to_report_and_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,13 +105,13 @@ def test_a_study_from_start_to_report_and_again(
     assert printed.startswith(f"9 finished: {out}\n")
     for method in ("darts", "sdarts-rs", "sdarts-adv"):
         assert method in printed
-    assert not workers_left()
+    assert not processes.workers(os.getpid())
     report = out / "report"
     assert str(report) in printed
     for kind in ("png", "pdf", "csv"):
         assert len(list(report.glob(f"*.{kind}"))) >= 2, kind
     with monkeypatch.context() as patched:
-        patched.setattr(joblib, "Parallel", None)  # where there is nothing left to do, no process is started
+        patched.setattr(batch, "Crew", None)  # where there is nothing left to do, no process is started
         assert main(["study", str(file), "--out", str(out), "--no-report"]) == 0
     assert capsys.readouterr().out.startswith(f"9 skipped: {out}\n")
     file.write_text(STUDY.replace("epochs = 2", "epochs = 3"))

@@ -19,7 +19,8 @@ import torch
 
 from analysis.collect import collect
 from analysis.study import Unusable
-from harness import batch
+from benchmarks.errors import BadInput
+from harness import attempt, batch, cluster
 from harness.check import check_study
 from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM
 from harness.run import Held, Place, Watch
@@ -38,7 +39,7 @@ def small_study(epochs: int = 2) -> Study:
     return Study("small", tuple(small_spec(method=m, epochs=epochs, images=24) for m in ("darts", "sdarts-rs")))
 
 
-def carry_out(study: Study, folder: Path, workers: int = 1) -> list[batch.Outcome]:
+def carry_out(study: Study, folder: Path, workers: int = 1) -> list[attempt.Outcome]:
     return batch.carry_out(study, folder, PLACE, batch.Engine(workers), lambda done: None)
 
 
@@ -180,13 +181,13 @@ print(*(outcome.state for outcome in carry_out(small_study(1), Path(sys.argv[1])
 def test_a_run_that_another_process_finished_meanwhile_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carried_out = batch.run
+    carried_out = attempt.run
 
     def while_another_is_at_it(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
         carried_out(spec, folder, place, watch)
         raise Held("another process is carrying out the run")
 
-    monkeypatch.setattr(batch, "run", while_another_is_at_it)
+    monkeypatch.setattr(attempt, "run", while_another_is_at_it)
     assert {outcome.state for outcome in carry_out(small_study(1), tmp_path)} == {"skipped"}
 
 
@@ -255,7 +256,7 @@ def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
             raise torch.OutOfMemoryError("no room")
         return True
 
-    monkeypatch.setattr(batch, "run", pretend)
+    monkeypatch.setattr(attempt, "run", pretend)
     monkeypatch.setattr(batch, "check", lambda spec, place: None)
     engine = batch.Engine(1, ("cuda:0", "cuda:1"))
     outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
@@ -266,8 +267,13 @@ def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
 def test_gpus_on_the_command_line() -> None:
     assert gpu_devices("0,1", 2) == ("cuda:0", "cuda:1", "cuda:0", "cuda:1")
     assert gpu_devices(None, 1) == ()
-    with pytest.raises(ValueError, match="--gpus takes numbers"):
-        gpu_devices("a", 1)
+    assert gpu_devices("0, 01", 1) == ("cuda:0", "cuda:1")
+    for wrong in ("a", ",", "", "0,", "-1", "1.0", "\u0663", "9" * 30):
+        with pytest.raises(BadInput, match="--gpus takes numbers"):
+            gpu_devices(wrong, 1)
+    for wrong in ("0,0", "1,01"):
+        with pytest.raises(BadInput, match="names a GPU twice"):
+            gpu_devices(wrong, 1)
 
 
 def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -> None:
@@ -327,8 +333,8 @@ def test_dask_needs_an_address() -> None:
 
 def test_what_came_back_replaces_what_an_earlier_failure_left(tmp_path: Path) -> None:
     (tmp_path / ERROR).write_text("ValueError: an earlier attempt\n")
-    outcome = batch.Outcome("run", "finished")
-    assert batch.deliver(outcome, {"run.json": b"{}", EPOCHS: b"run\n"}, tmp_path) == outcome
+    outcome = attempt.Outcome("run", "finished")
+    assert cluster.deliver(outcome, {"run.json": b"{}", EPOCHS: b"run\n"}, tmp_path) == outcome
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"run.json", EPOCHS}
 
 

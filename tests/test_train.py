@@ -21,7 +21,7 @@ import pytest
 import torch
 from nasbench_pytorch.model import Network
 
-from benchmarks import train
+from benchmarks import agreement, train
 from benchmarks.catalog import SPACES, load_data
 from benchmarks.data import Raw
 from benchmarks.errors import BadInput, CorruptFile
@@ -286,7 +286,7 @@ def test_data_without_test_images_has_no_test_column(tmp_path: Path, capsys: pyt
 
 def test_agreement_is_what_it_says() -> None:
     values = numpy.array([[10.0, 12, 11], [20, 29, 23], [30, 31, 27], [5, 6, 4]])
-    found = train.agreement(values)
+    found = agreement.agreement(values)
     means = [sum(row) / 3 for row in values]
     centre = sum(means) / 4
     assert found.mean == pytest.approx(centre)
@@ -296,12 +296,12 @@ def test_agreement_is_what_it_says() -> None:
     assert found.seed_spread == pytest.approx(math.sqrt(sum(within) / 4))
     assert (found.spearman, found.kendall) == pytest.approx((1, 1))
     values[2, 0] = 15  # swaps two neighbours for seed 0: Spearman 0.8 and Kendall 2/3 in two of the three pairs
-    found = train.agreement(values)
+    found = agreement.agreement(values)
     assert (found.spearman, found.kendall) == pytest.approx(((0.8 + 0.8 + 1) / 3, (2 / 3 + 2 / 3 + 1) / 3))
 
 
 def test_description(trained: Path, tmp_path: Path) -> None:
-    page = train.describe(open_table(trained), "digits", 2)
+    page = agreement.describe(open_table(trained), "digits", 2)
     frame = numbers(trained)
     valid = frame[[f"accuracy|digits|valid|2|{seed}" for seed in range(2)]].mean(axis=1)
     assert f"| valid | {valid.mean():.2f} | {valid.min():.2f} | {valid.max():.2f} | {valid.std():.2f} |" in page
@@ -309,10 +309,10 @@ def test_description(trained: Path, tmp_path: Path) -> None:
     test = frame[[f"accuracy|digits|test|2|{seed}" for seed in range(2)]].mean(axis=1)
     assert f"means over the seeds: {valid.corr(test, method='spearman'):.3f}." in page
     with pytest.raises(BadInput, match="nasbench1shot1-s1-digits has fewer than two seeds of digits at 3 epochs"):
-        train.describe(open_table(trained), "digits", 3)
+        agreement.describe(open_table(trained), "digits", 3)
     single = train_table(dataclasses.replace(SPEC, seeds=1, epochs=1), few(2), digits(), tmp_path, 1)
     with pytest.raises(BadInput, match="fewer than two seeds of digits at 1 epochs"):
-        train.describe(open_table(single), "digits", 1)
+        agreement.describe(open_table(single), "digits", 1)
 
 
 def test_shipped_table_is_whole_and_small() -> None:
@@ -343,5 +343,5 @@ def test_shipped_table_is_what_training_gives() -> None:
 
 def test_shipped_table_is_described() -> None:
     page = (ROOT / "results" / "tables" / "README.md").read_text()
-    assert train.describe(open_table(SHIPPED), "digits", TrainSpec().epochs) in page
+    assert agreement.describe(open_table(SHIPPED), "digits", TrainSpec().epochs) in page
     assert TrainSpec().json() in page

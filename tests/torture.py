@@ -2,10 +2,12 @@
 
     python tests/torture.py [--kills 60] [--seed 0] [--processes 3]
 
-A small study is started in up to three processes on one folder. Half of the kills are SIGKILL at a random moment of the
-whole process group; the other half come from inside: the process kills itself between two file operations of a save,
-at a random one. It is started again until it is done. At the end every file of every run must equal that of an
-undisturbed study, but for the seconds. Prints kills survived and rows lost; exits with 0 only if nothing differs.
+A small study is carried out by three processes on one folder. Every third kill is of a worker: a process has two of
+them, one is killed by SIGKILL at a random moment; half of these processes are killed as well, a little later, and leave
+their workers behind. Of the other processes, half get SIGKILL at a random moment; the rest kill themselves between two
+file operations of a save, at a random one. Others are started in their place until the study is done. At the end every
+file of every run must equal that of an undisturbed study, but for the seconds. Prints kills survived and rows lost;
+exits with 0 only if nothing differs.
 """
 
 from __future__ import annotations
@@ -13,15 +15,23 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.faults import processes
 
 STUDY = """
 [base]
@@ -42,13 +52,51 @@ seed = [0, 1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def start(study: Path, out: Path, die_at: int) -> subprocess.Popen[bytes]:
+class Kills(NamedTuple):
+    """How many processes were killed: started ones (the parents), and workers of theirs."""
+
+    parents: int
+    workers: int
+
+
+@dataclass(eq=False)
+class Victim:
+    """A study process, and what is to happen to it.
+
+    Attributes:
+        process: in a session of its own.
+        kill_at: when it is killed, on the monotonic clock.
+        delay: seconds from its first worker on after which one is killed; None: it has no workers.
+        seen: when its first worker was seen.
+        struck: whether a worker was killed.
+    """
+
+    process: subprocess.Popen[bytes]
+    kill_at: float = math.inf
+    delay: float | None = None
+    seen: float = math.inf
+    struck: bool = False
+
+    def strike(self, rng: random.Random) -> None:
+        """Kills what it is time to kill."""
+        now = time.monotonic()
+        if self.delay is not None and not self.struck and (crew := processes.workers(self.process.pid)):
+            self.seen = min(self.seen, now)
+            if now >= self.seen + self.delay:
+                self.struck = True
+                os.kill(rng.choice(crew), signal.SIGKILL)
+                self.kill_at = now + rng.uniform(0, 2) if rng.random() < 0.5 else math.inf
+        if now >= self.kill_at:
+            self.process.kill()  # its workers are to notice by themselves
+
+
+def start(study: Path, out: Path, errors: IO[bytes], die_at: int = 0, workers: int = 1) -> subprocess.Popen[bytes]:
     """A study process in a session of its own; it kills itself at its ``die_at``-th file operation, if not 0."""
-    arguments = ["study", str(study), "--out", str(out), "--workers", "1", "--no-report"]
+    arguments = ["study", str(study), "--out", str(out), "--workers", str(workers), "--no-report"]
     return subprocess.Popen(
         [sys.executable, __file__, "--inside", str(die_at), *arguments],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         start_new_session=True,
         env=ENVIRONMENT,
     )
@@ -84,57 +132,98 @@ def inside(die_at: int, arguments: list[str]) -> int:
     return main(arguments)
 
 
-def torture(study: Path, out: Path, kills: int, processes: int, rng: random.Random) -> int:
-    """Starts, kills and starts again; returns the number of kills, at least ``kills`` unless the study ends first."""
-    survived = 0
-    while survived < kills:
-        count = rng.randint(min(2, processes), processes)
-        crew = [start(study, out, rng.randint(1, 120) if rng.random() < 0.5 else 0) for _ in range(count)]
-        patience = time.monotonic() + rng.uniform(2.5, 5.0)
-        while time.monotonic() < patience and any(process.poll() is None for process in crew):
+def torture(study: Path, out: Path, kills: int, most: int, rng: random.Random) -> Kills:
+    """Starts, kills and starts again; at least ``kills`` kills, unless the study ends first."""
+    crew: list[Victim] = []
+    parents = workers = 0
+    done = False
+    with tempfile.TemporaryFile() as errors:
+        while crew or (parents + workers < kills and not done):
+            while len(crew) < most and parents + workers < kills and not done:
+                crew.append(victim(study, out, errors, rng, workers * 2 <= parents))
+            for one in list(crew):
+                one.strike(rng)
+                code = one.process.poll()
+                if code is not None:
+                    crew.remove(one)
+                    done = done or code == 0
+                    parents += code == -signal.SIGKILL
+                    workers += one.struck
+                    print(f"{parents} + {workers} kills", file=sys.stderr, flush=True)
+                    # 1: it passed over a run that another process held.
+                    if code not in (-signal.SIGKILL, 0, 1):
+                        raise SystemExit(f"a study process ended with {code}: {said(errors)}")
             time.sleep(0.02)
-        for process in crew:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-        codes = [process.wait() for process in crew]
-        errors = [process.stderr.read().decode() if process.stderr else "" for process in crew]
-        survived += sum(code == -signal.SIGKILL for code in codes)
-        for code, error in zip(codes, errors, strict=True):
-            # 1: it passed over a run that another process held.
-            if code not in (-signal.SIGKILL, 0, 1) or "Traceback" in error or "failed:" in error:
-                raise SystemExit(f"a study process ended with {code}: {error}")
-        print(f"{survived} kills", file=sys.stderr, flush=True)
-        if 0 in codes:
-            break
-    return survived
+        if any(word in said(errors) for word in ("Traceback", "failed:", "not carried out:")):
+            raise SystemExit(f"a study process complained: {said(errors)}")
+    return Kills(parents, workers)
+
+
+def victim(study: Path, out: Path, errors: IO[bytes], rng: random.Random, with_workers: bool) -> Victim:
+    """Starts a study process and decides on its fate."""
+    if with_workers:
+        return Victim(start(study, out, errors, workers=2), delay=rng.uniform(0, 3))
+    if rng.random() < 0.5:
+        return Victim(start(study, out, errors, die_at=rng.randint(1, 120)))
+    return Victim(start(study, out, errors), kill_at=time.monotonic() + rng.uniform(2.5, 5))
+
+
+def finish(study: Path, out: Path) -> None:
+    """Carries out what is left of the study, and lets it."""
+    with tempfile.TemporaryFile() as errors:
+        if start(study, out, errors).wait() != 0:
+            raise SystemExit(f"the study did not end well in {out}: {said(errors)}")
+
+
+def said(errors: IO[bytes]) -> str:
+    """What the study processes have written to standard error."""
+    errors.seek(0)
+    return errors.read().decode(errors="replace")
+
+
+UNREPEATED = ("seconds", "sizes", "files", "git_commit")
+"""What differs between two runs of one spec: seconds, lengths and checksums of files with them, the commit."""
 
 
 def contents(run: Path) -> dict[str, object]:
-    """Every file of a run that must repeat, without the seconds."""
-    found: dict[str, object] = {path.name: None for path in run.iterdir() if path.name != ".lock"}
-    with (run / "epochs.csv").open() as file:
-        found["epochs.csv"] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-    for name in ("spectrum.csv", "alphas.npz", "spec.json"):
-        found[name] = (run / name).read_bytes()
-    record = json.loads((run / "run.json").read_text())
-    # The sums of files see the seconds; a commit may be made meanwhile.
-    found["run.json"] = {k: v for k, v in record.items() if k not in ("seconds", "files", "git_commit")}
-    found["checkpoint.pt"] = tensors(run / "checkpoint.pt")
-    return found
+    """What must repeat of every file of a run, but for its lock and what a killed writer left behind."""
+    return {path.name: repeated(path) for path in sorted(run.glob("[!.]*"))}
 
 
-def tensors(path: Path) -> object:
-    """A checkpoint as plain lists, without the lengths of files, in which the seconds count."""
-    from harness import checkpoint
+def repeated(path: Path) -> object:
+    """The content of a file that must repeat, without the seconds and whatever depends on them."""
+    if path.suffix == ".csv":
+        with path.open() as file:
+            return [plain(row) for row in csv.DictReader(file)]
+    if path.suffix == ".json":
+        return plain(json.loads(path.read_text()))
+    if path.suffix == ".pt":
+        from harness import checkpoint
 
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {str(name): plain(inner) for name, inner in value.items() if name not in ("sizes", "seconds")}
-        if isinstance(value, list | tuple):
-            return [plain(inner) for inner in value]
-        return value.tolist() if hasattr(value, "tolist") else value
+        return plain(checkpoint.load(path))
+    return path.read_bytes()
 
-    return plain(checkpoint.load(path))
+
+def plain(value: object) -> object:
+    """Nested values without UNREPEATED; tensors as lists, and one word for every SHA-256."""
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items() if name not in UNREPEATED}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return "a checksum"
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def differing(undisturbed: Path, tortured: Path) -> list[str]:
+    """The files, of any run, that are not the same in both folders."""
+    found = []
+    for run in sorted(path.parent.name for path in undisturbed.glob("*/run.json")):
+        left, right = contents(undisturbed / run), contents(tortured / run)
+        found += [
+            f"{tortured / run}: {name}" for name in left.keys() | right.keys() if left.get(name) != right.get(name)
+        ]
+    return sorted(found)
 
 
 def main() -> int:
@@ -148,34 +237,26 @@ def main() -> int:
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     study = folder / "small.toml"
-    survived, rounds, lost = 0, 0, 0
-    while survived < options.kills:
-        study.write_text(STUDY.format(epochs=6))
-        plain, tortured = folder / f"plain-{rounds}", folder / f"tortured-{rounds}"
-        survived += torture(study, tortured, options.kills - survived, options.processes, rng)
-        for out in (tortured, plain):
-            process = start(study, out, 0)
-            _, error = process.communicate()
-            if process.returncode != 0:
-                raise SystemExit(f"the study did not end well in {out}: {error.decode()}")
-        for run in sorted(path.parent for path in plain.glob("*/run.json")):
-            left, right = contents(run), contents(tortured / run.name)
-            for name in sorted(left.keys() | right.keys()):
-                if left.get(name) != right.get(name):
-                    print(f"{tortured / run.name}: {name} differs")
-                    lost += 1
+    study.write_text(STUDY.format(epochs=6))
+    undisturbed = folder / "undisturbed"
+    finish(study, undisturbed)
+    survived, rounds = Kills(0, 0), 0
+    while sum(survived) < options.kills:
+        tortured = folder / f"tortured-{rounds}"
+        kills = torture(study, tortured, options.kills - sum(survived), options.processes, rng)
+        survived = Kills(survived.parents + kills.parents, survived.workers + kills.workers)
+        finish(study, tortured)
         rounds += 1
-        if lost == 0:
-            shutil.rmtree(plain)
-            shutil.rmtree(tortured)
+        if lost := differing(undisturbed, tortured):
+            print("\n".join(f"{name} differs" for name in lost))
+            return 1
+        shutil.rmtree(tortured)
     print(
-        f"{survived} kills survived in {rounds} studies, {lost} files differ, 0 rows lost"
-        if not lost
-        else f"{lost} differ"
+        f"{sum(survived)} kills survived ({survived.parents} of parents, {survived.workers} of workers) in {rounds} "
+        "studies: every run finished, 0 files differ, 0 rows lost"
     )
-    if lost == 0:
-        shutil.rmtree(folder)
-    return 1 if lost else 0
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":
