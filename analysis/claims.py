@@ -51,8 +51,9 @@ from analysis.stats import (
     sign_flip_test,
     within_correlation,
 )
-from analysis.study import Floats, Study, Unusable
+from analysis.study import Floats, Study
 from analysis.tables import cell, number
+from benchmarks.errors import BadInput
 
 LEVEL = 1 - CONFIDENCE
 """Family-wise: the chance that any claim of a study without effects is decided wrongly."""
@@ -455,14 +456,14 @@ def landscape_drop(folder: Path | None) -> float:
     NaN without a LANDSCAPE, without its centre, or if one of the points has no accuracy.
 
     Raises:
-        Unusable: the file is damaged.
+        BadInput: the file is damaged.
     """
     if folder is None or not (folder / LANDSCAPE).exists():
         return math.nan
     try:
         grid = pandas.read_csv(folder / LANDSCAPE, usecols=["x", "y", "valid_accuracy"]).astype(numpy.float64)
     except (OSError, ValueError) as error:
-        raise Unusable(f"the file {folder / LANDSCAPE} cannot be read: {error}; compute it again") from error
+        raise BadInput(f"the file {folder / LANDSCAPE} cannot be read: {error}; compute it again") from error
     distance = numpy.hypot(grid["x"], grid["y"])
     centre = grid.loc[distance < 1e-9, "valid_accuracy"]
     around = grid.loc[(distance >= 1e-9) & (distance <= RADIUS + 1e-9), "valid_accuracy"]

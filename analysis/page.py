@@ -25,6 +25,7 @@ from analysis.report import Report, Shown
 from analysis.stats import Floats
 from analysis.study import Study
 from analysis.tables import TABLES, number
+from analysis.variants import field_names
 
 HERE = Path(__file__).parent
 
@@ -37,7 +38,7 @@ CSS_DPI = 96
 MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?", "no data": "\N{EN DASH}"}
 """A verdict's sign, so that it is told by more than its colour."""
 
-IDENTITY = ("run", "space", "method", "data", "seed", "epoch", "arch", "cell")
+IDENTITY = ("run", "space", "method", "variant", "data", "seed", "epoch", "arch", "cell")
 """Columns of epochs.csv that say whose row it is; the others are numbers."""
 
 PROVENANCE = {"device": "device", "threads": "CPU threads per run", "git_commit": "commit"}
@@ -240,12 +241,6 @@ def seed_text(seeds: Sequence[int]) -> str:
     starts = [seed for seed in found if seed - 1 not in found]
     ends = [seed for seed in found if seed + 1 not in found]
     return ", ".join(str(a) if a == b else f"{a}\N{EN DASH}{b}" for a, b in zip(starts, ends, strict=True))
-
-
-def field_names(runs: pandas.DataFrame) -> list[str]:
-    """The columns of the runs that are fields of their specs; run.json's other entries are none."""
-    others = ("run", "schema", "git_commit", "device", "threads", "table_queries", "table_missing", "seconds")
-    return [name for name in runs.columns if "." not in name and name not in others]
 
 
 def varied_fields(runs: pandas.DataFrame) -> list[str]:

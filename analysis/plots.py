@@ -6,7 +6,10 @@ The figures of one kind and their panels are in curves, spectrum, cells and land
 from __future__ import annotations
 
 from analysis.cells import cells, operations
-from analysis.curves import (
+from analysis.landscape import landscape, paper_landscape
+from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, answer_label, colour, style
+from analysis.spectrum import eigenvalue_fall, spectrum
+from analysis.trajectories import (
     best_so_far,
     flatness,
     gap,
@@ -18,9 +21,6 @@ from analysis.curves import (
     regret,
     trajectory,
 )
-from analysis.landscape import landscape, paper_landscape
-from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, answer_label, colour, style
-from analysis.spectrum import eigenvalue_fall, spectrum
 
 __all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "answer_label", "colour", "style"]
 

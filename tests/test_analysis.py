@@ -15,8 +15,9 @@ from analysis.curves import over_epochs
 from analysis.plots import FIGURES
 from analysis.report import summary, write_report
 from analysis.stats import bootstrap_mean, estimate
-from analysis.study import Unusable, load
+from analysis.study import load
 from analysis.tables import TABLES
+from benchmarks.errors import BadInput
 from harness.record import EpochRecord, csv_text
 
 # Accuracy by the table and largest eigenvalue per epoch; the second seed of darts collapses.
@@ -109,29 +110,29 @@ def test_one_run_is_a_study_of_one(folder: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(folder: Path) -> None:
-    with pytest.raises(Unusable, match="does not exist"):
+    with pytest.raises(BadInput, match="does not exist"):
         load(folder / "absent")
     (folder / "empty").mkdir()
-    with pytest.raises(Unusable, match="holds no finished run"):
+    with pytest.raises(BadInput, match="holds no finished run"):
         load(folder / "empty")
     place = next(folder.glob("*-s0-*"))
     record = (place / "run.json").read_text()
     (place / "run.json").write_text(record.replace('"schema": 1', '"schema": 3'))
-    with pytest.raises(Unusable, match="schema 3, newer than 2"):
+    with pytest.raises(BadInput, match="schema 3, newer than 2"):
         load(folder)
     (place / "run.json").write_text(record[:-5])
-    with pytest.raises(Unusable, match=r"run\.json is not a run's record"):
+    with pytest.raises(BadInput, match=r"run\.json is not a run's record"):
         load(folder)
     (place / "run.json").write_text(record)
     (place / "alphas.npz").write_bytes(b"PK")
-    with pytest.raises(Unusable, match=r"alphas\.npz cannot be read"):
+    with pytest.raises(BadInput, match=r"alphas\.npz cannot be read"):
         load(folder).alphas(place.name)
     whole = (place / "epochs.csv").read_bytes()
     (place / "epochs.csv").write_bytes(whole[:-30])
-    with pytest.raises(Unusable, match=r"epochs\.csv is damaged: a line is not whole"):
+    with pytest.raises(BadInput, match=r"epochs\.csv is damaged: a line is not whole"):
         load(folder)
     (place / "epochs.csv").unlink()
-    with pytest.raises(Unusable, match=r"epochs\.csv cannot be read"):
+    with pytest.raises(BadInput, match=r"epochs\.csv cannot be read"):
         load(folder)
 
 
@@ -229,7 +230,7 @@ def test_two_processes_draw_what_one_draws(folder: Path, tmp_path: Path) -> None
 def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> None:
     write_report(folder, tmp_path / "one", only="hessian")
     assert {path.stem for path in (tmp_path / "one").iterdir()} == {"hessian"}
-    with pytest.raises(Unusable, match="unknown figure or table 'hesian'; did you mean 'hessian'"):
+    with pytest.raises(BadInput, match="unknown figure or table 'hesian'; did you mean 'hessian'"):
         write_report(folder, tmp_path / "none", only="hesian")
     assert not (tmp_path / "none").exists()
 

@@ -15,7 +15,8 @@ import pytest
 from analysis import claims
 from analysis.claims import CLAIMS, COLUMNS, POOLED, judge
 from analysis.stats import holm, mean_test
-from analysis.study import Floats, Study, Unusable
+from analysis.study import Floats, Study
+from benchmarks.errors import BadInput
 from nas_stability import main
 from tests import oracles_stats as oracles
 
@@ -399,7 +400,7 @@ def test_flatness_is_the_drop_around_alpha(tmp_path: Path) -> None:
     judged = judge(dataclasses.replace(found, places=places)).set_index("claim")
     assert judged.loc["sdarts-adv-flatter", ["n", "missing"]].tolist() == [4, 2]
     (places["a-darts-s2"] / "landscape.csv").write_text("x,y\n0,0\n")
-    with pytest.raises(Unusable, match=r"landscape\.csv cannot be read"):
+    with pytest.raises(BadInput, match=r"landscape\.csv cannot be read"):
         judge(dataclasses.replace(found, places=places))
 
 
