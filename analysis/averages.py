@@ -147,7 +147,6 @@ def with_answers(study: Study, prefix: str = "accuracy_") -> list[tuple[str, str
 
 def named_answers(study: Study) -> str:
     """Which data set and split the table is asked for, per space, in brackets; nothing where none answers."""
-    named = [
-        f"{space_name(s)}: {answer_name(answer_of(study.answers(s)[0]))}" for s in study.spaces if study.answers(s)
-    ]
+    found = {space: answers[0] for space in study.spaces if (answers := study.answers(space))}
+    named = [f"{space_name(space)}: {answer_name(answer_of(column))}" for space, column in found.items()]
     return f" ({', '.join(named)})" if named else ""

@@ -43,6 +43,7 @@ def draw_lines(
     column: str,
     shade: str,
     line: LineStyle = "solid",
+    faint: float = 1.0,
 ) -> Axes:
     """The curve of one group: a thin line per seed, the mean and its band.
 
@@ -53,14 +54,17 @@ def draw_lines(
         column: to draw.
         shade: colour.
         line: style of the mean's line.
+        faint: opacity of the seeds and the band, less than 1 where many of them lie on each other.
     """
     seeds = [seed[["epoch", column]].to_numpy(dtype=numpy.float64) for _, seed in rows.groupby("run", observed=True)]
     if len(seeds) > 1:
         alpha = 0.45 if len(seeds) <= 6 else 0.22
-        axes.add_collection(LineCollection(seeds, colors=shade, linewidths=0.5, alpha=alpha, linestyles=line))
+        axes.add_collection(
+            LineCollection(seeds, colors=shade, linewidths=0.5, alpha=alpha * faint**0.5, linestyles=line)
+        )
     lone = len(numbers) == 1
     axes.plot(numbers["epoch"], numbers["mean"], color=shade, linestyle=line, marker="o" if lone else "", markersize=3)
-    axes.fill_between(numbers["epoch"], numbers["low"], numbers["high"], color=shade, alpha=0.18, linewidth=0)
+    axes.fill_between(numbers["epoch"], numbers["low"], numbers["high"], color=shade, alpha=0.18 * faint, linewidth=0)
     return axes
 
 
@@ -90,7 +94,8 @@ def draw_over_epochs(
     for group, part in reversed(parts.items()):  # so that the first method, the baseline, lies on top
         if len(part):
             found = look(study, group, groups)
-            draw_lines(axes, part, over_epochs(part, column, interval), column, found.shade, found.line)
+            faint = 0.4 if found.of_variant else 1.0
+            draw_lines(axes, part, over_epochs(part, column, interval), column, found.shade, found.line, faint)
     axes.set_title(space_name(space))
     axes.set_ylabel(label or escape.figure(column), linespacing=CLOSE)
     epochs_axis(axes, sum(int(part[column].isna().sum()) for part in parts.values()), sum(map(len, parts.values())))

@@ -128,7 +128,7 @@ def directions(axes: Axes) -> Axes:
 
 
 def landscape(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Per space: surface and contour of the supernet's accuracy and the table's layer, a column per method, a line per variant."""
+    """Surface and contour of the supernet's accuracy and the table's layer: a column per method, a line per variant."""
     return landscape_figure(study, page, study.spaces, layers=("surface", "contour", "table"), caption=CAPTION + UNDER)
 
 

@@ -1,14 +1,15 @@
 """Where the groups of a study go in a figure: as lines of a panel or as panels, each variant by itself and labelled.
 
-Where one field varies, each of its values is a line, in the order of a colour map, and each method a panel; where several
-do, each variant is a panel and the methods are lines. A method of which nothing varies is drawn beside every variant.
+Where one field varies, each of its values is a line, in the order of a colour map, and each method a panel; where
+several do, each variant is a panel and the methods are lines. A method of which nothing varies is drawn beside every
+variant.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.artist import Artist
@@ -83,19 +84,18 @@ def shade(study: Study, variant: str) -> str:
     return to_hex(colormaps["viridis"](BRIGHTEST * place))
 
 
-def handles(study: Study, shown: Iterable[Sequence[Group]], marker: str = "") -> list[Artist]:
+def handles(study: Study, shown: Iterable[Sequence[Group]]) -> list[Artist]:
     """Entries of a legend for panels of groups: methods where they have colours, then variants where they do."""
-    methods = method_handles(study.methods, marker)
+    methods = method_handles(study.methods)
     if not any(study.variants):
         return methods
     looks = [(group, look(study, group, groups)) for groups in shown for group in groups]
     by_method = {group.method for group, found in looks if not found.of_variant}
     by_variant = {group.variant: found.shade for group, found in looks if found.of_variant}
-    line: Literal["none", "solid"] = "none" if marker else "solid"
     return [
         *(handle for handle, method in zip(methods, study.methods, strict=True) if method in by_method),
         *(
-            Line2D([], [], color=by_variant[name], linestyle=line, marker=marker, label=escape.figure(name))
+            Line2D([], [], color=by_variant[name], label=escape.figure(name))
             for name in study.variants
             if name in by_variant
         ),
@@ -159,7 +159,7 @@ def panels_of_groups(
             last = shared.get(group.space)
             panel = figure.add_subplot(grid[row, column], sharex=last, sharey=last)
             # A single line is placed as matplotlib places it by itself.
-            spacing = {"linespacing": CLOSE} if group.variant else {}
+            spacing: dict[str, Any] = {"linespacing": CLOSE} if group.variant else {}
             panel.set_title(group_title(group, page), **spacing)
             found[group] = shared[group.space] = panel
     return figure, found
@@ -187,9 +187,8 @@ def note(study: Study) -> str:
         return ""
     found = variation(study.runs)
     usual = [", ".join(f"{name} {value}" for name, value in fields.items()) for fields in found.usual.values()]
+    stated = "; ".join(dict.fromkeys(filter(None, usual)))
+    named = f" A field that a label does not name has its usual value ({stated})." if stated else ""
     many = len(groups_of(study, study.spaces)) > MOST_PANELS
     left = f" Where each is a panel the first {MOST_PANELS} are drawn; the numbers have all." if many else ""
-    named = (
-        f" A field that a label does not name has its usual value ({'; '.join(dict.fromkeys(filter(None, usual)))})."
-    )
-    return f" Variants are never averaged: seeds are, within one variant.{named if any(usual) else ''}{left}"
+    return f" Variants are never averaged: seeds are, within one variant.{named}{left}"

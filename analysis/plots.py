@@ -5,6 +5,7 @@ The figures of one kind and their panels are in curves, spectrum, cells and land
 
 from __future__ import annotations
 
+from analysis.ablation import ablation
 from analysis.cells import cells, operations
 from analysis.landscape import landscape, paper_landscape
 from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, answer_label, colour, style
@@ -38,6 +39,7 @@ FIGURES: dict[str, Draw] = {
     "gap": gap,
     "flatness": flatness,
     "rank": rank,
+    "ablation": ablation,
     "paper-trajectory": paper_trajectory,
     "paper-hessian": paper_hessian,
     "paper-landscape": paper_landscape,

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis import escape, tables
 from analysis.averages import named_answers, with_curvature
-from analysis.layout import folded, groups_of, handles, outer, panels_of_groups
+from analysis.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
 from analysis.panels import (
     CLOSE,
     SCREEN,
@@ -27,6 +27,7 @@ from analysis.panels import (
     epochs_axis,
     legend,
     logarithmic,
+    method_handles,
     panels,
     space_name,
 )
@@ -122,7 +123,8 @@ def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
         for place, panel in row.items():
             draw_heat_map(panel, parts[place], largest)
         image: Any = next(iter(row.values())).images[0]
-        bar = figure.colorbar(image, ax=list(row.values()), aspect=15, pad=0.01)
+        lines = {panel.get_subplotspec().rowspan.start for panel in row.values()}  # type: ignore[union-attr]
+        bar = figure.colorbar(image, ax=list(row.values()), aspect=15 * len(lines), pad=0.01)
         exponent = int(numpy.floor(numpy.log10(largest)))
         bar.set_ticks([-(10.0**exponent), -(10.0 ** (exponent - 2)), 0, 10.0 ** (exponent - 2), 10.0**exponent])
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(f"{value:g}")))
@@ -146,7 +148,8 @@ def eigenvalue_fall_numbers(study: Study, space: str) -> pandas.DataFrame:
     """Per run of a space: largest eigenvalue in its last measured epoch, and fall from best to final table accuracy.
 
     Returns:
-        space, method, variant, seed, run, eigenvalue_last, fall (of the first data set and split that the table answers for).
+        space, method, variant, seed, run, eigenvalue_last, fall (of the first data set and split that
+        the table answers for).
     """
     answer = next(iter(study.answers(space)), "")
     rows = study.epochs[study.epochs["space"] == space]
@@ -217,21 +220,24 @@ def signed(text: str) -> str:
 
 
 def eigenvalue_fall(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Does a large eigenvalue go with a bad discretisation? A scatter per space and variant with its rank correlation."""
+    """Does a large eigenvalue go with a bad discretisation? A scatter per space and variant, with its correlation."""
     found = {space: eigenvalue_fall_numbers(study, space) for space in with_curvature(study) if study.answers(space)}
     wanted = [(space, label) for space in found for label in study.variants if (found[space]["variant"] == label).any()]
     if not wanted:
         return None
-    figure, axes = panels(len(wanted), columns_for(len(wanted), page), page, height=1.15)
+    count = min(len(wanted), MOST_PANELS)
+    figure, axes = panels(count, columns_for(count, page), page, height=1.15)
     parts = []
-    for panel, (space, label) in zip(axes, wanted, strict=True):
+    for index, (space, label) in enumerate(wanted):
         numbers = found[space][found[space]["variant"] == label]
-        draw_scatter(panel, numbers, study, space)
-        if label:
-            panel.set_title(f"{panel.get_title()}\n{folded(escape.figure(label), page)}", linespacing=CLOSE)
+        if index < count:
+            draw_scatter(axes[index], numbers, study, space)
+            if label:
+                title = f"{axes[index].get_title()}\n{folded(escape.figure(label), page)}"
+                axes[index].set_title(title, linespacing=CLOSE)
         rho = correlation_of(numbers)
         parts.append(numbers.assign(rho=rho.rho, rho_low=rho.low, rho_high=rho.high, missing=rho.missing))
-    legend(figure, handles(study, [study.groups(space) for space in found], marker="o"))
+    legend(figure, method_handles(study.methods, marker="o"))
     caption = (
         "Each point is a run: largest eigenvalue of the Hessian in its last measured epoch, and the fall of the table "
         f"accuracy from the best epoch to the last{named_answers(study)}. Title: Spearman's rank correlation over all "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -68,6 +69,12 @@ def panels_of(study: Study, wanted: Sequence[tuple[str, str]]) -> list[Panel]:
         for split in splits(study, space)
         for what in (name for where, name in wanted if where == space)
     ]
+
+
+def beside(shown: Sequence[Panel]) -> int:
+    """How many panels are laid out by themselves: all, or those of one variant where each shows several things."""
+    most = max(Counter((panel.space, panel.title) for panel in shown).values())
+    return len(shown) if most in (1, len(shown)) or not any(panel.title for panel in shown) else most
 
 
 def columns_for(count: int, page: Page) -> int:
@@ -137,7 +144,7 @@ def over_epochs_of(
         page,
         shown,
         lambda axes, panel: draw(axes, study, panel.space, panel.what, panel.groups),
-        columns or columns_for(len(shown), page),
+        columns or columns_for(beside(shown), page),
         wide,
     )
     pairs = [(space, prefix + what) for space, what in wanted]

@@ -1,8 +1,8 @@
 """What varies in a study besides space, method and seed, and what each variant is called.
 
-A variant is everything of a run's spec but space, method and seed. The unit of repetition is the seed within one variant:
-numbers of different variants are never averaged. Fields are compared within one space and method, so that what spaces
-publish differently (depth, table_epochs) makes no variant.
+A variant is everything of a run's spec but space, method and seed. The unit of repetition is the seed within one
+variant: numbers of different variants are never averaged. Fields are compared within one space and method, so that what
+spaces publish differently (depth, table_epochs) makes no variant.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def data_names(texts: pandas.DataFrame) -> list[str]:
     for name, checksum in zip(named, sums, strict=True):
         only = next(iter(known[name])) if len(known[name]) == 1 else name
         contents.append(only if checksum in ("", UNKNOWN) else checksum)
-    first = {content: name for content, name in sorted(zip(contents, named, strict=True), reverse=True)}
+    first = dict(sorted(zip(contents, named, strict=True), reverse=True))
     for digits in (0, DIGITS, 64):
         short = {content: data_name(name, content, digits) for content, name in first.items()}
         if len(set(short.values())) == len(short):
