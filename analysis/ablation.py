@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from analysis import escape, tables
 from analysis.averages import named_answers
@@ -28,7 +29,7 @@ from analysis.panels import (
 )
 from analysis.stats import Floats, estimate
 from analysis.study import Study
-from analysis.variants import Variation, natural, told, variation
+from analysis.variants import Variation, natural, shortened, told, variation
 from analysis.windows import per_run
 
 QUANTITIES = {
@@ -41,8 +42,8 @@ QUANTITIES = {
 DECADE = 5.0
 """The largest positive value over the smallest from which on a field's axis is logarithmic."""
 
-SPREAD = 0.12
-"""Distance of methods beside each other at a value that is none of a scale, in distances of values."""
+SPREAD = 3.5
+"""Distance of methods beside each other at a value, in points."""
 
 
 class Series(NamedTuple):
@@ -89,6 +90,7 @@ def series_of(runs: pandas.DataFrame, texts: pandas.DataFrame, varying: Variatio
     usual = varying.usual.get(space, {})
     found = []
     for field in varying.fields(space):
+        short = shortened(texts[field])
         parts: dict[str, list[pandas.DataFrame]] = {}
         for method, of_method in runs.groupby("method", sort=False):
             names = varying.varied.get((space, str(method)), ())
@@ -96,17 +98,11 @@ def series_of(runs: pandas.DataFrame, texts: pandas.DataFrame, varying: Variatio
                 continue
             fields = texts.loc[of_method["run"]]
             others = [name for name in names if name != field]
-            rest = (
-                [
-                    ", ".join(
-                        f"{name} {value}" for name, value in zip(others, row, strict=True) if usual.get(name) != value
-                    )
-                    for row in fields[others].itertuples(index=False, name=None)
-                ]
-                if others
-                else [""] * len(fields)
-            )
-            labelled = of_method.assign(value=fields[field].to_numpy(), rest=rest)
+            rest = [
+                ", ".join(f"{name} {row[name]}" for name in others if usual.get(name) != row[name])
+                for row in fields.to_dict("records")
+            ]
+            labelled = of_method.assign(value=fields[field].map(short).to_numpy(), rest=rest)
             for text, part in labelled.groupby("rest", sort=False):
                 if part["value"].nunique() > 1:
                     parts.setdefault(str(text), []).append(part)
@@ -172,14 +168,15 @@ def draw_ablation(axes: Axes, study: Study, one: Series, column: str) -> Axes:
     methods = [method for method in study.methods if (numbers["method"] == method).any()]
     for index, method in enumerate(methods):
         mean = numbers[numbers["method"] == method]
-        shade = colour(method, study.methods)
         runs = one.runs[one.runs["method"] == method]
-        aside = 0.0 if scaled else SPREAD * (index - (len(methods) - 1) / 2)
-        x = numpy.array([at[value] + aside for value in mean["value"]])
-        axes.plot(runs["value"].map(at) + aside, runs[column], "o", color=shade, markersize=2.5, alpha=0.45, mew=0)
-        axes.plot(x, mean["mean"], color=shade, linestyle="solid" if scaled else "none", marker="o", markersize=4)
-        whole = mean["low"].notna().to_numpy()
-        axes.vlines(x[whole], mean["low"][whole], mean["high"][whole], color=shade, linewidth=1.2, alpha=0.7)
+        points = SPREAD * (index - (len(methods) - 1) / 2)
+        aside = ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+        look: dict[str, Any] = {"color": colour(method, study.methods), "transform": axes.transData + aside}
+        axes.plot(runs["value"].map(at), runs[column], "o", markersize=2.5, alpha=0.45, markeredgewidth=0, **look)
+        joined = "solid" if scaled else "none"
+        axes.plot(mean["value"].map(at), mean["mean"], linestyle=joined, marker="o", markersize=4, **look)
+        for value, low, high in zip(mean["value"], mean["low"], mean["high"], strict=True):
+            axes.plot([at[value]] * 2, [low, high], linewidth=1.2, alpha=0.7, **look)
     field_axis(axes, one, scaled)
     return axes
 

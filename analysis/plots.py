@@ -8,7 +8,7 @@ from __future__ import annotations
 from analysis.ablation import ablation
 from analysis.cells import cells, operations
 from analysis.landscape import landscape, paper_landscape
-from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, answer_label, colour, style
+from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, colour, style
 from analysis.spectrum import eigenvalue_fall, spectrum
 from analysis.trajectories import (
     best_so_far,
@@ -23,7 +23,7 @@ from analysis.trajectories import (
     trajectory,
 )
 
-__all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "answer_label", "colour", "style"]
+__all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "colour", "style"]
 
 FIGURES: dict[str, Draw] = {
     "overview": overview,
