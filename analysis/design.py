@@ -31,7 +31,7 @@ def lead(study: Study) -> str:
 
 def varying(study: Study) -> str:
     """Which fields vary, and in how many variants; nothing where none does."""
-    fields = sorted({name for space in study.spaces for name in study.varied(space)})
+    fields = list(dict.fromkeys(name for space in study.spaces for name in study.varied(space)))
     many = len([label for label in study.variants if label])
     verb = "varies" if len(fields) == 1 else "vary"
     return f" {count(many, 'variant')}: {spoken(fields)} {verb}; each has its own rows and lines." if fields else ""

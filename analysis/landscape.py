@@ -157,7 +157,7 @@ def landscape_figure(
     found = landscapes(study, spaces)
     if not found:
         return None
-    blocks = lines_of(study, list(found)[:MOST_PANELS])
+    blocks = lines_of(study, list(found)[:MOST_PANELS], page)
     rows = [
         (block, layer)
         for block in blocks

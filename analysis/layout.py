@@ -118,19 +118,19 @@ def groups_of(study: Study, spaces: Iterable[str]) -> list[Group]:
     return [group for space in spaces for group in study.groups(space)]
 
 
-def lines_of(study: Study, wanted: Sequence[Group]) -> list[dict[int, Group]]:
+def lines_of(study: Study, wanted: Sequence[Group], page: Page) -> list[dict[int, Group]]:
     """Lines of panels, column -> group: spaces below each other, methods side by side, a line per variant.
 
     Where the variants are of one method alone they fill the lines instead.
     """
     methods = [method for method in study.methods if method in {group.method for group in wanted}]
-    columns = min(MOST_COLUMNS, len(methods))
+    most = 2 if page.paper and any(group.variant for group in wanted) else MOST_COLUMNS  # labels need room
+    columns = min(most, len(methods))
     lines: list[dict[int, Group]] = []
     for space in dict.fromkeys(group.space for group in wanted):
         here = [group for group in wanted if group.space == space]
         if len({group.method for group in here if group.variant}) == 1:
-            starts = range(0, len(here), MOST_COLUMNS)
-            lines += [dict(enumerate(here[start : start + MOST_COLUMNS])) for start in starts]
+            lines += [dict(enumerate(here[start : start + most])) for start in range(0, len(here), most)]
             continue
         for variant in study.variants:
             places = {methods.index(group.method): group for group in here if group.variant == variant}
@@ -147,7 +147,7 @@ def panels_of_groups(
 
     Axes of the same space share their limits, so that methods and variants can be compared.
     """
-    lines = lines_of(study, wanted[:MOST_PANELS])
+    lines = lines_of(study, wanted[:MOST_PANELS], page)
     columns = max(max(line) for line in lines) + 1
     inches = page.height * height * len(lines) + 0.3
     figure = Figure(figsize=(page.widths[columns - 1], inches), layout="constrained")

@@ -52,7 +52,7 @@ class Variation:
     Attributes:
         texts: a row per run: its fields as texts, space, method and seed left out.
         varied: (space, method) -> the fields in which its runs differ, in the order of the spec.
-        usual: space -> field -> the value that more than half of the variants have, where there is one.
+        usual: space -> field -> the value that more variants have than any other, where there is one.
     """
 
     texts: pandas.DataFrame
@@ -83,6 +83,7 @@ def variation(runs: pandas.DataFrame) -> Variation:
         for place, row in zip(several.index.tolist(), several.to_numpy(), strict=True)
         if row.any()
     }
+    varied = {place: fields for place, fields in varied.items() if fields}
     return Variation(texts, varied, {space: usual(texts, places, varied, space) for space, _ in varied})
 
 
@@ -100,8 +101,11 @@ def usual(
     varied: Mapping[tuple[str, str], tuple[str, ...]],
     space: str,
 ) -> dict[str, str]:
-    """The value that more than half of a space's variants have, of each field that has one; a study that varies
-    one thing at a time around a base has one for each."""
+    """The value that more of a space's variants have than any other, of each field that has one.
+
+    A study that varies one thing at a time around a base has one for each, a study of all combinations has none. Data
+    sets are always named.
+    """
     variants = [
         texts.loc[(places[0] == space) & (places[1] == method), list(names)].drop_duplicates()
         for (where, method), names in varied.items()
@@ -110,7 +114,7 @@ def usual(
     found = {}
     for name in dict.fromkeys(name for rows in variants for name in rows.columns):
         counted = pandas.concat([rows[name] for rows in variants if name in rows]).value_counts()
-        if 2 * counted.iloc[0] > counted.sum():
+        if name != "data" and (counted == counted.iloc[0]).sum() == 1:
             found[name] = str(counted.index[0])
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -31,9 +32,12 @@ EIGENVALUE = {
 }
 
 
-def write_run(folder: Path, method: str, seed: int, space: str = "nasbench201", missing: bool = False) -> Path:
-    """A finished run's folder with the numbers above, written by the harness's own record."""
-    run = f"{space}-{method}-digits-s{seed}-00000000"
+def write_run(
+    folder: Path, method: str, seed: int, space: str = "nasbench201", missing: bool = False, **fields: object
+) -> Path:
+    """A finished run's folder with the numbers above, written by the harness's own record; fields go to its spec."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8] if fields else "0" * 8
+    run = f"{space}-{method}-digits-s{seed}-{digest}"
     place = folder / run
     place.mkdir(parents=True)
     lines: list[dict[str, object]] = []
@@ -76,7 +80,7 @@ def write_run(folder: Path, method: str, seed: int, space: str = "nasbench201", 
     (place / "epochs.csv").write_text(csv_text([{name: name for name in lines[0]}, *lines]))
     (place / "spectrum.csv").write_text("\n".join(spectrum) + "\n")
     numpy.savez(place / "alphas.npz", group_0=numpy.zeros((3, 6, 5)))
-    spec = {"space": space, "method": method, "seed": seed, "epochs": 2}
+    spec = {"space": space, "method": method, "seed": seed, "epochs": 2, **fields}
     (place / "spec.json").write_text(json.dumps(spec))
     (place / "run.json").write_text(json.dumps({"run": run, "schema": 1, "spec": spec, "seconds": 2.0}))
     return place
@@ -196,7 +200,7 @@ def test_bootstrap_interval_equals_the_quantiles_of_all_resamples() -> None:
 
 def test_the_band_over_epochs_keeps_the_seeds_paired(folder: Path) -> None:
     numbers = over_epochs(load(folder).epochs, "accuracy_cifar10_valid")
-    assert list(numbers.columns) == ["method", "epoch", "seeds", "missing", "mean", "low", "high"]
+    assert list(numbers.columns) == ["method", "variant", "epoch", "seeds", "missing", "mean", "low", "high"]
     darts = numbers[numbers["method"] == "darts"].set_index("epoch")
     assert darts.loc[1, "mean"] == pytest.approx(85)
     assert darts.loc[0, "low"] == darts.loc[0, "high"] == 50
@@ -207,7 +211,8 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     out = tmp_path / "out"
     written = write_report(folder, out)
     names = {path.name for path in out.iterdir()}
-    absent = ("cells", "landscape", "flatness", "rank", "paper-trajectory", "paper-hessian", "paper-landscape")
+    absent = ("cells", "landscape", "flatness", "rank", "ablation")
+    absent += ("paper-trajectory", "paper-hessian", "paper-landscape")
     assert written.absent == absent
     figures = {f"{name}.{kind}" for name in FIGURES.keys() - set(absent) for kind in ("png", "pdf", "csv")}
     assert names == figures | {f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")}
