@@ -127,10 +127,16 @@ class Study:
 
 
 def labelled(frame: pandas.DataFrame, variant: Mapping[str, str]) -> pandas.DataFrame:
-    """A frame with the variant of each row's run."""
+    """A frame with the variant of each row's run; as categories where the runs are: there the rows are many."""
     code, names = pandas.factorize(frame["run"])
-    labels = numpy.array([variant.get(str(name), "") for name in names], dtype=object)
-    return frame.assign(variant=labels[code] if len(labels) else "")
+    labels = [variant.get(str(name), "") for name in names]
+    if not isinstance(frame["run"].dtype, pandas.CategoricalDtype):
+        return frame.assign(variant=numpy.array([*labels, ""], dtype=object)[code])
+    kinds = sorted(set(labels), key=natural)
+    place = numpy.array([kinds.index(label) for label in labels], dtype=numpy.int64)
+    return frame.assign(
+        variant=pandas.Categorical.from_codes(place[code], categories=pandas.Index(kinds, dtype=object))
+    )
 
 
 def chosen(frame: pandas.DataFrame, group: Group) -> pandas.DataFrame:
