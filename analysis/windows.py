@@ -78,8 +78,8 @@ def per_run(study: Study, space: str) -> pandas.DataFrame:
         "drop": numpy.array([landscape_drop(study.places.get(str(name))) for name in names]),
     }
     first = numpy.unique(run, return_index=True)[1]
-    whose = epochs.iloc[first][["run", "method", "variant", "seed"]].astype({"run": str, "method": str})
-    return whose.reset_index(drop=True).assign(**of_run)
+    whose = {name: epochs[name].iloc[first].tolist() for name in ("method", "variant", "seed")}
+    return pandas.DataFrame({"run": [str(name) for name in names], **whose, **of_run})
 
 
 def logarithms(values: Floats) -> Floats:
