@@ -178,6 +178,10 @@ def draw_ablation(axes: Axes, study: Study, one: Series, column: str) -> Axes:
         for value, low, high in zip(mean["value"], mean["low"], mean["high"], strict=True):
             axes.plot([at[value]] * 2, [low, high], linewidth=1.2, alpha=0.7, **look)
     field_axis(axes, one, scaled)
+    # What is moved aside by points does not count for the limits of the axes.
+    shown = numpy.column_stack([one.runs["value"].map(at), one.runs[column]]).astype(numpy.float64)
+    axes.update_datalim(shown[numpy.isfinite(shown).all(axis=1)])
+    axes.autoscale_view(scalex=scaled)
     return axes
 
 

@@ -388,6 +388,12 @@ def test_an_ablation_by_hand(studies: dict[str, Study]) -> None:
     assert first.get_xscale() == "log"
     assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.03", "0.1", "0.2", "0.3", "0.5"]
     assert len(drawn.figure.axes) == 3
+    for panel, column in zip(drawn.figure.axes, ablation.QUANTITIES, strict=True):
+        low, high = panel.get_ylim()
+        values = ablation.series(studies["radius"])[0].runs[column]
+        assert low < values.min() < values.max() < high, column
+        assert high - low < 1.5 * (values.max() - values.min()), column
+        assert panel.get_xlim()[0] < 0.03 < 0.5 < panel.get_xlim()[1]
 
 
 def test_an_ablation_holds_the_other_fields_at_their_usual_values(studies: dict[str, Study]) -> None:
