@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Patch
 from matplotlib.path import Path
 
-from analysis.curves import named_answers, places
+from analysis import escape
+from analysis.averages import named_answers
 from analysis.graph import Graph, graph_of
+from analysis.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
 from analysis.panels import (
     SCREEN,
     Drawn,
@@ -21,12 +23,11 @@ from analysis.panels import (
     epochs_axis,
     legend,
     method_name,
-    outer,
-    panels_of_methods,
     space_name,
 )
 from analysis.stats import Floats
 from analysis.study import Study
+from analysis.variants import Group, told
 
 NASBENCH201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASBENCH1SHOT1 = ("maxpool3x3", "conv3x3-bn-relu", "conv1x1-bn-relu")
@@ -66,16 +67,16 @@ LOOKS = {
 """Tol's bright colours: told apart with every common colour blindness, and not those of the methods."""
 
 
-def operation_shares(study: Study, space: str, method: str) -> pandas.DataFrame:
+def operation_shares(study: Study, space: str, method: str, variant: str = "") -> pandas.DataFrame:
     """Share of the edges (choice blocks) whose largest logit is of each operation; ties go to the first.
 
     Returns:
         epoch, operation, seeds, share (mean over the seeds, between 0 and 1).
 
     Raises:
-        Unusable: the logits of a run are missing or damaged.
+        BadInput: the logits of a run are missing or damaged.
     """
-    rows = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
+    rows = study.rows(Group(space, method, variant))
     logits = [study.alphas(run)[0] for run in rows["run"].unique()]
     names = OPERATIONS.get(space, tuple(f"choice {index}" for index in range(logits[0].shape[2])))
     parts = []
@@ -87,9 +88,9 @@ def operation_shares(study: Study, space: str, method: str) -> pandas.DataFrame:
     return pandas.DataFrame(parts, columns=["epoch", "operation", "seeds", "share"])
 
 
-def draw_operations(axes: Axes, study: Study, space: str, method: str) -> Axes:
+def draw_operations(axes: Axes, study: Study, space: str, method: str, variant: str = "") -> Axes:
     """Share of each operation over epochs as stacked areas."""
-    return draw_areas(axes, operation_shares(study, space, method))
+    return draw_areas(axes, operation_shares(study, space, method, variant))
 
 
 def draw_areas(axes: Axes, numbers: pandas.DataFrame) -> Axes:
@@ -116,22 +117,24 @@ def look(operation: str, among: Sequence[str]) -> Look:
 
 
 def operations(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Share of each operation over epochs: a panel per space and method."""
-    wanted = places(study, study.spaces)
-    figure, axes = panels_of_methods(study, wanted, page, height=0.85)
+    """Share of each operation over epochs: a panel per space, method and variant."""
+    wanted = groups_of(study, study.spaces)
+    figure, axes = panels_of_groups(study, wanted, page, height=0.85)
     parts = []
-    for place, panel in axes.items():
-        numbers = operation_shares(study, *place)
-        draw_areas(panel, numbers)
-        parts.append(numbers.assign(space=place[0], method=place[1]))
+    for group in wanted:
+        numbers = operation_shares(study, *group)
+        if group in axes:
+            draw_areas(axes[group], numbers)
+        parts.append(numbers.assign(**group._asdict()))
     outer(axes)
-    joined = pandas.concat(parts, ignore_index=True)
+    joined = told(pandas.concat(parts, ignore_index=True))
     legend(figure, operation_handles(list(dict.fromkeys(joined["operation"]))))
     caption = (
         "Share of the edges (NAS-Bench-201) or choice blocks (NAS-Bench-1Shot1, before pruning) that would decide for "
         "each operation after each epoch: the one with the largest logit. Mean over seeds."
     )
-    return Drawn(figure, joined[["space", "method", "epoch", "operation", "seeds", "share"]], caption)
+    first = [name for name in Group._fields if name in joined]
+    return Drawn(figure, joined[[*first, "epoch", "operation", "seeds", "share"]], caption)
 
 
 def operation_handles(names: Sequence[str]) -> list[Patch]:
@@ -151,7 +154,7 @@ def draw_cell(axes: Axes, graph: Graph) -> Axes:
             draw_edge(axes, source, target, operation)
     for place, node in enumerate(graph.nodes):
         known = LOOKS.get(node)
-        text = known.short if known else {"input": "in", "output": "out"}.get(node, node)
+        text = known.short if known else {"input": "in", "output": "out"}.get(node, escape.figure(node))
         face = known.colour if known else "white"
         box = {"boxstyle": "round,pad=0.2", "facecolor": face, "edgecolor": "0.3", "linewidth": 0.5}
         ink = "white" if face == LOOKS["nor_conv_3x3"].colour else "black"
@@ -203,16 +206,21 @@ def bezier_part(points: Floats, cut: float) -> Floats:
 
 
 def final_cells(study: Study) -> pandas.DataFrame:
-    """The last architecture of every run: space, method, seed, run, arch, cell, answer, accuracy (percent)."""
+    """The last architecture of every run: space, method, variant, seed, run, arch, cell, answer, accuracy (percent)."""
     parts = []
     for space in study.spaces:
         rows = study.epochs[study.epochs["space"] == space]
         answer = next(iter(study.answers(space)), None)
         last = rows.sort_values("epoch", kind="stable").groupby("run", observed=True, sort=True).tail(1)
         accuracy = last[answer] if answer else numpy.nan
-        found = last[["space", "method", "seed", "run", "arch", "cell"]]
+        found = last[["space", "method", "variant", "seed", "run", "arch", "cell"]]
         parts.append(found.assign(answer=(answer or "").removeprefix("accuracy_"), accuracy=accuracy))
-    return pandas.concat(parts).sort_values(["space", "method", "seed", "run"], ignore_index=True)
+    joined = pandas.concat(parts)
+    return joined.sort_values(
+        ["space", "method", "variant", "seed", "run"],
+        key=lambda values: values.map(study.variants.index) if values.name == "variant" else values,
+        ignore_index=True,
+    )
 
 
 PLACES = ("worst", "median", "best")
@@ -220,7 +228,7 @@ PLACES = ("worst", "median", "best")
 
 
 def representatives(finals: pandas.DataFrame) -> dict[str, str]:
-    """Place -> run: worst, median (the lower of two) and best of the final cells of a space and method.
+    """Place -> run: worst, median (the lower of two) and best of the final cells of a group.
 
     Of two there is no median, one is the median. Runs whose last architecture the table lacks have no place; where it
     lacks all, the lowest seed stands as the median.
@@ -232,29 +240,33 @@ def representatives(finals: pandas.DataFrame) -> dict[str, str]:
 
 
 def cells(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """The final cells as graphs with their table accuracy: per space and method the worst, the median and the best."""
+    """The final cells as graphs with their table accuracy: the worst, the median and the best of each group."""
     finals = final_cells(study)
     graphs = {str(row["run"]): graph_of(str(row["arch"]), row["cell"]) for row in finals.to_dict("records")}
     finals = finals[[graphs[run] is not None for run in finals["run"]]]
-    groups = finals.groupby(["space", "method"], sort=False, observed=True)
-    wanted = [place for place in places(study, study.spaces) if place in groups.groups]
+    groups = finals.groupby(list(Group._fields), sort=False, observed=True)
+    wanted = [group for group in groups_of(study, study.spaces) if tuple(group) in groups.groups][:MOST_PANELS]
     if not wanted:
         return None
+    labels = [folded(escape.figure(group.variant), page) for group in wanted if group.variant]
     inches = 0.55 * page.height * len(wanted) + 0.25 * len(study.spaces) + 0.3
+    inches += 0.17 * sum(1 + label.count("\n") for label in labels)
     figure = Figure(figsize=(page.wide, inches), layout="constrained")
     grid = figure.subplots(len(wanted), len(PLACES), squeeze=False)
     shown: dict[str, str] = {}
     for line, place in zip(grid, wanted, strict=True):
-        chosen = representatives(groups.get_group(place))
+        chosen = representatives(groups.get_group(tuple(place)))
         shown |= {run: name for name, run in chosen.items()}
-        first = place == next(other for other in wanted if other[0] == place[0])
+        first = place == next(other for other in wanted if other.space == place.space)
         for panel, name in zip(line, PLACES, strict=True):
             if name in chosen:
                 row = finals[finals["run"] == chosen[name]].iloc[0]
                 draw_cell(panel, graphs[chosen[name]] or Graph((), ()))
                 accuracy = "not in the table" if numpy.isnan(row["accuracy"]) else f"{row['accuracy']:.2f} %"
-                above = f"{space_name(place[0])}, {name}\n" if first else ""
-                panel.set_title(f"{above}{method_name(place[1])}, seed {row['seed']}: {accuracy}", linespacing=1.4)
+                above = f"{space_name(place.space)}, {name}\n" if first else ""
+                label = f"{folded(escape.figure(place.variant), page)}\n" if place.variant else ""
+                who = f"{method_name(place.method)}, seed {row['seed']}: {accuracy}"
+                panel.set_title(f"{above}{label}{who}", linespacing=1.4)
             else:
                 panel.remove()
     names = [operation for name in study.spaces for operation in OPERATIONS.get(name, ())]
@@ -265,4 +277,4 @@ def cells(study: Study, page: Page = SCREEN) -> Drawn | None:
         "runs; the numbers list all. NAS-Bench-201 has its operations on the edges, and an edge of operation none is "
         "left out; NAS-Bench-1Shot1 has them in the nodes, after pruning."
     )
-    return Drawn(figure, finals.assign(drawn=finals["run"].map(shown)).reset_index(drop=True), caption)
+    return Drawn(figure, told(finals.assign(drawn=finals["run"].map(shown)).reset_index(drop=True)), caption)

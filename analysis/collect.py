@@ -19,13 +19,17 @@ def collect(folder: Path, out: Path | None = None) -> list[Path]:
         out: where to write; STUDY/collected by default.
 
     Raises:
-        Unusable: no finished run, a damaged file, or a newer schema.
+        BadInput: no finished run, a damaged file, or a newer schema.
     """
     study = load(folder)
     place = out or folder / "collected"
     place.mkdir(parents=True, exist_ok=True)
-    epochs = study.epochs.sort_values(["space", "method", "seed", "run", "epoch"], ignore_index=True)
-    spectrum = study.spectrum.sort_values(["space", "method", "seed", "run", "epoch", "index"], ignore_index=True)
+    epochs = study.epochs.drop(columns="variant").sort_values(
+        ["space", "method", "seed", "run", "epoch"], ignore_index=True
+    )
+    spectrum = study.spectrum.drop(columns="variant").sort_values(
+        ["space", "method", "seed", "run", "epoch", "index"], ignore_index=True
+    )
     written = [place / "epochs.csv", place / "epochs.parquet", place / "spectrum.parquet"]
     epochs.to_csv(written[0], index=False)
     write_parquet(epochs, written[1])

@@ -21,7 +21,8 @@ from analysis.panels import (
     panels,
     space_name,
 )
-from analysis.study import METHODS, Unusable
+from analysis.study import METHODS
+from benchmarks.errors import BadInput
 
 AXES = {"width": "width (channels)", "depth": "depth (cells)", "batch_size": "batch size (images)"}
 """Fields that vary, in the order of the panels, and their labels."""
@@ -34,15 +35,15 @@ def read(path: Path) -> pandas.DataFrame:
     """The rows of scaling.csv.
 
     Raises:
-        Unusable: no such file, or a column is missing.
+        BadInput: no such file, or a column is missing.
     """
     try:
         rows = pandas.read_csv(path)
     except (OSError, ValueError) as error:
-        raise Unusable(f"cannot read {path}: {error}; nas-stability bench writes it") from error
+        raise BadInput(f"cannot read {path}: {error}; nas-stability bench writes it") from error
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
-        raise Unusable(f"{path} has no column {missing[0]!r}; nas-stability bench writes it anew")
+        raise BadInput(f"{path} has no column {missing[0]!r}; nas-stability bench writes it anew")
     return rows
 
 

@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
-from analysis.curves import PAPER_SPACES, places
-from analysis.panels import CLOSE, SCREEN, Drawn, Page, answer_label, edges, method_name, space_name
+from analysis.layout import MOST_PANELS, group_title, groups_of, lines_of
+from analysis.panels import CLOSE, SCREEN, Drawn, Page, answer_label, edges, space_name
 from analysis.stats import Floats
 from analysis.study import Study
+from analysis.trajectories import PAPER_SPACES
+from analysis.variants import Group, told
 
 SUPERNET = "valid_accuracy"
 
@@ -27,22 +29,21 @@ class Limits(NamedTuple):
     high: float
 
 
-def landscape_of(study: Study, space: str, method: str) -> pandas.DataFrame | None:
-    """The landscape of the run with the lowest seed that has one, with columns space, method and seed; None "
-    "without."""
-    rows = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
+def landscape_of(study: Study, space: str, method: str, variant: str = "") -> pandas.DataFrame | None:
+    """The landscape of a group's lowest seed that has one, with its space, method, variant and seed; None without."""
+    rows = study.rows(Group(space, method, variant))
     for seed, of_seed in rows.groupby("seed"):
         for run in sorted(of_seed["run"].unique()):
             found = study.landscape(run)
             if found is not None and found[SUPERNET].notna().any():
-                return found.assign(space=space, method=method, seed=seed)
+                return found.assign(space=space, method=method, variant=variant, seed=seed)
     return None
 
 
-def landscapes(study: Study, spaces: list[str]) -> dict[tuple[str, str], pandas.DataFrame]:
-    """(space, method) -> landscape, for those that have one."""
-    found = {place: landscape_of(study, *place) for place in places(study, spaces)}
-    return {place: frame for place, frame in found.items() if frame is not None}
+def landscapes(study: Study, spaces: list[str]) -> dict[Group, pandas.DataFrame]:
+    """Group -> landscape, for those that have one."""
+    found = {group: landscape_of(study, *group) for group in groups_of(study, spaces)}
+    return {group: frame for group, frame in found.items() if frame is not None}
 
 
 def table_column(frame: pandas.DataFrame) -> str | None:
@@ -127,7 +128,7 @@ def directions(axes: Axes) -> Axes:
 
 
 def landscape(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Per space: surface and contour of the supernet's accuracy and the table's layer, a column per method."""
+    """Surface and contour of the supernet's accuracy and the table's layer: a column per method, a line per variant."""
     return landscape_figure(study, page, study.spaces, layers=("surface", "contour", "table"), caption=CAPTION + UNDER)
 
 
@@ -156,51 +157,67 @@ def landscape_figure(
     found = landscapes(study, spaces)
     if not found:
         return None
-    methods = [method for method in study.methods if any(place[1] == method for place in found)]
+    blocks = lines_of(study, list(found)[:MOST_PANELS], page)
     rows = [
-        (space, layer)
-        for space in spaces
+        (block, layer)
+        for block in blocks
         for layer in layers
-        if any(place[0] == space and (layer != "table" or table_column(frame)) for place, frame in found.items())
+        if layer != "table" or any(table_column(found[group]) for group in block.values())
     ]
-    columns = max(len(methods), 1)
+    columns = max(max(block) for block in blocks) + 1
     width = page.wide if columns > 1 else page.widths[0]
     side = min(width / columns, page.height * 1.2)
     figure = Figure(figsize=(width, side * 1.05 * len(rows)), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns)
-    for row, (space, layer) in enumerate(rows):
-        frames = {method: found[space, method] for method in methods if (space, method) in found}
-        line = draw_layer(figure, grid, row, methods, frames, layer)
-        for method, panel in line.items():
+    for row, (block, layer) in enumerate(rows):
+        frames = {column: found[group] for column, group in sorted(block.items())}
+        alike = [frame for group, frame in found.items() if group.space == block[min(block)].space]
+        line = draw_layer(figure, grid, row, frames, layer, alike)
+        for column, panel in line.items():
             if layer == layers[0]:
-                seed = frames[method]["seed"].iloc[0]
-                panel.set_title(f"{space_name(space)}\n{method_name(method)}, seed {seed}", linespacing=CLOSE)
-    numbers = pandas.concat(found.values(), ignore_index=True)
-    first = ["space", "method", "seed", "run", "x", "y"]
+                group, seed = block[column], frames[column]["seed"].iloc[0]
+                title = f"{space_name(group.space)}\n{group_title(group, page)}, seed {seed}"
+                panel.set_title(title, linespacing=CLOSE)
+    numbers = told(pandas.concat(found.values(), ignore_index=True))
+    first = [name for name in ("space", "method", "variant", "seed", "run", "x", "y") if name in numbers]
     return Drawn(figure, numbers[[*first, *numbers.columns.drop(first)]], caption.strip())
 
 
 def draw_layer(
-    figure: Figure, grid: Any, row: int, methods: list[str], frames: dict[str, pandas.DataFrame], layer: str
-) -> dict[str, Any]:
-    """One layer of a space in a row of the figure, with a colour bar: method -> its axes."""
+    figure: Figure,
+    grid: Any,
+    row: int,
+    frames: dict[int, pandas.DataFrame],
+    layer: str,
+    alike: list[pandas.DataFrame],
+) -> dict[int, Any]:
+    """One layer of a line of landscapes in a row of the figure, with a colour bar: column -> its axes.
+
+    Args:
+        figure: to draw in.
+        grid: of the figure.
+        row: of the grid.
+        frames: column of the grid -> landscape.
+        layer: surface, contour or table.
+        alike: all landscapes of the space, which share their scale.
+    """
     column = SUPERNET
     if layer == "table":
         column = next(name for frame in frames.values() if (name := table_column(frame)))
-    limits = limits_of(list(frames.values()), column)
-    line: dict[str, Any] = {}
-    for place, method in enumerate(methods):
-        if method not in frames or column not in frames[method]:
+    limits = limits_of(alike, column)
+    line: dict[int, Any] = {}
+    for place, frame in frames.items():
+        if column not in frame:
             continue
         panel: Any = figure.add_subplot(grid[row, place], projection="3d" if layer == "surface" else None)
         draw: Any = {"surface": draw_surface, "contour": draw_contour, "table": draw_table_layer}[layer]
-        draw(panel, frames[method], column, limits)
+        draw(panel, frame, column, limits)
         if layer == "surface":
-            panel.set_zlabel("" if method != list(frames)[-1] else "accuracy (%)", labelpad=-9)
+            panel.set_zlabel("" if place != max(frames) else "accuracy (%)", labelpad=-9)
         elif line:
             panel.set_ylabel("")
             panel.tick_params(labelleft=False)
-        line[method] = panel
+        line[place] = panel
     if layer != "surface":
         panel = next(iter(line.values()))
         image = panel.collections[0] if layer == "contour" else panel.images[0]

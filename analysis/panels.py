@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from analysis import escape, names
 from analysis.stats import Floats
 from analysis.study import METHODS, Study
 
@@ -23,21 +24,6 @@ LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
 
 PALETTE = ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart with every common colour blindness; in the order of METHODS, others after."""
-
-METHOD_NAMES = {
-    "darts": "DARTS",
-    "darts-2nd": "DARTS (2nd order)",
-    "sdarts-rs": "SDARTS-RS",
-    "sdarts-adv": "SDARTS-ADV",
-}
-SPACE_NAMES = {
-    "nasbench201": "NAS-Bench-201",
-    "nasbench1shot1-s1": "1Shot1 S1",
-    "nasbench1shot1-s2": "1Shot1 S2",
-    "nasbench1shot1-s3": "1Shot1 S3",
-}
-DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
-SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 CLOSE = 1.0
 """Distance of the lines of a title or label, in heights of a line; matplotlib's is 1.2."""
@@ -100,19 +86,23 @@ def colour(method: str, methods: Sequence[str]) -> str:
 
 
 def method_name(method: str) -> str:
-    """A method as people write it."""
-    return METHOD_NAMES.get(method, method)
+    """A method as people write it, for a figure."""
+    return escape.figure(names.method_name(method))
 
 
 def space_name(space: str) -> str:
     """A space as people write it, short enough for a narrow panel."""
-    return SPACE_NAMES.get(space, space)
+    return escape.figure(names.space_name(space))
 
 
 def answer_label(column: str) -> str:
-    """The data set and split of a column ANYTHING_DATASET_SPLIT as people write them."""
-    _, dataset, split = column.rsplit("_", 2)
-    return f"{DATASET_NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}"
+    """The data set and split of a column PREFIX_DATASET_SPLIT as people write them, for a figure."""
+    return answer_text(names.answer_of(column))
+
+
+def answer_text(answer: str) -> str:
+    """A DATASET_SPLIT as people write it, for a figure."""
+    return escape.figure(names.answer_name(answer))
 
 
 def panels(count: int, columns: int, page: Page, height: float = 1.0, wide: bool = False) -> tuple[Figure, list[Axes]]:
@@ -135,50 +125,6 @@ def panels(count: int, columns: int, page: Page, height: float = 1.0, wide: bool
     for spare in axes[count:]:
         spare.remove()
     return figure, axes[:count]
-
-
-Place = tuple[str, str]
-"""(space, method)"""
-
-
-def panels_of_methods(
-    study: Study, wanted: Sequence[Place], page: Page, height: float = 1.0
-) -> tuple[Figure, dict[Place, Axes]]:
-    """A figure with a panel per wanted space and method: spaces below each other, their methods side by side.
-
-    Axes of the same space share their limits, so that methods can be compared.
-    """
-    spaces = list(dict.fromkeys(space for space, _ in wanted))
-    methods = [method for method in study.methods if method in {name for _, name in wanted}]
-    columns = min(MOST_COLUMNS, len(methods))
-    lines = -(-len(methods) // columns)
-    inches = page.height * height * lines * len(spaces) + 0.3
-    figure = Figure(figsize=(page.widths[columns - 1], inches), layout="constrained")
-    grid = figure.add_gridspec(lines * len(spaces), columns)
-    found: dict[Place, Axes] = {}
-    for row, space in enumerate(spaces):
-        shared: Axes | None = None
-        for index, method in enumerate(methods):
-            if (space, method) in wanted:
-                cell = grid[row * lines + index // columns, index % columns]
-                shared = figure.add_subplot(cell, sharex=shared, sharey=shared)
-                shared.set_title(method_name(method))
-                found[space, method] = shared
-    return figure, found
-
-
-def outer(axes: Mapping[Place, Axes]) -> None:
-    """Puts the space before the label of the first panel of a line, and takes the labels off the others.
-
-    A space's methods share the vertical axis.
-    """
-    for (space, _), panel in axes.items():
-        place = panel.get_subplotspec()
-        if place is not None and place.is_first_col():
-            panel.set_ylabel(f"{space_name(space)}\n{panel.get_ylabel()}", linespacing=CLOSE)
-        else:
-            panel.set_ylabel("")
-            panel.tick_params(labelleft=False)
 
 
 def edges(centres: Floats) -> Floats:

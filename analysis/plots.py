@@ -5,8 +5,12 @@ The figures of one kind and their panels are in curves, spectrum, cells and land
 
 from __future__ import annotations
 
+from analysis.ablation import ablation
 from analysis.cells import cells, operations
-from analysis.curves import (
+from analysis.landscape import landscape, paper_landscape
+from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, colour, style
+from analysis.spectrum import eigenvalue_fall, spectrum
+from analysis.trajectories import (
     best_so_far,
     flatness,
     gap,
@@ -18,11 +22,8 @@ from analysis.curves import (
     regret,
     trajectory,
 )
-from analysis.landscape import landscape, paper_landscape
-from analysis.panels import PAPER, SCREEN, Draw, Drawn, Page, answer_label, colour, style
-from analysis.spectrum import eigenvalue_fall, spectrum
 
-__all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "answer_label", "colour", "style"]
+__all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "colour", "style"]
 
 FIGURES: dict[str, Draw] = {
     "overview": overview,
@@ -38,6 +39,7 @@ FIGURES: dict[str, Draw] = {
     "gap": gap,
     "flatness": flatness,
     "rank": rank,
+    "ablation": ablation,
     "paper-trajectory": paper_trajectory,
     "paper-hessian": paper_hessian,
     "paper-landscape": paper_landscape,

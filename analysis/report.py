@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import io
 import logging
 import sys
 import time
@@ -17,11 +17,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from tqdm import tqdm
 
-from analysis import tables
+from analysis import escape, tables
+from analysis.layout import note
 from analysis.panels import PAPER, SCREEN, Drawn, style
 from analysis.plots import FIGURES
-from analysis.study import Study, Unusable, load
+from analysis.study import Study, load
 from analysis.tables import NOTES, TABLES
+from benchmarks import files
+from benchmarks.errors import unknown
 from benchmarks.workers import Crew, Lost
 
 QUIET = 5.0
@@ -83,13 +86,11 @@ def write_report(
         workers: processes that draw; 1 draws in this one.
 
     Raises:
-        Unusable: no finished run, a damaged file, or an unknown name.
+        BadInput: no finished run, a damaged file, or an unknown name.
     """
     known = [*FIGURES, *TABLES]
     if only is not None and only not in known:
-        near = difflib.get_close_matches(only, known, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise Unusable(f"unknown figure or table {only!r}{hint} (known: {', '.join(known)})")
+        raise unknown("figure or table", only, known)
     study = load(folder)
     place = out or folder / "report"
     place.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ def write(study: Study, place: Path, paper: bool, name: str) -> Piece:
         if drawn is None:
             return Piece()
         width, height = drawn.figure.get_size_inches()
-        return Piece(write_figure(drawn, place, name), Shown(width, height, drawn.caption))
+        return Piece(write_figure(drawn, place, name), Shown(width, height, drawn.caption + note(study)))
 
 
 def progress(pieces: Iterable[tuple[str, Piece]], total: int) -> Iterator[tuple[str, Piece]]:
@@ -156,25 +157,28 @@ def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, Path, Path
     The panels are laid out once for both, and each canvas draws once (``savefig`` lays out and draws twice per file).
     """
     png, pdf, numbers = (place / f"{name}.{kind}" for kind in ("png", "pdf", "csv"))
+    image, pages = io.BytesIO(), io.BytesIO()
     drawn.figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
     screen: Any = FigureCanvasAgg(drawn.figure)
-    screen.print_png(png)
+    screen.print_png(image)
     drawn.figure.set_layout_engine("none")
     vector: Any = FigureCanvasPdf(drawn.figure)
-    vector.print_pdf(pdf, metadata={"CreationDate": None})
-    drawn.numbers.to_csv(numbers, index=False)
+    vector.print_pdf(pages, metadata={"CreationDate": None})
+    files.write(png, image.getvalue())
+    files.write(pdf, pages.getvalue())
+    files.write(numbers, escape.csv(drawn.numbers))
     return png, pdf, numbers
 
 
 def write_table(table: pandas.DataFrame, place: Path, name: str) -> tuple[Path, Path, Path]:
     """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs)."""
     numbers, markdown, latex = (place / f"{name}.{kind}" for kind in ("csv", "md", "tex"))
-    table.to_csv(numbers, index=False)
-    markdown.write_text(tables.markdown(table, NOTES[name]))
-    latex.write_text(tables.latex(table, NOTES[name]))
+    files.write(numbers, escape.csv(table))
+    files.write(markdown, tables.markdown(table, NOTES[name]))
+    files.write(latex, tables.latex(table, NOTES[name]))
     return numbers, markdown, latex
 
 
 def summary(study: Study) -> pandas.DataFrame:
-    """One row per space and method, means over seeds: final and best accuracy, fall, largest eigenvalue."""
+    """One row per space, method and variant, means over seeds: final and best accuracy, fall, largest eigenvalue."""
     return tables.summary(study)

@@ -14,8 +14,9 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from analysis import tables
-from analysis.curves import columns_for, named_answers, places, with_curvature
+from analysis import escape, tables
+from analysis.averages import named_answers, with_curvature
+from analysis.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
 from analysis.panels import (
     CLOSE,
     SCREEN,
@@ -27,13 +28,13 @@ from analysis.panels import (
     legend,
     logarithmic,
     method_handles,
-    outer,
     panels,
-    panels_of_methods,
     space_name,
 )
 from analysis.stats import Correlation, spearman
-from analysis.study import Study
+from analysis.study import Study, chosen
+from analysis.trajectories import columns_for
+from analysis.variants import Group, told
 
 NULL_COLOUR = "0.55"
 DECADES = 3
@@ -47,7 +48,7 @@ def null_value(study: Study, run: str) -> float:
     return float(row["arch_weight_decay"]) if decayed else 0.0
 
 
-def spectrum_numbers(study: Study, space: str, method: str) -> pandas.DataFrame:
+def spectrum_numbers(study: Study, space: str, method: str, variant: str = "") -> pandas.DataFrame:
     """Per epoch and index (0 is the smallest): mean eigenvalue over the seeds, and the share of null ones.
 
     Adding a constant to all logits of a row of the mixture moves nothing, so that one direction per row is null. In
@@ -57,9 +58,9 @@ def spectrum_numbers(study: Study, space: str, method: str) -> pandas.DataFrame:
         epoch, index, seeds, mean, null_share.
 
     Raises:
-        Unusable: the logits of a run are missing or damaged.
+        BadInput: the logits of a run are missing or damaged.
     """
-    rows = study.spectrum[(study.spectrum["space"] == space) & (study.spectrum["method"] == method)]
+    rows = chosen(study.spectrum, Group(space, method, variant))
     parts = []
     for run, spectrum in rows.groupby("run", observed=True):
         directions = sum(group.shape[1] for group in study.alphas(str(run)))
@@ -71,7 +72,9 @@ def spectrum_numbers(study: Study, space: str, method: str) -> pandas.DataFrame:
     return found.reset_index()
 
 
-def draw_spectrum(axes: Axes, study: Study, space: str, method: str, largest: float | None = None) -> Axes:
+def draw_spectrum(
+    axes: Axes, study: Study, space: str, method: str, variant: str = "", largest: float | None = None
+) -> Axes:
     """All eigenvalues over epochs as a heat map, the largest on top; grey where most seeds have a null direction.
 
     Args:
@@ -79,9 +82,10 @@ def draw_spectrum(axes: Axes, study: Study, space: str, method: str, largest: fl
         study: that is shown.
         space: one of the study's.
         method: one of the study's.
+        variant: one of the method's.
         largest: absolute eigenvalue at the ends of the colours; that of the panel by default.
     """
-    numbers = spectrum_numbers(study, space, method)
+    numbers = spectrum_numbers(study, space, method, variant)
     return draw_heat_map(axes, numbers, largest or float(numbers["mean"].abs().max()))
 
 
@@ -106,20 +110,21 @@ def colour_scale(largest: float) -> SymLogNorm:
 
 
 def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """All eigenvalues over epochs: a heat map per space and method; colours shared by the methods of a space."""
-    measured = set(study.spectrum[["space", "method"]].drop_duplicates().itertuples(index=False, name=None))
-    wanted = [place for place in places(study, study.spaces) if place in measured]
+    """All eigenvalues over epochs: a heat map per space, method and variant; colours shared by those of a space."""
+    measured = set(study.spectrum[["space", "method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+    wanted = [group for group in groups_of(study, study.spaces) if tuple(group) in measured]
     if not wanted:
         return None
-    figure, axes = panels_of_methods(study, wanted, page)
+    figure, axes = panels_of_groups(study, wanted, page)
     parts = {place: spectrum_numbers(study, *place) for place in wanted}
-    for space in dict.fromkeys(space for space, _ in wanted):
-        row = {place: panel for place, panel in axes.items() if place[0] == space}
+    for space in dict.fromkeys(group.space for group in axes):
+        row = {group: panel for group, panel in axes.items() if group.space == space}
         largest = max(float(parts[place]["mean"].abs().max()) for place in row) or 1.0
         for place, panel in row.items():
             draw_heat_map(panel, parts[place], largest)
         image: Any = next(iter(row.values())).images[0]
-        bar = figure.colorbar(image, ax=list(row.values()), aspect=15, pad=0.01)
+        lines = {panel.get_subplotspec().rowspan.start for panel in row.values()}  # type: ignore[union-attr]
+        bar = figure.colorbar(image, ax=list(row.values()), aspect=15 * len(lines), pad=0.01)
         exponent = int(numpy.floor(numpy.log10(largest)))
         bar.set_ticks([-(10.0**exponent), -(10.0 ** (exponent - 2)), 0, 10.0 ** (exponent - 2), 10.0**exponent])
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(f"{value:g}")))
@@ -127,8 +132,8 @@ def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
         bar.set_label("eigenvalue (nats)")
     outer(axes)
     legend(figure, [Patch(color=NULL_COLOUR, label="null direction")])
-    numbers = pandas.concat([part.assign(space=place[0], method=place[1]) for place, part in parts.items()])
-    numbers = numbers[["space", "method", "epoch", "index", "seeds", "mean", "null_share"]]
+    numbers = pandas.concat([part.assign(**group._asdict()) for group, part in parts.items()])
+    numbers = told(numbers[["space", "method", "variant", "epoch", "index", "seeds", "mean", "null_share"]])
     caption = (
         "All eigenvalues of the exact Hessian with respect to the logits, sorted in every epoch (the smallest is 1), "
         "mean over seeds of each place in that order. Grey: a null direction in at least half of the seeds. One "
@@ -143,7 +148,8 @@ def eigenvalue_fall_numbers(study: Study, space: str) -> pandas.DataFrame:
     """Per run of a space: largest eigenvalue in its last measured epoch, and fall from best to final table accuracy.
 
     Returns:
-        space, method, seed, run, eigenvalue_last, fall (of the first data set and split that the table answers for).
+        space, method, variant, seed, run, eigenvalue_last, fall (of the first data set and split that
+        the table answers for).
     """
     answer = next(iter(study.answers(space)), "")
     rows = study.epochs[study.epochs["space"] == space]
@@ -151,6 +157,7 @@ def eigenvalue_fall_numbers(study: Study, space: str) -> pandas.DataFrame:
         {
             "space": space,
             "method": run["method"].iloc[0],
+            "variant": run["variant"].iloc[0],
             "seed": run["seed"].iloc[0],
             "run": name,
             "eigenvalue_last": tables.last(run, answer),
@@ -170,9 +177,17 @@ def correlation_of(numbers: pandas.DataFrame) -> Correlation:
     )
 
 
-def draw_eigenvalue_fall(axes: Axes, study: Study, space: str) -> Axes:
-    """Fall against the last largest eigenvalue, a point per run; the rank correlation in the title."""
-    return draw_scatter(axes, eigenvalue_fall_numbers(study, space), study, space)
+def draw_eigenvalue_fall(axes: Axes, study: Study, space: str, variant: str = "") -> Axes:
+    """Fall against the last largest eigenvalue, a point per run; the rank correlation in the title.
+
+    Args:
+        axes: to draw in.
+        study: that is shown.
+        space: one of the study's.
+        variant: whose runs are shown; those of all methods of which nothing varies by default.
+    """
+    numbers = eigenvalue_fall_numbers(study, space)
+    return draw_scatter(axes, numbers[numbers["variant"] == variant], study, space)
 
 
 def draw_scatter(axes: Axes, numbers: pandas.DataFrame, study: Study, space: str) -> Axes:
@@ -205,17 +220,23 @@ def signed(text: str) -> str:
 
 
 def eigenvalue_fall(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Does a large eigenvalue go with a bad discretisation? A scatter per space with its rank correlation."""
-    spaces = [space for space in with_curvature(study) if study.answers(space)]
-    if not spaces:
+    """Does a large eigenvalue go with a bad discretisation? A scatter per space and variant, with its correlation."""
+    found = {space: eigenvalue_fall_numbers(study, space) for space in with_curvature(study) if study.answers(space)}
+    wanted = [(space, label) for space in found for label in study.variants if (found[space]["variant"] == label).any()]
+    if not wanted:
         return None
-    figure, axes = panels(len(spaces), columns_for(len(spaces), page), page, height=1.15)
+    count = min(len(wanted), MOST_PANELS)
+    figure, axes = panels(count, columns_for(count, page), page, height=1.15)
     parts = []
-    for panel, space in zip(axes, spaces, strict=True):
-        numbers = eigenvalue_fall_numbers(study, space)
-        draw_scatter(panel, numbers, study, space)
-        found = correlation_of(numbers)
-        parts.append(numbers.assign(rho=found.rho, rho_low=found.low, rho_high=found.high, missing=found.missing))
+    for index, (space, label) in enumerate(wanted):
+        numbers = found[space][found[space]["variant"] == label]
+        if index < count:
+            draw_scatter(axes[index], numbers, study, space)
+            if label:
+                title = f"{axes[index].get_title()}\n{folded(escape.figure(label), page)}"
+                axes[index].set_title(title, linespacing=CLOSE)
+        rho = correlation_of(numbers)
+        parts.append(numbers.assign(rho=rho.rho, rho_low=rho.low, rho_high=rho.high, missing=rho.missing))
     legend(figure, method_handles(study.methods, marker="o"))
     caption = (
         "Each point is a run: largest eigenvalue of the Hessian in its last measured epoch, and the fall of the table "
@@ -223,4 +244,4 @@ def eigenvalue_fall(study: Study, page: Page = SCREEN) -> Drawn | None:
         "runs, with its 95 % percentile bootstrap interval, whole seeds resampled, from three seeds on. Part of it "
         "may be a difference between methods. The fall is never negative, so that noise alone makes one."
     )
-    return Drawn(figure, pandas.concat(parts, ignore_index=True), caption)
+    return Drawn(figure, told(pandas.concat(parts, ignore_index=True)), caption)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy
 import numpy.typing
 import pandas
+
+from analysis.variants import Group, natural, variants, variation
+from benchmarks.errors import BadInput
 
 SCHEMA = 2
 """Newest version of the columns that this reader knows."""
@@ -25,13 +29,13 @@ METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
 Floats = numpy.typing.NDArray[numpy.float64]
 
 
-class Unusable(ValueError):
-    """A folder or file that cannot be analysed: one line that names it and says what to do."""
-
-
 @dataclass(frozen=True)
 class Study:
     """The finished runs of a study.
+
+    All three frames have a column ``variant``, which no file has: what tells a run from the others of its space and
+    method besides its seed ("radius 0.1"), empty where nothing does. Means are over the seeds of one space, method and
+    variant.
 
     Attributes:
         folder: it was read from.
@@ -40,6 +44,9 @@ class Study:
         runs: one row per finished run: its id, the fields of its spec and its provenance.
         places: run id -> folder of the run.
         unfinished: ids of the runs that have no run.json.
+
+    Raises:
+        BadInput: two runs of one space, method, seed and variant.
     """
 
     folder: Path
@@ -48,6 +55,14 @@ class Study:
     runs: pandas.DataFrame
     places: dict[str, Path]
     unfinished: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if "variant" not in self.runs:
+            labels = variants(self.runs)
+            named = dict(zip(self.runs["run"].astype(str), labels, strict=True))
+            object.__setattr__(self, "runs", self.runs.assign(variant=labels))
+            object.__setattr__(self, "epochs", labelled(self.epochs, named))
+            object.__setattr__(self, "spectrum", labelled(self.spectrum, named))
 
     @property
     def methods(self) -> list[str]:
@@ -60,11 +75,39 @@ class Study:
         """Spaces, sorted."""
         return sorted(self.epochs["space"].unique())
 
+    @property
+    def variants(self) -> list[str]:
+        """Labels of the variants, in the order in which they are listed; just "" where nothing varies."""
+        return sorted(set(self.runs["variant"]), key=natural)
+
+    def groups(self, space: str) -> list[Group]:
+        """The runs of a space that differ in their seeds alone: methods in the fixed order, then variants."""
+        here = self.runs[self.runs["space"] == space]
+        found = set(zip(here["method"], here["variant"], strict=True))
+        return [Group(space, *both) for both in product(self.methods, self.variants) if both in found]
+
+    def varied(self, space: str) -> tuple[str, ...]:
+        """The fields that vary within some method of a space."""
+        return variation(self.runs).fields(space)
+
+    def rows(self, group: Group) -> pandas.DataFrame:
+        """The epochs of a group.
+
+        Raises:
+            BadInput: it has no run.
+        """
+        found = chosen(self.epochs, group)
+        if found.empty:
+            labels = [other.variant for other in self.groups(group.space) if other.method == group.method]
+            known = f"its variants: {'; '.join(labels)}" if labels else f"methods: {', '.join(self.methods)}"
+            raise BadInput(f"no run of {group.method} in {group.space} with variant {group.variant!r} ({known})")
+        return found
+
     def alphas(self, run: str) -> list[Floats]:
         """The logits of every epoch of a run by group, each (epochs + 1, rows, choices); read when asked for.
 
         Raises:
-            Unusable: the file is missing or damaged.
+            BadInput: the file is missing or damaged.
         """
         return read_alphas(self.places[run] / "alphas.npz")
 
@@ -72,7 +115,7 @@ class Study:
         """The rows of a run's landscape.csv, None where none was computed.
 
         Raises:
-            Unusable: the file is damaged.
+            BadInput: the file is damaged.
         """
         path = self.places[run] / "landscape.csv"
         return read_csvs([path], [run]) if path.exists() else None
@@ -83,19 +126,39 @@ class Study:
         return [name for name in rows.columns if name.startswith("accuracy_") and rows[name].notna().any()]
 
 
+def labelled(frame: pandas.DataFrame, variant: Mapping[str, str]) -> pandas.DataFrame:
+    """A frame with the variant of each row's run; as categories where the runs are: there the rows are many."""
+    code, names = pandas.factorize(frame["run"])
+    labels = [variant.get(str(name), "") for name in names]
+    if not isinstance(frame["run"].dtype, pandas.CategoricalDtype):
+        return frame.assign(variant=numpy.array([*labels, ""], dtype=object)[code])
+    kinds = sorted(set(labels), key=natural)
+    place = numpy.array([kinds.index(label) for label in labels], dtype=numpy.int64)
+    return frame.assign(
+        variant=pandas.Categorical.from_codes(place[code], categories=pandas.Index(kinds, dtype=object))
+    )
+
+
+def chosen(frame: pandas.DataFrame, group: Group) -> pandas.DataFrame:
+    """The rows of a group."""
+    return frame[
+        (frame["space"] == group.space) & (frame["method"] == group.method) & (frame["variant"] == group.variant)
+    ]
+
+
 def load(folder: Path | str) -> Study:
     """The finished runs of a study's folder, or of a folder that is one run.
 
     Raises:
-        Unusable: there is none, a file is missing or damaged, or it was written by a newer version.
+        BadInput: there is none, a file is missing or damaged, or it was written by a newer version.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise Unusable(f"the folder {folder} does not exist")
+        raise BadInput(f"the folder {folder} does not exist")
     places = [folder] if (folder / "spec.json").exists() else sorted(path.parent for path in folder.glob("*/spec.json"))
     finished = [place for place in places if (place / "run.json").exists()]
     if not finished:
-        raise Unusable(f"the folder {folder} holds no finished run (a finished run has a run.json)")
+        raise BadInput(f"the folder {folder} holds no finished run (a finished run has a run.json)")
     records = [read_json(place / "run.json") for place in finished]
     runs = [str(record["run"]) for record in records]
     epochs = read_csvs([place / "epochs.csv" for place in finished], runs).astype({"run": str})
@@ -117,15 +180,15 @@ def read_json(path: Path) -> dict[str, Any]:
     """A run.json of a schema that is known.
 
     Raises:
-        Unusable: damaged, or newer than this reader.
+        BadInput: damaged, or newer than this reader.
     """
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         schema, run = int(record["schema"]), str(record["run"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"the file {path} is not a run's record: {error}") from error
+        raise BadInput(f"the file {path} is not a run's record: {error}") from error
     if schema > SCHEMA:
-        raise Unusable(f"the file {path} has schema {schema}, newer than {SCHEMA}: update nas-stability to read {run}")
+        raise BadInput(f"the file {path} has schema {schema}, newer than {SCHEMA}: update nas-stability to read {run}")
     return record
 
 
@@ -133,7 +196,7 @@ def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
     """One CSV file per run as one frame, with a column ``run``; files with the same columns are parsed at once.
 
     Raises:
-        Unusable: one is missing or damaged.
+        BadInput: one is missing or damaged.
     """
     bodies: dict[bytes, list[bytes]] = {}
     owners: dict[bytes, list[tuple[str, int]]] = {}
@@ -141,10 +204,10 @@ def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
         try:
             header, _, body = path.read_bytes().partition(b"\n")
         except OSError as error:
-            raise Unusable(f"the file {path} cannot be read: {error}") from error
+            raise BadInput(f"the file {path} cannot be read: {error}") from error
         lines = body.count(b"\n")
         if not header or (body and not body.endswith(b"\n")) or body.count(b",") < lines * header.count(b","):
-            raise Unusable(f"the file {path} is damaged: a line is not whole")
+            raise BadInput(f"the file {path} is damaged: a line is not whole")
         bodies.setdefault(header, []).append(body)
         owners.setdefault(header, []).append((run, lines))
     try:
@@ -153,7 +216,7 @@ def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
             for header, parts in bodies.items()
         ]
     except ValueError as error:
-        raise Unusable(f"the files {paths[0]} and its like cannot be read: {error}") from error
+        raise BadInput(f"the files {paths[0]} and its like cannot be read: {error}") from error
     return pandas.concat(frames, ignore_index=True)
 
 
@@ -169,13 +232,13 @@ def read_alphas(path: Path) -> list[Floats]:
     """The logits of every epoch by group.
 
     Raises:
-        Unusable: missing or damaged.
+        BadInput: missing or damaged.
     """
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             return [archive[f"group_{index}"].astype(numpy.float64) for index in range(len(archive.files))]
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise Unusable(f"the file {path} cannot be read: {error}") from error
+        raise BadInput(f"the file {path} cannot be read: {error}") from error
 
 
 def flat(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import numpy
 import pandas
 import scipy.stats
 
-from analysis.panels import DATASET_NAMES, SPLIT_NAMES, method_name, space_name
+from analysis import escape
+from analysis.names import answer_name, answer_of, method_name, space_name
 from analysis.stats import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from analysis.study import Study
+from analysis.variants import Group, told
 
 COLLAPSE = 5.0
 """Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
@@ -30,7 +32,7 @@ class Column(NamedTuple):
 
 
 class Tabulate(Protocol):
-    """A study -> one row per space and method; intervals as NAME_low and NAME_high."""
+    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high."""
 
     def __call__(self, study: Study) -> pandas.DataFrame: ...
 
@@ -92,7 +94,7 @@ def growth(run: pandas.DataFrame, answer: str) -> float:
 
 def regret(run: pandas.DataFrame, answer: str) -> float:
     """Regret of the last architecture, in points."""
-    column = answer.replace("accuracy_", "regret_", 1)
+    column = f"regret_{answer_of(answer)}"
     return float(run[column].iloc[-1]) if answer and column in run else numpy.nan
 
 
@@ -159,6 +161,18 @@ NOTES = {
 }
 """Name of a table -> how its numbers were made."""
 
+NAMES: dict[str, Callable[[str], str]] = {
+    "space": space_name,
+    "method": method_name,
+    "variant": str,
+    "answer": answer_name,
+}
+"""Columns of names, and how people write them."""
+
+VARIANTS = (
+    "Column `variant`: the fields in which the runs differ from others of their space and method; a field that is not "
+    "named has its usual value. Seeds are counted, and averaged over, within one variant."
+)
 INTERVALS = (
     f"Mean over seeds [{100 * CONFIDENCE:.0f} % percentile bootstrap interval; of a share Wilson's], from {FEWEST} "
     "seeds on. (n = ...): seeds that have a value, where some have none."
@@ -166,7 +180,9 @@ INTERVALS = (
 
 
 def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = False) -> pandas.DataFrame:
-    """Per space, data set and split, and method: seeds, and mean with interval of each column over the seeds.
+    """Per space, data set and split, method and variant: seeds, and mean with interval of each column over the seeds.
+
+    The column ``variant`` is there only where something varies.
 
     Args:
         study: in question.
@@ -177,16 +193,14 @@ def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = F
     for space in study.spaces:
         answers = study.answers(space) or [""]
         for answer in answers if every_answer else answers[:1]:
-            for method in study.methods:
-                runs = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
-                if not runs.empty:
-                    rows.append({"space": space, "method": method, **row_of(runs, answer, columns)})
-    return pandas.DataFrame(rows)
+            for group in study.groups(space):
+                rows.append({**group._asdict(), **row_of(study.rows(group), answer, columns)})
+    return told(pandas.DataFrame(rows))
 
 
 def row_of(runs: pandas.DataFrame, answer: str, columns: Mapping[str, Column]) -> dict[str, object]:
-    """One row of a table: the runs of a space and method summarised."""
-    row: dict[str, object] = {"answer": answer.removeprefix("accuracy_"), "seeds": runs["run"].nunique()}
+    """One row of a table: the runs of a space, method and variant summarised."""
+    row: dict[str, object] = {"answer": answer_of(answer), "seeds": runs["seed"].nunique()}
     for name, column in columns.items():
         of_runs = [column.statistic(run, answer) for _, run in runs.groupby("run", sort=True, observed=True)]
         found = column.summarise(numpy.array(of_runs))
@@ -204,17 +218,18 @@ def results(study: Study) -> pandas.DataFrame:
     """Table accuracy: final, best, fall, regret, chance of collapse, area; for every data set and split."""
     found = tabulate(study, RESULTS, every_answer=True)
     rows, unanswered = [], []
-    for space, method, answer in zip(found["space"], found["method"], found["answer"], strict=True):
-        runs = study.epochs[(study.epochs["space"] == space) & (study.epochs["method"] == method)]
+    labels = found.get("variant", pandas.Series("", found.index))
+    for *group, answer in zip(found["space"], found["method"], labels, found["answer"], strict=True):
+        runs = study.rows(Group(*group))
         rows.append(len(runs))
         unanswered.append(int(runs[f"accuracy_{answer}"].isna().sum()) if answer else len(runs))
     return found.assign(unanswered=unanswered, rows=rows)
 
 
 def summary(study: Study) -> pandas.DataFrame:
-    """What the command line prints after a study: one row per space and method, means over seeds."""
+    """What the command line prints after a study: one row per space, method and variant, means over seeds."""
     found = tabulate(study, SUMMARY)
-    return found[["space", "method", "answer", "seeds", *SUMMARY]]
+    return found[[name for name in ("space", "method", "variant", "answer", "seeds", *SUMMARY) if name in found]]
 
 
 def readable(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -260,9 +275,19 @@ def markdown(table: pandas.DataFrame, note: str = "") -> str:
     """The readable table in Markdown, with how it was made below."""
     shown = readable(table)
     lines = [[HEADINGS.get(name, name) for name in shown.columns], ["---"] * len(shown.columns)]
-    lines += [[str(value) for value in row] for row in shown.itertuples(index=False)]
+    lines += [[markdown_cell(*cell) for cell in row.items()] for row in shown.to_dict("records")]
     text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    return f"{text}\n{note} {INTERVALS}\n" if note else text
+    return f"{text}\n{note_of(table, note)}\n" if note else text
+
+
+def note_of(table: pandas.DataFrame, note: str) -> str:
+    """How a table was made, with what a variant is where it has some."""
+    return f"{note} {INTERVALS}{f' {VARIANTS}' if 'variant' in table else ''}"
+
+
+def markdown_cell(name: object, text: object) -> str:
+    """A cell of a Markdown table; names are escaped."""
+    return escape.markdown(str(text)) if name in NAMES else str(text)
 
 
 def latex(table: pandas.DataFrame, note: str = "") -> str:
@@ -271,9 +296,9 @@ def latex(table: pandas.DataFrame, note: str = "") -> str:
     How it was made is in a comment on top: for the caption.
     """
     shown = readable(table)
-    heads = [escaped(HEADINGS.get(name, name)) for name in shown.columns]
-    kinds = "".join("l" if name in ("space", "method", "answer") else "r" for name in shown.columns)
-    lines = [f"% {note} {INTERVALS}".strip()] if note else []
+    heads = [escape.latex(HEADINGS.get(name, name)) for name in shown.columns]
+    kinds = "".join("l" if name in NAMES else "r" for name in shown.columns)
+    lines = [f"% {note_of(table, note)}".strip()] if note else []
     lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
     previous: Sequence[object] = ()
     for row in shown.to_dict("records"):
@@ -287,13 +312,8 @@ def latex(table: pandas.DataFrame, note: str = "") -> str:
 
 def latex_cell(name: object, text: str) -> str:
     """A cell of a LaTeX table: names as people write them, an interval smaller than its mean."""
-    if name == "space":
-        return escaped(space_name(text))
-    if name == "method":
-        return escaped(method_name(text))
-    if name == "answer":
-        dataset, _, split = text.rpartition("_")
-        return escaped(f"{DATASET_NAMES.get(dataset, dataset)} {SPLIT_NAMES.get(split, split)}".strip())
+    if name in NAMES:
+        return escape.latex(NAMES[str(name)](text))
     mean, bracket, interval = text.partition(" [")
     mean = "--" if mean == "-" else mean
     interval, _, count = interval.partition("]")
@@ -304,11 +324,6 @@ def latex_cell(name: object, text: str) -> str:
 def minus(text: str) -> str:
     """Negative numbers with a minus sign of LaTeX."""
     return re.sub(r"(?<![-\w])-(?=\d)", "$-$", text)
-
-
-def escaped(text: str) -> str:
-    """Text with the special characters of LaTeX escaped."""
-    return re.sub(r"([%&#_$])", r"\\\1", text)
 
 
 TABLES: dict[str, Tabulate] = {

@@ -55,13 +55,10 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool, 
     """Draws the report with so many workers (one per core); prints the summary per method and where the figures are."""
     import joblib
 
-    from analysis import claims, page, report, study
+    from analysis import claims, page, report
 
-    try:
-        written = report.write_report(folder, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
-        one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
-    except study.Unusable as error:
-        raise BadInput(str(error)) from error
+    written = report.write_report(folder, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
+    one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
     summary = report.summary(written.study)
     print(
         summary.to_string(
@@ -73,16 +70,14 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool, 
 
 def claims_verb(options: argparse.Namespace) -> int:
     """A verdict on each claim."""
-    from analysis import claims, study
+    from analysis import claims, escape, study
+    from benchmarks import files
 
-    try:
-        found = study.load(options.folder)
-        judged = claims.judge(found)
-    except study.Unusable as error:
-        raise BadInput(str(error)) from error
+    found = study.load(options.folder)
+    judged = claims.judge(found)
     if options.out:
         try:
-            judged.to_csv(options.out, index=False)
+            files.write(options.out, escape.csv(judged))
         except OSError as error:
             raise BadInput(f"cannot write {options.out}: {error.strerror or error}") from error
     if options.json:
@@ -146,11 +141,8 @@ def check_verb(options: argparse.Namespace) -> int:
 
 def collect_verb(options: argparse.Namespace) -> int:
     """One tidy file per kind."""
-    from analysis import collect, study
+    from analysis import collect
 
-    try:
-        written = collect.collect(options.folder, options.out)
-    except study.Unusable as error:
-        raise BadInput(str(error)) from error
+    written = collect.collect(options.folder, options.out)
     print("\n".join(map(str, written)))
     return 0

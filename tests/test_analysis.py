@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -15,8 +16,9 @@ from analysis.curves import over_epochs
 from analysis.plots import FIGURES
 from analysis.report import summary, write_report
 from analysis.stats import bootstrap_mean, estimate
-from analysis.study import Unusable, load
+from analysis.study import load
 from analysis.tables import TABLES
+from benchmarks.errors import BadInput
 from harness.record import EpochRecord, csv_text
 
 # Accuracy by the table and largest eigenvalue per epoch; the second seed of darts collapses.
@@ -30,9 +32,12 @@ EIGENVALUE = {
 }
 
 
-def write_run(folder: Path, method: str, seed: int, space: str = "nasbench201", missing: bool = False) -> Path:
-    """A finished run's folder with the numbers above, written by the harness's own record."""
-    run = f"{space}-{method}-digits-s{seed}-00000000"
+def write_run(
+    folder: Path, method: str, seed: int, space: str = "nasbench201", missing: bool = False, **fields: object
+) -> Path:
+    """A finished run's folder with the numbers above, written by the harness's own record; fields go to its spec."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8] if fields else "0" * 8
+    run = f"{space}-{method}-digits-s{seed}-{digest}"
     place = folder / run
     place.mkdir(parents=True)
     lines: list[dict[str, object]] = []
@@ -75,7 +80,7 @@ def write_run(folder: Path, method: str, seed: int, space: str = "nasbench201", 
     (place / "epochs.csv").write_text(csv_text([{name: name for name in lines[0]}, *lines]))
     (place / "spectrum.csv").write_text("\n".join(spectrum) + "\n")
     numpy.savez(place / "alphas.npz", group_0=numpy.zeros((3, 6, 5)))
-    spec = {"space": space, "method": method, "seed": seed, "epochs": 2}
+    spec = {"space": space, "method": method, "seed": seed, "epochs": 2, **fields}
     (place / "spec.json").write_text(json.dumps(spec))
     (place / "run.json").write_text(json.dumps({"run": run, "schema": 1, "spec": spec, "seconds": 2.0}))
     return place
@@ -109,29 +114,29 @@ def test_one_run_is_a_study_of_one(folder: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(folder: Path) -> None:
-    with pytest.raises(Unusable, match="does not exist"):
+    with pytest.raises(BadInput, match="does not exist"):
         load(folder / "absent")
     (folder / "empty").mkdir()
-    with pytest.raises(Unusable, match="holds no finished run"):
+    with pytest.raises(BadInput, match="holds no finished run"):
         load(folder / "empty")
     place = next(folder.glob("*-s0-*"))
     record = (place / "run.json").read_text()
     (place / "run.json").write_text(record.replace('"schema": 1', '"schema": 3'))
-    with pytest.raises(Unusable, match="schema 3, newer than 2"):
+    with pytest.raises(BadInput, match="schema 3, newer than 2"):
         load(folder)
     (place / "run.json").write_text(record[:-5])
-    with pytest.raises(Unusable, match=r"run\.json is not a run's record"):
+    with pytest.raises(BadInput, match=r"run\.json is not a run's record"):
         load(folder)
     (place / "run.json").write_text(record)
     (place / "alphas.npz").write_bytes(b"PK")
-    with pytest.raises(Unusable, match=r"alphas\.npz cannot be read"):
+    with pytest.raises(BadInput, match=r"alphas\.npz cannot be read"):
         load(folder).alphas(place.name)
     whole = (place / "epochs.csv").read_bytes()
     (place / "epochs.csv").write_bytes(whole[:-30])
-    with pytest.raises(Unusable, match=r"epochs\.csv is damaged: a line is not whole"):
+    with pytest.raises(BadInput, match=r"epochs\.csv is damaged: a line is not whole"):
         load(folder)
     (place / "epochs.csv").unlink()
-    with pytest.raises(Unusable, match=r"epochs\.csv cannot be read"):
+    with pytest.raises(BadInput, match=r"epochs\.csv cannot be read"):
         load(folder)
 
 
@@ -195,7 +200,7 @@ def test_bootstrap_interval_equals_the_quantiles_of_all_resamples() -> None:
 
 def test_the_band_over_epochs_keeps_the_seeds_paired(folder: Path) -> None:
     numbers = over_epochs(load(folder).epochs, "accuracy_cifar10_valid")
-    assert list(numbers.columns) == ["method", "epoch", "seeds", "missing", "mean", "low", "high"]
+    assert list(numbers.columns) == ["method", "variant", "epoch", "seeds", "missing", "mean", "low", "high"]
     darts = numbers[numbers["method"] == "darts"].set_index("epoch")
     assert darts.loc[1, "mean"] == pytest.approx(85)
     assert darts.loc[0, "low"] == darts.loc[0, "high"] == 50
@@ -206,7 +211,8 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     out = tmp_path / "out"
     written = write_report(folder, out)
     names = {path.name for path in out.iterdir()}
-    absent = ("cells", "landscape", "flatness", "rank", "paper-trajectory", "paper-hessian", "paper-landscape")
+    absent = ("cells", "landscape", "flatness", "rank", "ablation")
+    absent += ("paper-trajectory", "paper-hessian", "paper-landscape")
     assert written.absent == absent
     figures = {f"{name}.{kind}" for name in FIGURES.keys() - set(absent) for kind in ("png", "pdf", "csv")}
     assert names == figures | {f"{name}.{kind}" for name in TABLES for kind in ("csv", "md", "tex")}
@@ -229,7 +235,7 @@ def test_two_processes_draw_what_one_draws(folder: Path, tmp_path: Path) -> None
 def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> None:
     write_report(folder, tmp_path / "one", only="hessian")
     assert {path.stem for path in (tmp_path / "one").iterdir()} == {"hessian"}
-    with pytest.raises(Unusable, match="unknown figure or table 'hesian'; did you mean 'hessian'"):
+    with pytest.raises(BadInput, match="unknown figure or table 'hesian'; did you mean 'hessian'"):
         write_report(folder, tmp_path / "none", only="hesian")
     assert not (tmp_path / "none").exists()
 

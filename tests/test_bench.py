@@ -22,7 +22,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from analysis import cost
 from analysis.panels import style
 from analysis.report import write_figure
-from analysis.study import Unusable
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
 from benchmarks.space import softmax
@@ -368,7 +367,7 @@ def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str
     assert "did you mean 'nasbench201'" in capsys.readouterr().err
     assert main(["bench", "--rounds", "-1"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    with pytest.raises(Unusable, match="nas-stability bench writes it"):
+    with pytest.raises(BadInput, match="nas-stability bench writes it"):
         cost.read(tmp_path / "absent.csv")
 
 

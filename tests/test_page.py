@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from analysis import page as pages
-from analysis import svg
+from analysis import svg, told
 from analysis.plots import FIGURES
 from analysis.report import Shown, write_report
 from analysis.study import Study, load
@@ -448,8 +448,8 @@ def test_the_final_cell_is_drawn_from_either_text() -> None:
 
 
 def test_seeds_and_durations_for_people() -> None:
-    assert pages.seed_text([4, 0, 1, 2, 7, 2]) == "0\N{EN DASH}2, 4, 7"
-    assert [pages.duration(seconds) for seconds in (4.21, 61, 3600.4, 3599.9, NAN)] == [
+    assert told.seed_text([4, 0, 1, 2, 7, 2]) == "0\N{EN DASH}2, 4, 7"
+    assert [told.duration(seconds) for seconds in (4.21, 61, 3600.4, 3599.9, NAN)] == [
         "4.2 s",
         "1 min 1 s",
         "1 h 0 min",

@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from analysis.collect import collect
-from analysis.study import Unusable
 from benchmarks.errors import BadInput
 from harness import attempt, batch, cluster
 from harness.check import check_study
@@ -153,7 +152,7 @@ def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
     folder = copy(finished, tmp_path)
     path = folder / read_status(folder)[0].run / "run.json"
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
-    with pytest.raises(Unusable, match="schema 99, newer than 2"):
+    with pytest.raises(BadInput, match="schema 99, newer than 2"):
         collect(folder)
 
 
