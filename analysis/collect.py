@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas
 import pyarrow
 import pyarrow.parquet
 
-from analysis.study import SCHEMA, load
+from analysis import escape
+from analysis.study import Study
+from benchmarks import files
+from harness.outputs import COLLECTED, refuse_output
+from harness.record import SCHEMA
 
 
-def collect(folder: Path, out: Path | None = None) -> list[Path]:
+def collect(study: Study, out: Path | None = None) -> list[Path]:
     """Writes the rows of all finished runs, sorted by run and epoch, with the schema's version in the metadata.
 
     Args:
-        folder: of the study.
+        study: that is collected.
         out: where to write; STUDY/collected by default.
 
     Raises:
-        BadInput: no finished run, a damaged file, or a newer schema.
+        BadInput: ``out`` is a place of records.
+        OSError: a file cannot be written; the earlier one stands.
     """
-    study = load(folder)
-    place = out or folder / "collected"
-    place.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        refuse_output(out)
+    place = out or study.folder / COLLECTED
     epochs = study.epochs.drop(columns="variant").sort_values(
         ["space", "method", "seed", "run", "epoch"], ignore_index=True
     )
     spectrum = study.spectrum.drop(columns="variant").sort_values(
         ["space", "method", "seed", "run", "epoch", "index"], ignore_index=True
     )
-    written = [place / "epochs.csv", place / "epochs.parquet", place / "spectrum.parquet"]
-    epochs.to_csv(written[0], index=False)
-    write_parquet(epochs, written[1])
-    write_parquet(spectrum, written[2])
-    return written
+    contents = {
+        place / "epochs.csv": escape.csv(epochs).encode(),
+        place / "epochs.parquet": parquet(epochs),
+        place / "spectrum.parquet": parquet(spectrum),
+    }
+    for path, content in contents.items():
+        files.write(path, content)
+    return list(contents)
 
 
-def write_parquet(frame: pandas.DataFrame, path: Path) -> None:
+def parquet(frame: pandas.DataFrame) -> bytes:
     """A frame as Parquet, with the schema's version."""
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     metadata = {**(table.schema.metadata or {}), b"nas-stability-schema": str(SCHEMA).encode()}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd")
+    return buffer.getvalue()

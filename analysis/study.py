@@ -5,6 +5,7 @@ What the columns mean is in results/README.md.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,11 @@ import pandas
 
 from analysis.variants import Group, natural, variants, variation
 from benchmarks.errors import BadInput
-
-SCHEMA = 2
-"""Newest version of the columns that this reader knows."""
+from harness import folder as folders
+from harness.folder import survey, verified
+from harness.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
+from harness.sealed import SEAL
+from harness.spec import recorded_spec
 
 METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
 """Order in which methods are listed and coloured; others follow, sorted."""
@@ -44,6 +47,8 @@ class Study:
         runs: one row per finished run: its id, the fields of its spec and its provenance.
         places: run id -> folder of the run.
         unfinished: ids of the runs that have no run.json.
+        remarks: which runs are unfinished, missing, copied or foreign, one line each.
+        verified: whether every file was held to its checksum.
 
     Raises:
         BadInput: two runs of one space, method, seed and variant.
@@ -55,6 +60,8 @@ class Study:
     runs: pandas.DataFrame
     places: dict[str, Path]
     unfinished: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    verified: bool = True
 
     def __post_init__(self) -> None:
         if "variant" not in self.runs:
@@ -109,7 +116,7 @@ class Study:
         Raises:
             BadInput: the file is missing or damaged.
         """
-        return read_alphas(self.places[run] / "alphas.npz")
+        return read_alphas(self.places[run] / ALPHAS)
 
     def landscape(self, run: str) -> pandas.DataFrame | None:
         """The rows of a run's landscape.csv, None where none was computed.
@@ -117,7 +124,7 @@ class Study:
         Raises:
             BadInput: the file is damaged.
         """
-        path = self.places[run] / "landscape.csv"
+        path = self.places[run] / LANDSCAPE
         return read_csvs([path], [run]) if path.exists() else None
 
     def answers(self, space: str) -> list[str]:
@@ -146,23 +153,25 @@ def chosen(frame: pandas.DataFrame, group: Group) -> pandas.DataFrame:
     ]
 
 
-def load(folder: Path | str) -> Study:
-    """The finished runs of a study's folder, or of a folder that is one run.
+def load(folder: Path | str, verify: bool = True) -> Study:
+    """The finished runs of a study's folder, of a folder of runs, or of a folder that is one run.
+
+    Args:
+        folder: to read.
+        verify: hold every file to its checksum first; False takes the files as they are, for who edited on purpose.
 
     Raises:
-        BadInput: there is none, a file is missing or damaged, or it was written by a newer version.
+        BadInput: there is no finished run, a file is missing or damaged, or it was written by a newer version.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise BadInput(f"the folder {folder} does not exist")
-    places = [folder] if (folder / "spec.json").exists() else sorted(path.parent for path in folder.glob("*/spec.json"))
-    finished = [place for place in places if (place / "run.json").exists()]
-    if not finished:
-        raise BadInput(f"the folder {folder} holds no finished run (a finished run has a run.json)")
-    records = [read_json(place / "run.json") for place in finished]
-    runs = [str(record["run"]) for record in records]
-    epochs = read_csvs([place / "epochs.csv" for place in finished], runs).astype({"run": str})
-    spectrum = read_csvs([place / "spectrum.csv" for place in finished], runs)
+    found = verified(folder) if verify else survey(folder)
+    if not found.finished:
+        raise BadInput(f"the folder {folder} holds no finished run (a finished run has a {DONE})")
+    records = [read_record(place, verify) for place in found.finished.values()]
+    places = list(found.finished.values())
+    runs = list(found.finished)
+    epochs = read_csvs([place / EPOCHS for place in places], runs).astype({"run": str})
+    spectrum = read_csvs([place / SPECTRUM for place in places], runs)
     specs = {run: record["spec"] for run, record in zip(runs, records, strict=True)}
     for name in ("space", "method", "seed"):
         spectrum[name] = spectrum["run"].map({run: spec[name] for run, spec in specs.items()})
@@ -170,26 +179,27 @@ def load(folder: Path | str) -> Study:
         folder=folder,
         epochs=epochs,
         spectrum=spectrum[["run", "space", "method", "seed", "epoch", "index", "eigenvalue"]],
-        runs=pandas.DataFrame([flat(record) for record in records]),
-        places=dict(zip(runs, finished, strict=True)),
-        unfinished=tuple(place.name for place in places if place not in finished),
+        runs=pandas.DataFrame([flat(run, record) for run, record in zip(runs, records, strict=True)]),
+        places=found.finished,
+        unfinished=tuple(found.unfinished),
+        remarks=tuple(found.remarks),
+        verified=verify,
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A run.json of a schema that is known.
+def read_record(folder: Path, verify: bool) -> dict[str, Any]:
+    """A finished run's run.json, its spec with every field: one that its version did not have is at its default.
 
     Raises:
         BadInput: damaged, or newer than this reader.
     """
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        schema, run = int(record["schema"]), str(record["run"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"the file {path} is not a run's record: {error}") from error
-    if schema > SCHEMA:
-        raise BadInput(f"the file {path} has schema {schema}, newer than {SCHEMA}: update nas-stability to read {run}")
-    return record
+        record = folders.read_record(folder) if verify else json.loads((folder / DONE).read_bytes())
+        return {**record, "spec": dataclasses.asdict(recorded_spec(record["spec"]))}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"the file {folder / DONE} is not a run's record: {error}") from error
 
 
 def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
@@ -241,14 +251,14 @@ def read_alphas(path: Path) -> list[Floats]:
         raise BadInput(f"the file {path} cannot be read: {error}") from error
 
 
-def flat(record: dict[str, Any]) -> dict[str, Any]:
+def flat(run: str, record: dict[str, Any]) -> dict[str, Any]:
     """A run.json as one row: the fields of the spec, and the rest with dots."""
-    row: dict[str, Any] = {"run": record["run"], **record["spec"]}
+    row: dict[str, Any] = {"run": run, **record["spec"]}
     for name, value in record.items():
-        if name in ("run", "spec"):
+        if name in ("run", "spec", SEAL):
             continue
         if isinstance(value, dict):
             row |= {f"{name}.{inner}": entry for inner, entry in value.items()}
-        else:
+        elif name not in record["spec"]:
             row[name] = value
     return row

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 IMAGES = ("cifar10", "cifar100", "digits", "fashion-mnist", "svhn")
-"""Data sets that a run can load by name, sorted; a test holds them to ``catalog.DATASETS``, whose import takes PyTorch."""
+"""Data sets that a run can load by name, sorted; a test holds them to ``catalog.DATASETS``, which takes PyTorch."""
 
 DATA_SETS = (*IMAGES, "imagenet16-120")
 """Data sets of images or of tables."""

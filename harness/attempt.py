@@ -15,6 +15,13 @@ from harness.spec import RunSpec
 NOT_CARRIED_OUT = "not carried out"
 
 
+class Job(NamedTuple):
+    """A run that is to be carried out, and its folder, which has the run's name."""
+
+    spec: RunSpec
+    folder: Path
+
+
 class Outcome(NamedTuple):
     """What became of a run.
 
@@ -41,18 +48,18 @@ def attempt(spec: RunSpec, folder: Path, place: Place, stopped: Callable[[], boo
         here: in the process of the person who waits for it, whose Ctrl-C is no failure of the run: it is passed on.
     """
     if stopped():
-        return Outcome(spec.run_id, "interrupted")
+        return Outcome(folder.name, "interrupted")
     try:
         worked = run(spec, folder, place, Watch(interrupted=stopped))
     except Held as error:
-        return Outcome(spec.run_id, "held", str(error))
+        return Outcome(folder.name, "held", str(error))
     except Interrupted as error:
-        return Outcome(spec.run_id, "interrupted", str(error))
+        return Outcome(folder.name, "interrupted", str(error))
     except BaseException as error:
         if here and isinstance(error, KeyboardInterrupt):
             raise
-        return failed(spec.run_id, f"{type(error).__name__}: {error}", folder)
-    return Outcome(spec.run_id, "finished" if worked else "skipped")
+        return failed(folder.name, f"{type(error).__name__}: {error}", folder)
+    return Outcome(folder.name, "finished" if worked else "skipped")
 
 
 def failed(run: str, reason: str, folder: Path) -> Outcome:

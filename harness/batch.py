@@ -7,24 +7,22 @@ system releases when its holder dies; the others pass over it.
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import itertools
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import filelock
-
-from benchmarks import files
-from benchmarks.errors import BadInput
 from benchmarks.stopping import signals
 from benchmarks.workers import Answer, Crew, Lost, Stopped, asked_to_stop
-from harness.attempt import NOT_CARRIED_OUT, Outcome, attempt, failed, short_of_memory
+from harness.attempt import NOT_CARRIED_OUT, Job, Outcome, attempt, failed, short_of_memory
+from harness.claiming import claim_study, names_of, refuse_other, refuse_records
 from harness.cluster import on_cluster
-from harness.record import DONE, EPOCHS, LOCK, STUDY
-from harness.run import Place, check, refuse_other
+from harness.folder import is_study
+from harness.inputs import open_inputs
+from harness.machine import Place, find_device
+from harness.record import DONE, EPOCHS
 from harness.spec import RunSpec
 from harness.study import Study
 
@@ -59,67 +57,79 @@ def carry_out(
         BadInput: a spec cannot run, or the folder holds another study; nothing is started.
     """
     places = [place._replace(device=device) for device in engine.devices] or [place]
-    for spec in {
-        (spec.space, spec.method, spec.data, spec.table, spec.table_epochs): spec for spec in study.runs
-    }.values():
-        for one in () if engine.scheduler else places:
-            check(spec, one)
+    refuse_records(folder)
+    known = names_of(study, folder) if is_study(folder) else {}
+    jobs = [Job(spec, folder / known.get(spec, spec.run_id)) for spec in study.runs]
+    for job in jobs:
+        refuse_other(job.spec, job.folder, folder)
+    todo = [job for job in jobs if not (job.folder / DONE).exists()]
+    if not engine.scheduler:
+        refuse_kinds([job.spec for job in todo], places)
     claim_study(study, folder)
-    for spec in study.runs:
-        refuse_other(spec, folder / spec.run_id)
-    outcomes = {spec.run_id: Outcome(spec.run_id, "skipped") for spec in study.runs}
-    todo = [spec for spec in study.runs if not (folder / spec.run_id / DONE).exists()]
-    with reporting(study, folder, progress):
-        for outcome in spread(todo, folder, places, engine) if todo else ():
+    outcomes = {job.folder.name: Outcome(job.folder.name, "skipped") for job in jobs}
+    with reporting([job.folder for job in jobs], progress):
+        for outcome in spread(todo, places, engine) if todo else ():
             finished_elsewhere = outcome.state == "held" and (folder / outcome.run / DONE).exists()
             outcomes[outcome.run] = Outcome(outcome.run, "skipped") if finished_elsewhere else outcome
     return list(outcomes.values())
 
 
-def spread(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], engine: Engine) -> Iterator[Outcome]:
+def refuse_kinds(specs: Sequence[RunSpec], places: Sequence[Place]) -> None:
+    """Opens images and table of each kind of run once, before anything is written.
+
+    Raises:
+        BadInput: they are not there, or the specs do not fit them.
+    """
+    for spec in {dataclasses.replace(spec, seed=0): spec for spec in specs}.values():
+        for place in places:
+            open_inputs(spec, place._replace(device="cpu") if find_device(place.device).type == "cuda" else place)
+
+
+def spread(todo: Sequence[Job], places: Sequence[Place], engine: Engine) -> Iterator[Outcome]:
     """The outcomes of the runs as they come, wherever they are carried out."""
     if engine.scheduler:
-        return on_cluster(todo, folder, places[0], engine.scheduler)
-    return on_this_machine(todo, folder, places, min(engine.workers, len(todo)))
+        return on_cluster(todo, places[0], engine.scheduler)
+    return on_this_machine(todo, places, min(engine.workers, len(todo)))
 
 
-def on_this_machine(todo: Sequence[RunSpec], folder: Path, places: Sequence[Place], workers: int) -> Iterator[Outcome]:
+def on_this_machine(todo: Sequence[Job], places: Sequence[Place], workers: int) -> Iterator[Outcome]:
     """The outcomes as they come; a run that was short of memory, or whose worker died, is tried once more, alone."""
     given = list(zip(todo, itertools.cycle(places), strict=False))
     if workers == 1:
-        yield from in_this_process(given, folder)
+        yield from in_this_process(given)
         return
-    with Crew(functools.partial(in_a_worker, folder), workers) as crew, signals(crew.stop):
-        for answer in crew.carry_out(given, name=lambda task: task[0].run_id, again=short_of_memory):
-            outcome = outcome_of(answer, todo[answer.task].run_id, folder)
+    with Crew(in_a_worker, workers) as crew, signals(crew.stop):
+        for answer in crew.carry_out(given, name=lambda task: task[0].folder.name, again=short_of_memory):
+            outcome = outcome_of(answer, todo[answer.task].folder)
             if outcome.state == "interrupted":  # a batch system may signal the workers alone
                 crew.stop()
             yield outcome
 
 
-def in_this_process(given: Sequence[tuple[RunSpec, Place]], folder: Path) -> Iterator[Outcome]:
+def in_this_process(given: Sequence[tuple[Job, Place]]) -> Iterator[Outcome]:
     """One run after the other, here: they can be debugged and cost no start-up."""
     stopped: list[bool] = []
     again = []
     with signals(lambda: stopped.append(True)):
-        for spec, place in given:
-            outcome = attempt(spec, folder / spec.run_id, place, lambda: bool(stopped), here=True)
+        for job, place in given:
+            outcome = attempt(*job, place, lambda: bool(stopped), here=True)
             if short_of_memory(outcome):
-                again.append((spec, place))
+                again.append((job, place))
             else:
                 yield outcome
-        for spec, place in again:
-            yield attempt(spec, folder / spec.run_id, place, lambda: bool(stopped), here=True)
+        for job, place in again:
+            yield attempt(*job, place, lambda: bool(stopped), here=True)
 
 
-def in_a_worker(folder: Path, task: tuple[RunSpec, Place]) -> Outcome:
-    """One run of the study in the folder, in a worker's process."""
-    spec, place = task
-    return attempt(spec, folder / spec.run_id, place, asked_to_stop)
+def in_a_worker(task: tuple[Job, Place]) -> Outcome:
+    """One run of a study, in a worker's process."""
+    job, place = task
+    return attempt(*job, place, asked_to_stop)
 
 
-def outcome_of(answer: Answer[Outcome], run: str, folder: Path) -> Outcome:
+def outcome_of(answer: Answer[Outcome], folder: Path) -> Outcome:
     """What became of a run that was a worker's task."""
+    run = folder.name
     try:
         return answer.result()
     except Stopped:
@@ -127,44 +137,19 @@ def outcome_of(answer: Answer[Outcome], run: str, folder: Path) -> Outcome:
     except Exception as error:
         if answer.died:
             reason = f"{error}, again when it was tried alone; go on with fewer --workers"
-            return failed(run, reason, folder / run)
+            return failed(run, reason, folder)
         if isinstance(error, Lost):
             return Outcome(run, NOT_CARRIED_OUT, f"{error}; go on with fewer --workers")
-        return failed(run, f"{type(error).__name__}: {error}", folder / run)
-
-
-def claim_study(study: Study, folder: Path) -> None:
-    """Makes the folder this study's.
-
-    Raises:
-        BadInput: it is another's, or cannot be written.
-    """
-    path = folder / STUDY
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / LOCK):
-            if not path.exists():
-                files.write(path, (study.json() + "\n").encode())
-        theirs = json.loads(path.read_text())["runs"]
-    except OSError as error:
-        raise BadInput(f"the folder {folder} cannot be written: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"the file {path} is not a study's: {error}") from error
-    ours = json.loads(study.json())["runs"]
-    if theirs != ours:
-        raise BadInput(
-            f"the folder {folder} holds a study of other runs (first that differs: "
-            f"{min(theirs.keys() ^ ours.keys(), default='the same names')}); choose another with --out"
-        )
+        return failed(run, f"{type(error).__name__}: {error}", folder)
 
 
 @contextlib.contextmanager
-def reporting(study: Study, folder: Path, progress: Callable[[int], None]) -> Iterator[None]:
+def reporting(folders: Sequence[Path], progress: Callable[[int], None]) -> Iterator[None]:
     """Reports the epochs done twice a second, from a thread that only reads files, and once more at the end."""
     done = threading.Event()
 
     def report() -> None:
-        progress(sum(epochs_done(folder / spec.run_id) for spec in study.runs))
+        progress(sum(map(epochs_done, folders)))
 
     def watch() -> None:
         while not done.wait(0.5):

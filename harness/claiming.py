@@ -16,7 +16,7 @@ from harness.folder import ids_of, is_run, is_study, read_study, some
 from harness.outputs import refuse_output
 from harness.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
 from harness.sealed import opened, sealed
-from harness.spec import RunSpec, recorded_spec
+from harness.spec import RunSpec, recorded_spec, same_run
 from harness.status import read_rows
 from harness.study import Study
 
@@ -50,8 +50,13 @@ def alone(folder: Path, lock: str, work: str) -> Iterator[None]:
         yield
 
 
-def refuse_other(spec: RunSpec, folder: Path) -> None:
+def refuse_other(spec: RunSpec, folder: Path, study: Path | None = None) -> None:
     """Refuses a folder that is not this spec's; reads only.
+
+    Args:
+        spec: of the run.
+        folder: of the run.
+        study: the folder of the study that it is a part of, where that is known.
 
     Raises:
         BadInput: it holds another run, a study, or records of no known run.
@@ -60,7 +65,7 @@ def refuse_other(spec: RunSpec, folder: Path) -> None:
     if (folder / STUDY).exists():
         raise BadInput(f"the folder {folder} holds a study; choose another with --out")
     outer = next((parent for parent in folder.resolve().parents if is_run(parent) or is_study(parent)), None)
-    if outer is not None and not is_named(spec, folder, outer):
+    if outer is not None and outer != (study and study.resolve()) and not is_named(spec, folder, outer):
         raise BadInput(f"the folder {folder} lies in {outer}, which holds other records; choose another with --out")
     if not (folder / SPEC).exists():
         if any(folder.glob("*.csv")) and not begun(folder):
@@ -69,8 +74,8 @@ def refuse_other(spec: RunSpec, folder: Path) -> None:
             raise BadInput(f"the folder {folder} holds other runs; choose another with --out")
         return
     values = opened(folder / SPEC, "a run's spec")
-    theirs = recorded_spec(values)
-    if not same_run(theirs, spec):
+    if not same_run(spec, values):
+        theirs = recorded_spec(values)
         name = next(name for name, value in dataclasses.asdict(spec).items() if getattr(theirs, name) != value)
         raise BadInput(
             f"the folder {folder} holds a run of another spec: {name!r} is {getattr(theirs, name)!r} there and "
@@ -88,14 +93,7 @@ def is_named(spec: RunSpec, folder: Path, study: Path) -> bool:
     if folder.resolve().parent != study or not (study / STUDY).exists():
         return False
     values = read_study(study).get(folder.name)
-    return values is not None and same_run(recorded_spec(values), spec)
-
-
-def same_run(theirs: RunSpec, ours: RunSpec) -> bool:
-    """Whether a recorded spec is this one; of a file of images, version 0.1 recorded the path and no checksum."""
-    if theirs.data_sha256 or not theirs.data.startswith("npz:"):
-        return theirs == dataclasses.replace(ours, data=theirs.data if theirs.data_sha256 else ours.data)
-    return ours.data.startswith("npz:") and theirs == dataclasses.replace(ours, data=theirs.data, data_sha256="")
+    return values is not None and same_run(spec, values)
 
 
 def name_of(spec: RunSpec, folder: Path) -> str:
@@ -106,18 +104,14 @@ def name_of(spec: RunSpec, folder: Path) -> str:
     return ids_of(values)[0 if "data_sha256" in values else -1]
 
 
-def claim_study(study: Study, folder: Path) -> dict[RunSpec, str]:
+def claim_study(study: Study, folder: Path) -> None:
     """Makes the folder this study's.
 
-    Returns:
-        The name of each run's folder: its id, or the one that version 0.1 gave it.
-
     Raises:
-        BadInput: it is another's, or a run's, or lies in or around other records, or cannot be written.
+        BadInput: it is another's, or cannot be written.
         CorruptFile: its study.json is damaged.
     """
     path = folder / STUDY
-    refuse_records(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / LOCK):
@@ -125,8 +119,25 @@ def claim_study(study: Study, folder: Path) -> dict[RunSpec, str]:
                 files.write(path, sealed({"schema": SCHEMA, **json.loads(study.json())}))
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror or error}") from error
-    theirs = {run: recorded_spec(values) for run, values in read_study(folder).items()}
-    names = {ours: run for ours in study.runs for run, spec in theirs.items() if same_run(spec, ours)}
+    names_of(study, folder)
+
+
+def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
+    """The name of each run's folder in a study's that is there: its id, or the one that version 0.1 gave it.
+
+    Raises:
+        BadInput: it is another study's.
+        CorruptFile: its study.json is damaged.
+    """
+    theirs = read_study(folder)
+    today = {ids_of(values)[0]: run for run, values in theirs.items()}
+    names: dict[RunSpec, str] = {}
+    for spec in study.runs:
+        run = today.get(spec.run_id)
+        if run is None:  # its images may be a file of which version 0.1 recorded the path alone
+            run = next((name for name, values in theirs.items() if same_run(spec, values)), None)
+        if run is not None:
+            names[spec] = run
     strangers = [spec.run_id for spec in study.runs if spec not in names] + sorted(theirs.keys() - set(names.values()))
     if strangers:
         raise BadInput(

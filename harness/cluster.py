@@ -22,10 +22,9 @@ import filelock
 from benchmarks import files
 from benchmarks.errors import BadInput
 from benchmarks.stopping import signals
-from harness.attempt import NOT_CARRIED_OUT, Outcome, attempt, failed
+from harness.attempt import NOT_CARRIED_OUT, Job, Outcome, attempt, failed
 from harness.record import DONE, LOCK
 from harness.run import Place
-from harness.spec import RunSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,7 +36,7 @@ PATIENCE = 30
 """Seconds in which the scheduler must answer, and a result must come over."""
 
 
-def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: str) -> Iterator[Outcome]:
+def on_cluster(todo: Sequence[Job], place: Place, scheduler: str) -> Iterator[Outcome]:
     """The outcomes as they come; where there is no worker, one is waited for.
 
     Each thread of a worker has one run at a time and none in reserve, which would be blamed for its worker's death.
@@ -47,7 +46,7 @@ def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: s
     """
     client = connect(scheduler)
     study = uuid.uuid4().hex
-    queue, away = deque(todo), dict[Any, RunSpec]()
+    queue, away = deque(todo), dict[Any, Job]()
     stopped: list[bool] = []
     told, missed, reason = False, False, ""
     with closing(client), signals(lambda: stopped.append(True)):
@@ -66,16 +65,17 @@ def on_cluster(todo: Sequence[RunSpec], folder: Path, place: Place, scheduler: s
                 client.run(stop_study, study, on_error="ignore")
                 told = True
             while queue and not stopped and len(away) < threads:
-                spec = queue.popleft()
-                away[submit(client, spec, place, folder / spec.run_id, study)] = spec
+                job = queue.popleft()
+                away[submit(client, job, place, study)] = job
             for future in [future for future in away if future.done()]:
-                outcome = fetched(future, away[future], folder / away[future].run_id)
+                outcome = fetched(future, away[future].folder)
                 if outcome is not None:
                     del away[future]
                     yield outcome
             time.sleep(POLL)
-    for spec in [*away.values(), *queue]:
-        yield Outcome(spec.run_id, "interrupted") if stopped else Outcome(spec.run_id, NOT_CARRIED_OUT, reason)
+    for job in [*away.values(), *queue]:
+        run = job.folder.name
+        yield Outcome(run, "interrupted") if stopped else Outcome(run, NOT_CARRIED_OUT, reason)
 
 
 def connect(scheduler: str) -> Client:
@@ -114,16 +114,16 @@ def threads_of(client: Client) -> int | None:
         return None
 
 
-def submit(client: Client, spec: RunSpec, place: Place, folder: Path, study: str) -> Any:
+def submit(client: Client, job: Job, place: Place, study: str) -> Any:
     """Sends a run, with the files that it has already, to the cluster; returns dask's future."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
         return client.submit(
-            attempt_away, spec, place, files_of(folder), study, key=f"{spec.run_id}-{study}", pure=False
+            attempt_away, job, place, files_of(job.folder), study, key=f"{job.folder.name}-{study}", pure=False
         )
 
 
-def fetched(future: Any, spec: RunSpec, folder: Path) -> Outcome | None:
+def fetched(future: Any, folder: Path) -> Outcome | None:
     """What became of a run that is over, its files delivered; None where it must be done again: its worker died."""
     try:
         outcome, content = future.result(timeout=PATIENCE)
@@ -133,8 +133,8 @@ def fetched(future: Any, spec: RunSpec, folder: Path) -> Outcome | None:
     except Exception as error:
         if type(error).__name__ == "KilledWorker":
             reason = "every worker that had it died (out of memory, perhaps); the logs of the workers may tell"
-            return failed(spec.run_id, f"{reason}; it goes on with fewer workers per machine", folder)
-        return failed(spec.run_id, f"{type(error).__name__}: {error}", folder)
+            return failed(folder.name, f"{reason}; it goes on with fewer workers per machine", folder)
+        return failed(folder.name, f"{type(error).__name__}: {error}", folder)
 
 
 _stopped: set[str] = set()
@@ -146,14 +146,14 @@ def stop_study(study: str) -> None:
     _stopped.add(study)
 
 
-def attempt_away(spec: RunSpec, place: Place, sent: dict[str, bytes], study: str) -> tuple[Outcome, dict[str, bytes]]:
+def attempt_away(job: Job, place: Place, sent: dict[str, bytes], study: str) -> tuple[Outcome, dict[str, bytes]]:
     """One run in a folder of its own on whatever machine this is; returns the files that it left."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / spec.run_id
+        folder = Path(temporary) / job.folder.name
         folder.mkdir()
         for name, content in sent.items():
             (folder / name).write_bytes(content)
-        outcome = attempt(spec, folder, place, lambda: study in _stopped)
+        outcome = attempt(job.spec, folder, place, lambda: study in _stopped)
         return outcome, files_of(folder)
 
 

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from analysis import report
-from analysis.study import Unusable
 from benchmarks import stopping, train, workers
+from benchmarks.errors import BadInput
 from harness import attempt, batch
 from harness.record import EPOCHS, ERROR, LOCK
 from harness.run import Watch, run
@@ -328,7 +328,7 @@ def test_the_report_of_a_study_uses_no_more_workers_than_the_study_h12(
 
     def write_report(folder: Path, **options: object) -> None:
         asked.append(options["workers"])
-        raise Unusable("enough")
+        raise BadInput("enough")
 
     monkeypatch.setattr(batch, "carry_out", lambda *arguments: [attempt.Outcome("run", "finished")])
     monkeypatch.setattr(report, "write_report", write_report)
