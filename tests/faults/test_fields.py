@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.catalog import DATASETS
 from benchmarks.errors import BadInput
+from benchmarks.spellings import IMAGES
 from harness.fields import Range
 from harness.search import METHODS
 from harness.spec import FIELDS, TYPES, run_spec, typed
@@ -186,7 +187,7 @@ def test_the_help_says_range_default_choices_and_own_images(capsys: pytest.Captu
         "(0 or 2 or 4, by data; in [0, 1024])",
         "--valid-batches fresh|pass",
         "--drop-last true|false",
-        "(digits, fashion-mnist, cifar10, cifar100, svhn)",
+        f"({', '.join(IMAGES)})",
     ):
         assert part in said, part
     with pytest.raises(SystemExit):
