@@ -64,15 +64,20 @@ def located_table(table: str, folder: Path) -> str:
 
 
 def located(text: str, folder: Path) -> str:
-    """An absolute path: ``~`` is the home folder, a relative one is taken from ``folder``.
+    """An absolute path, the same from every working folder: links to folders are followed, one to the file is not.
+
+    Args:
+        text: as written; ``~`` is the home folder.
+        folder: that a relative one is taken from.
 
     Raises:
-        BadInput: ``~NAME`` of nobody known here.
+        BadInput: ``~NAME`` of nobody known here, or links that lead in a circle.
     """
     try:
-        return str(Path.cwd() / folder / Path(text).expanduser())
-    except RuntimeError as error:
-        raise BadInput(f"the path {shown(text)}: there is no such home folder") from error
+        path = folder / Path(text).expanduser()
+        return str(path.parent.resolve() / path.name)
+    except (OSError, RuntimeError) as error:
+        raise BadInput(f"the path {shown(text)} leads nowhere: {error}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from benchmarks.errors import shown
+from benchmarks.errors import shown, unknown
 from harness.fields import number_from
 
 FAILED, MISUSED, REQUEUE = 1, 2, 75
@@ -27,6 +27,11 @@ class Parser(argparse.ArgumentParser):
         end = given.index("--") if "--" in given else len(given)
         found, rest = super().parse_known_args([*map(self.dashed, given[:end]), *given[end:]], namespace)
         return found, [text.partition("=")[0] if text.startswith("--") else text for text in rest]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A verb or choice that does not exist: with the nearest one alone, as names are everywhere."""
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, str(unknown("value", value, map(str, action.choices))))
 
     def dashed(self, text: str) -> str:
         """A flag of this parser that was written with underscores, as it is; any other text as it stands."""

@@ -361,7 +361,6 @@ def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
         (["--grid", "4"], "--grid takes an odd number from 3 on"),
         (["--grid", "1"], "--grid takes an odd number from 3 on"),
         (["--reach", "0"], "--reach takes a number greater than 0"),
-        (["--reach", "nan"], "--reach takes a number greater than 0"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--girt", "3"], "did you mean '--grid'"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.catalog import DATASETS
 from benchmarks.errors import BadInput
+from benchmarks.spellings import IMAGES
 from harness.fields import Range
 from harness.search import METHODS
 from harness.spec import FIELDS, TYPES, run_spec, typed
@@ -128,7 +129,7 @@ TEXTS = {
     "E: a folder as data": ("--data", "npz:.", "is a folder; npz:PATH names a numpy archive"),
     "a device as data": ("--data", "npz:/dev/zero", "/dev/zero is no ordinary file"),
     "a checksum of a data set": ("--data-sha256", "0" * 64, "'data_sha256' is of images of your own"),
-    "no such home": ("--data", "npz:~nobody-of-this-name/x.npz", "there is no such home folder"),
+    "no such home": ("--data", "npz:~nobody-of-this-name/x.npz", "leads nowhere: Could not determine home directory"),
     "B9: lr_min above lr": ("--lr-min", "0.1", "'lr_min' must be at most lr, not 0.1 with an lr of 0.025"),
     "B9: radius_min above radius": ("--radius", "0.01", "'radius_min' must be at most radius, not 0.03"),
     "B9: two images": ("--images", "2", "'images' must be 0 or at least 4"),
@@ -186,7 +187,7 @@ def test_the_help_says_range_default_choices_and_own_images(capsys: pytest.Captu
         "(0 or 2 or 4, by data; in [0, 1024])",
         "--valid-batches fresh|pass",
         "--drop-last true|false",
-        "(digits, fashion-mnist, cifar10, cifar100, svhn)",
+        f"({', '.join(IMAGES)})",
     ):
         assert part in said, part
     with pytest.raises(SystemExit):

@@ -53,6 +53,27 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stduy", "quick"], "argument VERB: unknown value 'stduy'; did you mean 'study'?"),
+        (["table", "querry"], "argument VERB: unknown value 'querry'; did you mean 'query'?"),
+        (["bench", "--size", "quik"], "argument --size: unknown value 'quik'; did you mean 'quick'?"),
+        (["zzz"], "(known: bench, check, claims, "),
+    ],
+    ids=["E: stduy", "E: table querry", "E: a choice", "E: like none"],
+)
+def test_an_unknown_verb_names_the_nearest_alone(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(arguments, capsys, tmp_path)
+
+
 @pytest.mark.parametrize(("arguments", "message"), UNKNOWN.values(), ids=UNKNOWN)
 def test_an_unknown_flag_names_the_nearest_alone(
     arguments: list[str],

@@ -85,6 +85,7 @@ def test_h12_a_path_in_a_study_is_taken_from_its_folder(tmp_path: Path, monkeypa
     for folder, path in ((tmp_path / "elsewhere", "../studies/own.toml"), (tmp_path / "studies", "own.toml")):
         monkeypatch.chdir(folder)
         found.append(study.read(study.find(path)).runs)
+    assert [spec.run_id for spec in found[0]] == [spec.run_id for spec in found[1]]
     for runs in found:
         assert [Path(spec.data.removeprefix("npz:")).resolve() for spec in runs[:2]] == [mine, home]
         assert [Path(spec.table).resolve() for spec in runs] == [tmp_path / "studies" / "t" / "x.parquet"] * 3
