@@ -140,7 +140,7 @@ def torture(study: Path, out: Path, kills: int, most: int, rng: random.Random) -
     with tempfile.TemporaryFile() as errors:
         while crew or (parents + workers < kills and not done):
             while len(crew) < most and parents + workers < kills and not done:
-                crew.append(victim(study, out, errors, rng, workers * 2 <= parents))
+                crew.append(victim(study, out, errors, rng, workers * 2 <= parents + 2))
             for one in list(crew):
                 one.strike(rng)
                 code = one.process.poll()
