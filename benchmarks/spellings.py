@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
 IMAGES = ("cifar10", "cifar100", "digits", "fashion-mnist", "svhn")
 """Data sets that a run can load by name, sorted; a test holds them to ``catalog.DATASETS``, which takes PyTorch."""
 
-DATA_SETS = (*IMAGES, "imagenet16-120")
+DATA_SETS = (*IMAGES, "cifar10-valid", "imagenet16-120")
 """Data sets of images or of tables."""
 
 FILE = "npz:"
@@ -37,8 +38,8 @@ def canonical_data(name: str) -> str:
 
 
 def letters(name: str) -> str:
-    """The name in lower case, letters and digits of ASCII alone: fashionmnist of Fashion-MNIST."""
-    return "".join(character for character in name.lower() if character.isascii() and character.isalnum())
+    """The name in lower case without dashes, underscores and blanks: fashionmnist of Fashion-MNIST."""
+    return re.sub("[-_ ]", "", name.lower())
 
 
 def looks_like_file(name: str) -> bool:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,8 +23,9 @@ from typing import NamedTuple
 
 import numpy
 
-from benchmarks.errors import CorruptFile
-from benchmarks.table import Contents, Floats, Question, Run
+from benchmarks.answer import Floats, Question, Run
+from benchmarks.errors import CorruptFile, shown
+from benchmarks.packed import Contents
 
 DOUBLES = struct.Struct("<BdBdBdBdBd")
 TAGS = (0x09, 0x11, 0x19, 0x21, 0x29)
@@ -72,6 +75,12 @@ class Record(NamedTuple):
     total_time: float
 
 
+BUDGETS = (4, 12, 36, 108)
+"""Training budgets in epochs."""
+
+REPEATS = 3
+"""Trainings of a cell at every budget."""
+
 SPLITS = ("train", "valid", "test")
 """Splits in the order of an evaluation's fields."""
 
@@ -80,7 +89,8 @@ def contents(path: Path, found: Iterable[Record]) -> Contents:
     """A table's contents from the records of a dump; seeds number the repeats of a cell and budget in file order.
 
     Raises:
-        CorruptFile: naming the file and the record: a cell has two sizes, or what ``records`` raises.
+        CorruptFile: naming the file and the record: a cell has two sizes, or more trainings than it can have; or what
+            ``records`` raises.
     """
     rows: dict[str, int] = {}
     repeats: Counter[tuple[int, int]] = Counter()
@@ -96,6 +106,11 @@ def contents(path: Path, found: Iterable[Record]) -> Contents:
                 f"{parameters[row]} in an earlier record"
             )
         run = record.epochs, repeats[row, record.epochs]
+        if run[1] == REPEATS:
+            raise CorruptFile(
+                f"{path}, record {index}: {record.module_hash} was trained {REPEATS} times for {record.epochs} epochs "
+                "already, as every cell is"
+            )
         repeats[row, record.epochs] += 1
         _, middle, end = record.evaluations
         block = roomy(blocks.get(run), row)
@@ -136,14 +151,35 @@ def records(path: Path) -> Iterator[Record]:
         try:
             module_hash, epochs, adjacency, operations, encoded = json.loads(payload)
             metrics = decode_metrics(binascii.a2b_base64(encoded, strict_mode=True))
-            evaluations, parameters, total_time = metrics
-            if len(evaluations) != 3:
-                raise ValueError(f"{len(evaluations)} evaluations instead of three")
-            if not (isinstance(module_hash, str) and isinstance(epochs, int)):
-                raise TypeError("the hash is no text or the budget no integer")
-        except (ValueError, TypeError, IndexError, struct.error) as error:  # of JSON, base64 or protobuf
+            found = Record(module_hash, epochs, adjacency, operations, *metrics)
+            check(found)
+        except (ValueError, TypeError, IndexError, RecursionError, struct.error) as error:  # of JSON, base64, protobuf
             raise CorruptFile(f"{path}, record {index}: not a NAS-Bench-101 result: {error}") from error
-        yield Record(module_hash, epochs, adjacency, operations, evaluations, parameters, total_time)
+        yield found
+
+
+def check(record: Record) -> None:
+    """Passes a record whose values can be.
+
+    Raises:
+        ValueError, TypeError: naming what cannot.
+    """
+    if not re.fullmatch("[0-9a-f]{32}", record.module_hash):
+        raise ValueError(f"the module hash {shown(record.module_hash)} is not 32 hexadecimal digits")
+    if type(record.epochs) is not int or record.epochs not in BUDGETS:
+        raise ValueError(f"{shown(record.epochs)} is none of the budgets {', '.join(map(str, BUDGETS))}")
+    if not (isinstance(record.adjacency, str) and isinstance(record.operations, str)):
+        raise TypeError("the cell is no text")
+    if len(record.evaluations) != 3:
+        raise ValueError(f"{len(record.evaluations)} evaluations instead of three")
+    for evaluation in record.evaluations:
+        for name, value in zip(evaluation._fields[2:], evaluation[2:], strict=True):
+            if not 0 <= value <= 1:
+                raise ValueError(f"the accuracy {name} {value} is not in [0, 1]")
+        if not 0 <= evaluation.seconds < math.inf:
+            raise ValueError(f"the training time {evaluation.seconds} is not in [0, inf) seconds")
+    if not 0 < record.parameters < 1 << 31:
+        raise ValueError(f"the parameter count {record.parameters} is not in [1, 2^31)")
 
 
 def frames(path: Path) -> Iterator[bytes]:

@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks import catalog
 from benchmarks.ask import cells_of, reachable
-from benchmarks.catalog import open_table
+from benchmarks.catalog import SPACES, open_table
 from benchmarks.data import Dataset, fixed_batch, plain_batches
 from benchmarks.errors import BadInput
 from benchmarks.space import Arch, Cell, Mixture, Space, entropy, one_hot, softmax
@@ -156,19 +157,32 @@ def queried_epoch(spec: RunSpec, epoch: int) -> int:
 def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
     """The table that a run asks; None where there is none, or where the one shipped for the space lacks its budget.
 
+    Args:
+        spec: of the run.
+        sha256: of the table that the run began with; only that one will do.
+
     Raises:
-        BadInput: an unknown, absent or unusable table, or a named one that lacks the run's ``table_epochs``.
+        BadInput: an unknown, absent or unusable table, one that is not the run's, or a named one that lacks the run's
+            ``table_epochs`` or every architecture of its space.
     """
-    table = open_table(spec.table, spec.space)
-    budgets = sorted({question.epochs for question in table.columns}) if table else []
-    if table is None or spec.table_epochs in budgets:
-        return table
-    if spec.table == "auto":
+    table = open_table(spec.table, spec.space, sha256=sha256)
+    if table is None:
         return None
-    raise BadInput(
-        f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: {', '.join(map(str, budgets))}); "
-        "set the field 'table_epochs'"
-    )
+    if spec.table_epochs not in table.budgets:
+        if spec.table == "auto":
+            return None
+        raise BadInput(
+            f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: "
+            f"{', '.join(map(str, table.budgets))}); set the field 'table_epochs'"
+        )
+    if spec.table != "auto" and (table.rows(reachable_archs(SPACES[spec.space])) < 0).all():
+        raise BadInput(f"the table {spec.table} has none of the architectures of {spec.space}")
+    return table
+
+
+def why_no_table(spec: RunSpec) -> str:
+    """Why ``table_of`` a run is None, and what to do."""
+    return catalog.why_no_table(spec.table, spec.space, spec.table_epochs)
 
 
 def columns_of(table: Table | None, space: Space) -> tuple[Column, ...]:

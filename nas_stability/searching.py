@@ -105,7 +105,7 @@ def run_verb(options: argparse.Namespace) -> int:
 
     place = place_of(options, options.device, [found])
     if measure.table_of(found) is None:
-        print("no table: the accuracy and regret columns stay empty (--table PATH names one)", file=sys.stderr)
+        print(measure.why_no_table(found), file=sys.stderr)
     bar = progress_bar(found.epochs, found.run_id)
     try:
         code = watched(lambda watch: run.run(found, folder, place, watch), bar, folder, [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import BadInput
+from harness import outputs
 from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, number, whole
 
 if TYPE_CHECKING:
@@ -37,20 +38,23 @@ def add_table_verbs(table: Parser) -> None:
     fetch = verb("fetch", "download an official dump and pack it", table_fetch_verb, "name")
     fetch.add_argument("--url", action="append", default=[], help="address instead of the dump's own; may be repeated")
     fetch.add_argument("--checksum", metavar="ALGORITHM:HEX", help="of the download")
-    pack = verb("pack", "pack an official dump", table_pack_verb, "name", "file")
+    fetch.add_argument("--max-gb", metavar="N", type=gigabytes, help="of the download (twice its known size, or 20)")
+    fetch.add_argument("--again", action="store_true", help="replace the table and the download that are here")
+    pack = verb("pack", "pack an official dump: a file, or a folder that has it", table_pack_verb, "name", "file")
     pack.add_argument("--again", action="store_true", help="replace a table that is from another file")
+    pack.add_argument("--partial", action="store_true", help="take a dump that is not whole, as the table NAME-partial")
     importing = verb("import", "pack a CSV, Parquet or npz file of accuracies", table_import_verb, "file")
     importing.add_argument("--space", required=True, help="whose architectures it is about")
-    importing.add_argument("--name", help="of the table (the file's name)")
+    importing.add_argument("--name", help="of the table (the file's name): letters, digits, '.', '_' and '-'")
     importing.add_argument("--again", action="store_true", help="replace a table that is from another file")
     query = verb("query", "one accuracy, as JSON", table_query_verb, "name")
-    query.add_argument("--arch", metavar="KEY", help="architecture string or module hash")
+    query.add_argument("--arch", metavar="KEY", help="string, Structure(...), index, genotype list; hash or matrix")
     query.add_argument("--matrix", metavar="JSON", help="adjacency matrix of a NAS-Bench-101 cell, with --ops")
     query.add_argument("--ops", metavar="LIST", help="operations of the cell, joined by commas")
     query.add_argument("--dataset", required=True)
     query.add_argument("--split", required=True, help="train, valid or test")
-    query.add_argument("--epochs", required=True, type=integer, help="training budget")
-    query.add_argument("--seed", type=integer, help="one training run (the mean over all)")
+    query.add_argument("--epochs", required=True, type=whole(1, 10**6), help="training budget")
+    query.add_argument("--seed", type=whole(0, 10**9), help="one training run (the mean over all)")
     verify = verb("verify", "check a table against itself and what is published", table_verify_verb, "name")
     best = verb("best", "best reachable architectures of a space, and coverage", table_best_verb, "name")
     best.add_argument("--space", required=True)
@@ -67,6 +71,13 @@ def add_table_verbs(table: Parser) -> None:
         train.add_argument(flag(name), type=kind, default=default, metavar="VALUE", help=f"({default})")
     for added in (*verbs_of, fetch, pack, importing, query, verify, best, train):
         added.set_defaults(flags=[text for action in added._actions for text in action.option_strings])
+
+
+def gigabytes(text: str) -> int:
+    """Gigabytes, as bytes."""
+    if not 0 < number(text) <= 1e6:
+        raise argparse.ArgumentTypeError(f"takes gigabytes above 0, at most 1e6, not {text}")
+    return int(number(text) * 1e9)
 
 
 TRAIN_DEFAULTS: dict[str, str | int | float] = {
@@ -97,9 +108,10 @@ def table_list_verb(options: argparse.Namespace) -> int:
 
 def table_fetch_verb(options: argparse.Namespace) -> int:
     """Downloads and packs."""
-    from benchmarks import ask
+    from benchmarks import fetch
 
-    print(ask.fetch(options.name, options.url, options.checksum, options.tables))
+    refuse_records(options.tables, "--tables")
+    print(fetch.fetch(options.name, options.url, options.checksum, options.tables, options.again, most=options.max_gb))
     return 0
 
 
@@ -107,17 +119,35 @@ def table_pack_verb(options: argparse.Namespace) -> int:
     """Packs an official dump."""
     from benchmarks import pack
 
-    print(pack.pack(options.name, options.file, options.tables, options.again))
+    refuse_records(options.tables, "--tables")
+    file = pack.find(options.name, options.file)
+    if file != options.file:
+        print(f"nas-stability: packing {file}", file=sys.stderr)
+    try:
+        print(pack.pack(options.name, file, options.tables, options.again, partial=options.partial))
+    except pack.NotWhole as error:
+        raise BadInput(f"{error}; --partial packs it under the name {options.name}{pack.PARTIAL}") from error
     return 0
 
 
 def table_import_verb(options: argparse.Namespace) -> int:
     """Packs a tidy file."""
-    from benchmarks import catalog, errors, pack
+    from benchmarks import catalog, errors, importing
 
+    refuse_records(options.tables, "--tables")
     space = errors.choose("space", options.space, catalog.SPACES)
-    print(pack.import_file(options.file, space, options.name, options.tables, options.again))
+    print(importing.import_file(options.file, space, options.name, options.tables, options.again))
     return 0
+
+
+def refuse_records(place: Path | None, flag: str) -> None:
+    """Passes a folder of tables that is not one of records; None is the user's cache.
+
+    Raises:
+        BadInput: it is, lies in or contains a run's or a study's records.
+    """
+    if place is not None:
+        outputs.refuse_output(place, flag)
 
 
 def asked_table(options: argparse.Namespace) -> answer.Table:
@@ -133,16 +163,16 @@ def asked_table(options: argparse.Namespace) -> answer.Table:
 
 def table_query_verb(options: argparse.Namespace) -> int:
     """One answer, as one line of JSON; exit code 1 where the table does not answer."""
-    from benchmarks import answer, ask
+    from benchmarks import answer, architecture, ask
 
-    if (options.arch is None) == (options.matrix is None) or (options.matrix is None) != (options.ops is None):
+    if (options.arch is None) == (options.matrix is None) or (options.matrix is not None and options.ops is None):
         raise BadInput("give either --arch KEY, or --matrix JSON and --ops LIST")
     table = asked_table(options)
-    arch = options.arch if options.arch is not None else ask.arch_of_cell(options.matrix, options.ops)
+    asked = architecture.read(table, options.matrix if options.arch is None else options.arch, options.ops)
     try:
-        found = ask.query(table, arch, options.dataset, options.split, options.epochs, options.seed)
+        found = ask.query(table, asked.arch, options.dataset, options.split, options.epochs, options.seed)
     except answer.Unanswered as error:
-        print(f"nas-stability: {error}", file=sys.stderr)
+        print(f"nas-stability: {error}{f' ({asked.note})' * bool(asked.note)}", file=sys.stderr)
         return FAILED
     print(json.dumps(found._asdict()))
     return 0
@@ -150,13 +180,13 @@ def table_query_verb(options: argparse.Namespace) -> int:
 
 def table_verify_verb(options: argparse.Namespace) -> int:
     """What holds of a table; 0 only if nothing fails."""
-    from benchmarks import ask
+    from benchmarks import verify
 
-    checks = ask.verify(asked_table(options))
+    checks = verify.verify(asked_table(options))
     for check in checks:
         verdict = {True: "holds", False: "FAILS", None: "not known"}[check.holds]
         print(f"{verdict:9}  {check.what}: {check.found}")
-    return 0 if ask.holds(checks) else FAILED
+    return 0 if verify.holds(checks) else FAILED
 
 
 def table_best_verb(options: argparse.Namespace) -> int:
@@ -178,11 +208,16 @@ def table_best_verb(options: argparse.Namespace) -> int:
 
 def table_train_verb(options: argparse.Namespace) -> int:
     """Trains a table of our own."""
-    from benchmarks import catalog, errors, train, workers
+    from benchmarks import catalog, errors, names, table, train, workers
 
     found = train.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
     space = errors.choose("space", found.space, catalog.SPACES)
+    names.check_name("data set", found.data)
     out = options.out or Path("results") / "tables" / found.name
+    refuse_records(out, "--out")
+    path = out / f"{found.name}.parquet"
+    if path.exists() and table.open_table(path).sha256 != found.sha256():
+        raise BadInput(f"{path} is there already and of another spec; give another --out")
     raw = catalog.load_data(found.data, options.data_dir)
     try:
         print(train.train_table(found, space, raw, out, options.workers))

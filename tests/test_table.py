@@ -216,7 +216,7 @@ def test_arrow_numbers_without_pandas() -> None:
 
 def test_columns_are_read_when_first_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    monkeypatch.setattr("benchmarks.table.read_column", lambda path, name: read.append(name) or numpy.ones(3))
+    monkeypatch.setattr("benchmarks.table.read_column", lambda path, name, metadata: read.append(name) or numpy.ones(3))
     table = packed(tmp_path / "packed.parquet")
     assert read == []
     for _ in range(2):
@@ -269,12 +269,12 @@ def test_packing_refuses_wrong_numbers_and_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (tidy(accuracy=101.0), r"row 0: the accuracy 101\.0 is not in \[0, 100\]"),
-        (tidy(accuracy=math.nan), "row 0: the accuracy nan is not in"),
-        (tidy(split="validation"), "row 0: the split 'validation' is none of train, valid, test"),
+        (tidy(accuracy=101.0), r"row 0 \(from 0\), column accuracy: 101\.0 is not in \[0, 100\]"),
+        (tidy(accuracy=math.nan), r"row 0 \(from 0\), column accuracy: is empty or not a number"),
+        (tidy(split="validation"), r"row 0 \(from 0\), column split: 'validation' is none of train, valid, test"),
         (tidy(seed=0), "has two rows for 0000"),
         (tidy().drop(columns="seed"), "lacks the column 'seed'"),
-        (tidy(arch=1), "column of the wrong type"),
+        (tidy(arch=1), "column arch: it holds int64, not text"),
     ],
 )
 def test_tidy_files_that_cannot_be_used(frame: pandas.DataFrame, message: str, tmp_path: Path) -> None:
