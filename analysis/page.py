@@ -88,6 +88,8 @@ def page(
         title=study.folder.resolve().name,
         lead=lead(study),
         unfinished=study.unfinished,
+        verified=study.verified,
+        remarks=study.remarks,
         colours=[colour(method, study.methods) for method in study.methods],
         design=grid(design(study, varied)),
         common=common_fields(study.runs, varied),

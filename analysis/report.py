@@ -21,11 +21,12 @@ from analysis import escape, tables
 from analysis.layout import note
 from analysis.panels import PAPER, SCREEN, Drawn, style
 from analysis.plots import FIGURES
-from analysis.study import Study, load
+from analysis.study import Study
 from analysis.tables import NOTES, TABLES
 from benchmarks import files
 from benchmarks.errors import unknown
 from benchmarks.workers import Crew, Lost
+from harness.outputs import REPORT, refuse_output
 
 QUIET = 5.0
 """Seconds between two lines of progress in a log."""
@@ -73,28 +74,39 @@ class Report(NamedTuple):
     absent: tuple[str, ...]
 
 
+def check_name(only: str | None) -> None:
+    """Passes the name of a figure or table, and None.
+
+    Raises:
+        BadInput: another one.
+    """
+    known = [*FIGURES, *TABLES]
+    if only is not None and only not in known:
+        raise unknown("figure or table", only, known)
+
+
 def write_report(
-    folder: Path, out: Path | None = None, only: str | None = None, paper: bool = False, workers: int = 1
+    study: Study, out: Path | None = None, only: str | None = None, paper: bool = False, workers: int = 1
 ) -> Report:
-    """Draws the figures and tables of a study's folder; progress goes to standard error.
+    """Draws the figures and tables of a study; progress goes to standard error.
 
     Args:
-        folder: of the study, or of one run.
+        study: to draw.
         out: where to write; STUDY/report by default.
         only: name of one figure or table.
         paper: column width and serif text.
         workers: processes that draw; 1 draws in this one.
 
     Raises:
-        BadInput: no finished run, a damaged file, or an unknown name.
+        BadInput: an unknown name, or ``out`` is a place of records.
     """
-    known = [*FIGURES, *TABLES]
-    if only is not None and only not in known:
-        raise unknown("figure or table", only, known)
-    study = load(folder)
-    place = out or folder / "report"
+    check_name(only)
+    if out is not None:
+        refuse_output(out)
+    place = out or study.folder / REPORT
     place.mkdir(parents=True, exist_ok=True)
-    wanted = [name for name in known if only in (None, name)]
+    files.clear_parts(place)
+    wanted = [name for name in (*FIGURES, *TABLES) if only in (None, name)]
     written = dict(progress(draw(wanted, functools.partial(write, study, place, paper), workers), len(wanted)))
     pieces = {name: written[name] for name in wanted}
     return Report(

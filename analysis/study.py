@@ -47,7 +47,7 @@ class Study:
         runs: one row per finished run: its id, the fields of its spec and its provenance.
         places: run id -> folder of the run.
         unfinished: ids of the runs that have no run.json.
-        remarks: which runs are unfinished, missing, copied or foreign, one line each.
+        remarks: which runs are missing, copied or foreign, one line each.
         verified: whether every file was held to its checksum.
 
     Raises:

@@ -26,7 +26,18 @@ UNKNOWN = "not recorded"
 """The text of a field that a run's record lacks."""
 
 NOT_FIELDS = (
-    *("run", "schema", "git_commit", "device", "threads", "table_queries", "table_missing", "seconds", "variant"),
+    *(
+        "run",
+        "schema",
+        "git_commit",
+        "device",
+        "threads",
+        "table_queries",
+        "table_missing",
+        "seconds",
+        "inputs_since",
+        "variant",
+    ),
 )
 """Columns of the runs that are no fields of a spec, besides those with a dot; a test holds them to run.json."""
 

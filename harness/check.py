@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import torch
@@ -17,70 +16,83 @@ from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import softmax
 from benchmarks.table import Table
 from harness import checkpoint, landscape
+from harness.folder import damages, read_record, survey
 from harness.measure import ask, columns_of, neighbourhood, queried_epoch, table_of
-from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
-from harness.spec import RunSpec, known_ids, recorded_spec
+from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
+from harness.spec import RunSpec, recorded_spec
 from harness.status import read_rows
 
 
-def check_study(folder: Path) -> list[str]:
-    """What is wrong in a study's folder, or in a run's; one line each, empty where all is well.
+class Checked(NamedTuple):
+    """What came of a check.
+
+    Attributes:
+        problems: one line each; none where all is well.
+        notes: what could not be checked because it is not there, one line each.
+    """
+
+    problems: list[str]
+    notes: list[str]
+
+
+def check_study(folder: Path) -> Checked:
+    """Whether the records of a study's folder, or of a run's, are what they say.
 
     Raises:
         BadInput: the folder holds neither.
+        CorruptFile: study.json is damaged.
     """
-    if (folder / SPEC).exists():
-        return [f"{folder.name}: {problem}" for problem in check_run(folder)]
-    if not (folder / STUDY).exists():
-        raise BadInput(f"the folder {folder} holds no study and no run: it has no {STUDY} and no {SPEC}")
-    runs = json.loads((folder / STUDY).read_text())["runs"]
-    problems = []
-    for run, values in runs.items():
-        place = folder / run
-        if not (place / SPEC).exists():
-            continue
-        if json.loads((place / SPEC).read_text()) != values:
-            problems.append(f"{run}: its spec is not the study's")
-        problems += [f"{run}: {problem}" for problem in check_run(place)]
-    strangers = sorted(path.parent.name for path in folder.glob(f"*/{SPEC}") if path.parent.name not in runs)
-    return problems + [f"{run}: is not a run of the study" for run in strangers]
+    found = survey(folder)
+    problems = [f"{name}: is missing" for name in found.missing]
+    problems += [f"{name}: is a copy of another run" for name in found.copied]
+    problems += [f"{name}: is not a run of the study" for name in found.foreign]
+    notes: list[str] = [f"{name}: is not finished" for name in found.unfinished]
+    if found.kind == "runs":
+        notes.append(f"there is no {STUDY}: whether runs are missing is not known")
+    for run, place in {**found.finished, **found.unfinished}.items():
+        if found.kind == "run" and place.name != run and place.name.rpartition("-")[0] == run.rpartition("-")[0]:
+            problems.append(f"{place.name}: its spec hashes to {run}")
+        try:
+            problems += [f"{place.name}: {problem}" for problem in check_run(place, run)]
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+            problems.append(f"{place.name}: its records cannot be read: {type(error).__name__}: {error}")
+        if run in found.finished and not (place / CHECKPOINT).exists():
+            notes.append(f"{place.name}: has no {CHECKPOINT}: it was archived without its weights")
+    return Checked(problems, notes)
 
 
-def check_run(folder: Path) -> Iterator[str]:
+def check_run(folder: Path, run: str) -> Iterator[str]:
     """What is wrong in a run's folder."""
-    try:
-        values = json.loads((folder / SPEC).read_text())
-        spec = recorded_spec(values)
-    except ValueError as error:
-        yield f"{SPEC} is no spec: {error}"
+    damaged = list(damages(folder, run))
+    yield from damaged
+    if damaged or not (folder / DONE).exists():
         return
-    ids = known_ids(values)
-    run = folder.name if folder.name in ids else ids[0]
-    if folder.name != run and folder.name.startswith(f"{spec.space}-{spec.method}-"):
-        yield f"its spec hashes to {run}"
-    if not (folder / DONE).exists():
-        return
-    try:
-        record = json.loads((folder / DONE).read_text())
-    except ValueError as error:
-        yield f"{DONE} is not JSON: {error}"
-        return
-    if record.get("spec") != values or record.get("run") != run:
-        yield f"{DONE} is of another spec"
-    for name, digest in record.get("files", {}).items():
-        if not (folder / name).exists():
-            yield f"{name} is missing"
-        elif files.sha256(folder / name) != digest:
-            yield f"{name} was altered: its checksum does not match {DONE}"
+    record = read_record(folder)
+    spec = recorded_spec(record["spec"])
     yield from check_rows(folder, spec, run)
     yield from check_table(folder, spec, record)
     if (folder / LANDSCAPE).exists():
         yield from check_landscape(folder, spec, record)
+    if (folder / CHECKPOINT).exists():
+        yield from check_checkpoint(folder, spec, record)
+
+
+def check_checkpoint(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
+    """The checkpoint against run.json, and the logits of its last epoch against alphas.npz."""
+    if files.sha256(folder / CHECKPOINT) != record["files"].get(CHECKPOINT):
+        yield f"{CHECKPOINT} was altered: its checksum does not match {DONE}"
+        return
     try:
-        if checkpoint.load(folder / CHECKPOINT)["epoch"] != spec.epochs:
-            yield f"{CHECKPOINT} is not of the last epoch"
-    except (BadInput, OSError) as error:
+        state = checkpoint.load(folder / CHECKPOINT)
+    except CorruptFile as error:
         yield str(error)
+        return
+    if state.get("epoch") != spec.epochs:
+        yield f"{CHECKPOINT} is not of the last epoch"
+        return
+    last = [group[-1] for group in read_alphas(folder, spec)]
+    if not all(torch.equal(saved, group) for saved, group in zip(state["alpha"], last, strict=True)):
+        yield f"{ALPHAS}: its last logits are not those of {CHECKPOINT}"
 
 
 def check_rows(folder: Path, spec: RunSpec, run: str) -> Iterator[str]:
@@ -141,12 +153,12 @@ def check_ranks(row: dict[str, str], spec: RunSpec, epoch: int) -> Iterator[str]
 
 def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
     """Every recorded accuracy against the table's answer for the recorded architecture, and for its neighbours."""
+    recorded = record.get("table")
     try:
-        table = table_of(spec)
+        table = table_of(spec, sha256=recorded["sha256"] if recorded else None)
     except BadInput as error:
         yield f"its table cannot be asked: {error}"
         return
-    recorded = record.get("table")
     if (table is None) != (recorded is None) or (table and recorded and table.sha256 != recorded["sha256"]):
         yield f"the table {spec.table!r} is not the one that the run used"
         return
@@ -159,7 +171,7 @@ def check_answers(row: dict[str, str], spec: RunSpec, table: Table | None) -> It
     """The accuracies of a row against the table's answers for its architecture."""
     for name, cell in row.items():
         if name.startswith("accuracy_"):
-            _, dataset, split = name.split("_")
+            dataset, _, split = name.removeprefix("accuracy_").rpartition("_")
             answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
             if number(cell) != answer:
                 yield f"{name} is {cell or 'empty'}, the table says {answer}"
@@ -195,7 +207,8 @@ def check_landscape(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iter
     try:
         plane = landscape.read_plane(folder)
         alpha = tuple(group[-1] for group in read_alphas(folder, spec))
-        table = table_of(spec)
+        recorded = record.get("table")
+        table = table_of(spec, sha256=recorded["sha256"]) if recorded else None
     except BadInput as error:
         yield str(error)
         return

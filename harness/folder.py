@@ -53,9 +53,8 @@ class Survey(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader of the study must know besides its finished runs, one line each."""
+        """What a reader of the study must know besides its finished and unfinished runs, one line each."""
         lines = {
-            "not finished": self.unfinished,
             f"missing ({STUDY} names them)": self.missing,
             "copied, not counted": self.copied,
             "foreign, not counted": self.foreign,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from benchmarks.catalog import SPACES, load_data
 from benchmarks.data import Dataset, halves, sha256_of
 from benchmarks.errors import BadInput, choose
@@ -14,6 +12,7 @@ from benchmarks.table import Table
 from harness.fit import refuse_unfit
 from harness.machine import Place, find_device
 from harness.measure import table_of
+from harness.paths import refuse_other_images
 from harness.search import METHODS
 from harness.spec import RunSpec
 
@@ -55,6 +54,7 @@ def open_inputs(spec: RunSpec, place: Place, recorded: Certificate | None = None
     space = choose("space", spec.space, SPACES)
     choose("method", spec.method, METHODS)
     device = find_device(place.device)
+    refuse_other_images(spec.data, spec.data_sha256)
     raw = load_data(spec.data, Path(place.data_dir))
     certificate: Certificate = {
         "data": {"name": spec.data_name, "sha256": sha256_of(raw), "images": len(raw.labels)},
@@ -62,7 +62,8 @@ def open_inputs(spec: RunSpec, place: Place, recorded: Certificate | None = None
     }
     if recorded and recorded.get("data"):
         refuse_others(f"the data set {spec.data}", recorded["data"], certificate["data"])
-    refuse_unfit(spec, raw, space)
+    else:  # what goes on fitted when it began
+        refuse_unfit(spec, raw, space)
     asked = recorded["table"] if recorded else None
     table = table_of(spec, sha256=asked["sha256"] if asked else None)
     if table is not None:
@@ -82,12 +83,3 @@ def refuse_others(what: str, there: Certificate | None, here: Certificate | None
     if before != now:
         sums = [f"SHA-256 {one[:DIGITS]}..." if one else "none" for one in (before, now)]
         raise BadInput(f"{what} is not the one that the run began with: {sums[0]} then, {sums[1]} now")
-
-
-def refuse(spec: RunSpec, place: Place) -> None:
-    """Passes a spec whose inputs are there and fit it.
-
-    Raises:
-        BadInput: as ``open_inputs``.
-    """
-    open_inputs(spec, place._replace(device="cpu") if find_device(place.device) != torch.device("cpu") else place)

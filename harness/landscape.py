@@ -11,7 +11,7 @@ ones. Rows are appended to a file aside and synced, one by one; it is renamed wh
 from __future__ import annotations
 
 import functools
-import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,27 +21,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import files
-from benchmarks.catalog import SPACES, load_data
-from benchmarks.data import Dataset, halves, plain_batches
+from benchmarks.catalog import SPACES
+from benchmarks.data import Dataset, plain_batches
 from benchmarks.errors import BadInput, CorruptFile
 from benchmarks.space import Arch, Mixture, softmax
-from benchmarks.table import Table
 from harness import checkpoint
+from harness import folder as folders
 from harness.architect import frozen
 from harness.claiming import alone
 from harness.curvature import flat, unflat
-from harness.machine import Place, device_name, find_device, settled
-from harness.measure import EVALUATION_BATCH, Column, ask_all, columns_of, evaluate, table_of
-from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, SPEC, LandscapeRecord, csv_text
+from harness.folder import survey
+from harness.inputs import Inputs, open_inputs
+from harness.machine import Place, device_name, settled
+from harness.measure import EVALUATION_BATCH, Column, ask_all, columns_of, evaluate
+from harness.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, LandscapeRecord, csv_text
 from harness.rng import stream
 from harness.run import Interrupted, Watch
-from harness.saving import restore
+from harness.saving import cut_back, restore
+from harness.sealed import opened, sealed
 from harness.search import Search, start
 from harness.spec import RunSpec, recorded_spec
-from harness.status import read_status
 
 LOCK = ".landscape.lock"
 UNFINISHED = LANDSCAPE + ".unfinished"
+
+MOST_POINTS = 1001
+"""Per axis: a million points take days."""
+
+FARTHEST = 1e6
+"""Of the reach: at logits of 30 a softmax is decided, and what is far beyond overflows."""
 
 
 class Grid(NamedTuple):
@@ -80,6 +88,8 @@ class Plane(NamedTuple):
         gradient_norm: L2 norm of the gradient of the validation loss with respect to all logits, in nats.
         gradient: the direction of x (n,), groups of logits flattened and concatenated in order.
         random: the direction of y, likewise.
+        data: SHA-256 over the tensors of the data set; None where it was not recorded.
+        rows: bytes and SHA-256 of the rows so far, at the end of landscape.csv; None before the first.
     """
 
     run: str
@@ -93,6 +103,8 @@ class Plane(NamedTuple):
     gradient_norm: float
     gradient: list[float]
     random: list[float]
+    data: str | None = None
+    rows: dict[str, Any] | None = None
 
 
 def chosen_runs(folder: Path) -> list[Path]:
@@ -101,33 +113,20 @@ def chosen_runs(folder: Path) -> list[Path]:
     Raises:
         BadInput: the folder is neither, or none of its runs is finished.
     """
-    if (folder / SPEC).exists():
+    found = survey(folder)
+    if found.kind == "run":
         return [folder]
-    done = [folder / run.run for run in read_status(folder) if run.state == "done"]
-    if not done:
+    if not found.finished:
         raise BadInput(
             f"the study in {folder} has no finished run yet; nas-stability status {folder} tells how far it is"
         )
     lowest: dict[tuple[str, str], tuple[int, Path]] = {}
-    for place in done:
-        spec = read_spec(place)
+    for place in found.finished.values():
+        spec = recorded_spec(folders.read_record(place)["spec"])
         kind = (spec.space, spec.method)
         if kind not in lowest or spec.seed < lowest[kind][0]:
             lowest[kind] = (spec.seed, place)
     return [place for _, place in lowest.values()]
-
-
-def read_spec(folder: Path) -> RunSpec:
-    """The spec of a run's folder; fields that its version did not have are at their defaults.
-
-    Raises:
-        BadInput: there is none, or it is no spec.
-    """
-    path = folder / SPEC
-    try:
-        return recorded_spec(json.loads(path.read_text()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadInput(f"the file {path} is no run's spec: {error}") from error
 
 
 def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool = False) -> bool:
@@ -149,23 +148,23 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
         Held: another process is at it.
         Interrupted: it was told to stop; whole rows are kept.
     """
-    if grid.points < 3 or grid.points % 2 == 0:
-        raise BadInput(f"--grid takes an odd number from 3 on, so that the run itself is a point, not {grid.points}")
-    if not 0 < grid.reach < float("inf"):
-        raise BadInput(f"--reach takes a number greater than 0, not {grid.reach}")
-    spec, record = read_spec(folder), read_record(folder)
-    table = table_of(spec)
-    recorded = record.get("table")
-    if (table.sha256 if table else None) != (recorded["sha256"] if recorded else None):
-        raise BadInput(f"the table {spec.table!r} is not the one that the run in {folder} used")
-    find_device(place.device)
+    if not 3 <= grid.points <= MOST_POINTS or grid.points % 2 == 0:
+        raise BadInput(
+            f"--grid takes an odd number from 3 to {MOST_POINTS}, so that the run itself is a point, not {grid.points}"
+        )
+    if not 0 < grid.reach <= FARTHEST:
+        raise BadInput(f"--reach takes a number greater than 0, up to {FARTHEST:g}, not {grid.reach}")
+    record = read_record(folder)
+    spec = recorded_spec(record["spec"])
+    inputs = open_inputs(spec, place, {"data": record.get("data"), "table": record.get("table")})
     wanted: dict[str, Any] = {
         "run": record["run"],
         "grid": grid.points,
         "reach": grid.reach,
         "checkpoint": files.sha256(folder / CHECKPOINT),
         "device": device_name(place.device),
-        "table": table.sha256 if table else None,
+        "data": inputs.certificate["data"]["sha256"],
+        "table": inputs.table.sha256 if inputs.table else None,
     }
     if wanted["checkpoint"] != record["files"][CHECKPOINT]:
         raise CorruptFile(f"the checkpoint {folder / CHECKPOINT} was altered: it is not the one that {DONE} names")
@@ -179,12 +178,10 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
             watch.progress(grid.points**2, grid.points**2)
             return False
         with settled(spec, place) as device:
-            data = halves(load_data(spec.data, Path(place.data_dir)), spec.images, device)
-            search = restored(spec, folder, data, device)
+            search = restored(spec, folder, inputs.data, device)
             if not (folder / PLANE).exists():
-                plane = make_plane(search, data, wanted)
-                files.write(folder / PLANE, (json.dumps(plane._asdict(), indent=1) + "\n").encode())
-            proceed(folder, search, data, table, read_plane(folder), watch)
+                write_plane(folder, make_plane(search, inputs.data, wanted))
+            proceed(folder, search, inputs, read_plane(folder), watch)
     return True
 
 
@@ -196,11 +193,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     if not (folder / DONE).exists():
         raise BadInput(f"the run in {folder} is not finished: it has no {DONE}; carry it out first")
-    try:
-        record: dict[str, Any] = json.loads((folder / DONE).read_text())
-        str(record["run"]), str(record["files"][CHECKPOINT])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptFile(f"the file {folder / DONE} is not a run's record: {error}") from error
+    record = folders.read_record(folder)
+    if wrong := list(folders.altered_files(folder, record)):
+        raise CorruptFile(f"the run in {folder} is damaged: {'; '.join(wrong)}")
     if not (folder / CHECKPOINT).exists():
         raise BadInput(f"the run in {folder} has no {CHECKPOINT}: a landscape needs the weights")
     return record
@@ -213,9 +208,14 @@ def read_plane(folder: Path) -> Plane:
         CorruptFile: it is not one of this version.
     """
     try:
-        return Plane(**json.loads((folder / PLANE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return Plane(**opened(folder / PLANE, "a landscape's"))
+    except (CorruptFile, TypeError) as error:
         raise CorruptFile(f"the file {folder / PLANE} is not a landscape's: {error}; --again replaces it") from error
+
+
+def write_plane(folder: Path, plane: Plane) -> None:
+    """Replaces landscape.json."""
+    files.write(folder / PLANE, sealed(plane._asdict()))
 
 
 def refuse_other(there: Plane, wanted: dict[str, Any], folder: Path) -> None:
@@ -303,12 +303,18 @@ def logits_at(alpha: tuple[Tensor, ...], plane: Plane, x: float, y: float) -> tu
     return tuple((group.double() + part).to(group) for group, part in zip(alpha, unflat(step, alpha), strict=True))
 
 
-def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, plane: Plane, watch: Watch) -> None:
-    """Point after point to the end of the plane; then the file gets its name."""
+def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: Watch) -> None:
+    """Point after point to the end of the plane; then the file gets its name.
+
+    Raises:
+        CorruptFile: the rows so far are not those that landscape.json ties itself to.
+        FloatingPointError: the supernet's loss at a point is not finite.
+    """
+    table, data = inputs.table, inputs.data
     columns = columns_of(table, search.space)
     pairs = list(Grid(plane.grid, plane.reach).pairs)
     path = folder / UNFINISHED
-    lines = whole_lines(path)
+    lines = certified_lines(path, plane)
     done = max(0, lines - 1)
     alpha = tuple(group.detach().cpu() for group in search.alpha)
 
@@ -320,12 +326,18 @@ def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, pl
     for index, (x, y) in enumerate(pairs[done:], start=done + 1):
         logits = logits_at(alpha, plane, x, y)
         found = evaluate(search, data, softmax(tuple(group.to(search.alpha[0].device) for group in logits)))
+        if not math.isfinite(found.loss):
+            raise FloatingPointError(
+                f"the validation loss at x = {x:g}, y = {y:g} is {found.loss}; a smaller --reach may do"
+            )
         arch = arch_at(search.spec, logits)
         record = LandscapeRecord(
             x=x, y=y, valid_loss=found.loss, valid_accuracy=found.accuracy, arch=arch, accuracy=accuracies(arch)
         )
         header = [] if lines or index > 1 else [{name: name for name in record.row()}]
         files.append(path, csv_text([*header, record.row()]))
+        size = path.stat().st_size
+        write_plane(folder, plane._replace(rows={"bytes": size, "sha256": folders.prefix_sum(path, size)}))
         watch.progress(index, len(pairs))
         if index < len(pairs) and watch.interrupted():
             raise Interrupted(f"stopped after point {index} of {len(pairs)}; saved in {folder}")
@@ -333,14 +345,17 @@ def proceed(folder: Path, search: Search, data: Dataset, table: Table | None, pl
     files.sync_folder(folder)
 
 
-def whole_lines(path: Path) -> int:
-    """Lines of the unfinished file, 0 where there is none; a torn last one is cut off."""
-    content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return whole.count(b"\n")
+def certified_lines(path: Path, plane: Plane) -> int:
+    """Lines of the unfinished file, 0 where there is none; what is ahead of landscape.json is cut off.
+
+    Raises:
+        CorruptFile: they are others than landscape.json says.
+    """
+    if plane.rows is None:
+        path.unlink(missing_ok=True)
+        return 0
+    cut_back(path, plane.rows["bytes"], plane.rows["sha256"], f"{PLANE} goes on from; --again begins anew")
+    return path.read_bytes().count(b"\n")
 
 
 def arch_at(spec: RunSpec, logits: tuple[Tensor, ...]) -> Arch:

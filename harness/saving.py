@@ -110,7 +110,7 @@ def resume(search: Search, answered: Answers, inputs: Inputs, folder: Path) -> L
     if not first and head["digest"] != search.spec.digest:
         raise CorruptFile(f"the checkpoint {path} belongs to another spec")
     for name, tied in head["rows"].items():
-        cut_back(folder / name, tied["bytes"], tied["sha256"])
+        cut_back(folder / name, tied["bytes"], tied["sha256"], f"{CHECKPOINT} goes on from; {checkpoint.ADVICE}")
     try:
         log = restored_log(search, answered, state)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -132,8 +132,14 @@ def label_of(folder: Path) -> str:
     return data_label(opened(folder / SPEC, "a run's spec"))
 
 
-def cut_back(path: Path, length: int, digest: str | None) -> None:
-    """Cuts a file of rows to the length that its checkpoint goes on from.
+def cut_back(path: Path, length: int, digest: str | None, advice: str) -> None:
+    """Cuts a file of rows to the length that goes on.
+
+    Args:
+        path: of the file.
+        length: in bytes.
+        digest: SHA-256 of so many; None where it is not known.
+        advice: end of the message: what goes on from the rows, and what to do.
 
     Raises:
         CorruptFile: it is shorter, or its rows are others.
@@ -142,9 +148,7 @@ def cut_back(path: Path, length: int, digest: str | None) -> None:
     if there < length:
         raise CorruptFile(f"the file {path} has {there} bytes, fewer than the {length} that were recorded")
     if digest is not None and prefix_sum(path, length) != digest:
-        raise CorruptFile(
-            f"the file {path} was altered: its rows are not those that {CHECKPOINT} goes on from; {checkpoint.ADVICE}"
-        )
+        raise CorruptFile(f"the file {path} was altered: its rows are not those that {advice}")
     with path.open("r+b") as file:
         file.truncate(length)
 

@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.errors import BadInput, unknown
 from nas_stability import proving, reading, searching, tables
-from nas_stability.flags import FAILED, MISUSED, Parser
+from nas_stability.flags import BROKEN_OFF, FAILED, MISUSED, Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code: 0 done, 1 something failed, 2 unusable input, 75 stopped by a signal."""
+    """Runs one verb and returns its exit code: the one edge where what is raised becomes a line on standard error.
+
+    0 done, 1 something failed, 2 unusable input, 75 stopped by a signal with everything saved, 130 Ctrl-C.
+    """
+    logging.basicConfig(format="nas-stability: %(message)s", level=logging.WARNING)
     parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     try:
         if rest:
             raise unknown("argument", rest[0], options.flags)
         verb: Callable[[argparse.Namespace], int] = options.verb
-        return verb(options)
-    except BadInput as error:
-        print(f"nas-stability: {error}", file=sys.stderr)
-        return MISUSED
+        code = verb(options)
+        sys.stdout.flush()  # a full disk or a closed pipe is told now, not at the interpreter's end
+        return code
     except BrokenPipeError:
+        # The reader has gone; nothing more may be written to it when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    finally:
-        dismiss_workers()
+    except (Exception, KeyboardInterrupt) as error:
+        if options.debug:
+            traceback.print_exc()
+        code, line = told(error)
+        with contextlib.suppress(OSError):
+            print(f"nas-stability: {line}", file=sys.stderr)
+        return code
 
 
-def dismiss_workers() -> None:
-    """Ends the processes that joblib keeps for later: by themselves they take seconds to unload what they imported."""
-    if "joblib.externals.loky" in sys.modules:
-        from joblib.externals.loky import get_reusable_executor
+def told(error: BaseException) -> tuple[int, str]:
+    """Exit code and line of an error."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BadInput):
+        return MISUSED, text
+    if isinstance(error, KeyboardInterrupt):
+        return BROKEN_OFF, "broken off; what was saved stands"
+    if isinstance(error, OSError):
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else text
+        return FAILED, what or type(error).__name__
+    if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
+        return FAILED, f"too little memory: {text[:LONGEST] or 'none was left'}"
+    if isinstance(error, FloatingPointError):
+        return FAILED, text
+    return FAILED, f"{type(error).__name__}: {text[:LONGEST]} (--debug shows where; please report it)"
 
-        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+"""Words of PyTorch's complaints, which are RuntimeErrors."""
+
+LONGEST = 400
+"""Characters of a message that this program did not write itself."""
 
 
 def build_parser() -> Parser:
@@ -43,4 +73,18 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
     for group in (searching, reading, tables, proving):
         group.add_verbs(verbs)
+    for inner in every(parser):
+        inner.add_argument("--debug", action="store_true", default=False, help="show where an error comes from")
+        if isinstance(inner.get_default("flags"), list):
+            inner.get_default("flags").append("--debug")
     return parser
+
+
+def every(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all verbs that do something."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield parser
+    for group in groups:
+        for inner in group.choices.values():
+            yield from every(inner)

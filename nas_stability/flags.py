@@ -11,8 +11,8 @@ from typing import Any, NoReturn, TypeAlias
 from benchmarks.errors import shown, unknown
 from harness.fields import number_from
 
-FAILED, MISUSED, REQUEUE = 1, 2, 75
-"""REQUEUE: stopped by a signal with everything saved; sysexits.h calls it a temporary failure."""
+FAILED, MISUSED, REQUEUE, BROKEN_OFF = 1, 2, 75, 130
+"""REQUEUE: stopped by a signal with everything saved, a temporary failure in sysexits.h. BROKEN_OFF: by Ctrl-C."""
 
 
 class Parser(argparse.ArgumentParser):

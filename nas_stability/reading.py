@@ -8,9 +8,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.errors import BadInput
+from harness.outputs import refuse_output
 from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
+
+if TYPE_CHECKING:
+    from analysis.study import Study
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -21,12 +25,14 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("--paper", action="store_true", help="column width and serif text")
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
+    add_unverified(report)
     finish(report, report_verb)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
     claims.add_argument("folder", metavar="DIR", type=folder)
     claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
     claims.add_argument("--out", metavar="FILE.csv", type=folder, help="also write the verdicts there")
+    add_unverified(claims)
     finish(claims, claims_verb)
 
     status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
@@ -42,22 +48,50 @@ def add_verbs(verbs: Verbs) -> None:
     collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
     collect.add_argument("folder", metavar="DIR", type=folder)
     collect.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/collected)")
+    add_unverified(collect)
     finish(collect, collect_verb)
+
+
+def add_unverified(parser: argparse.ArgumentParser) -> None:
+    """The flag that takes files as they are."""
+    parser.add_argument(
+        "--unverified", action="store_true", help="take the files as they are, without holding them to their checksums"
+    )
+
+
+def loaded(folder: Path, unverified: bool) -> Study:
+    """The study in a folder; what a reader must know besides its finished runs goes to standard error."""
+    from analysis import study
+
+    found = study.load(folder, verify=not unverified)
+    if found.unfinished:
+        print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
+    for line in (*found.remarks, *(["not verified: the files were taken as they are"] if unverified else [])):
+        print(f"nas-stability: {line}", file=sys.stderr)
+    return found
 
 
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
-    print_report(options.folder, options.out, options.only, options.paper, options.workers)
+    print_report(
+        options.folder, options.out, options.only, options.paper, options.workers, unverified=options.unverified
+    )
     return 0
 
 
-def print_report(folder: Path, out: Path | None, only: str | None, paper: bool, workers: int | None) -> None:
+def print_report(
+    folder: Path, out: Path | None, only: str | None, paper: bool, workers: int | None, unverified: bool = False
+) -> None:
     """Draws the report with so many workers (one per core); prints the summary per method and where the figures are."""
     import joblib
 
     from analysis import claims, page, report
 
-    written = report.write_report(folder, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
+    report.check_name(only)
+    if out is not None:
+        refuse_output(out)
+    study = loaded(folder, unverified)
+    written = report.write_report(study, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
     one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
     summary = report.summary(written.study)
     print(
@@ -70,23 +104,19 @@ def print_report(folder: Path, out: Path | None, only: str | None, paper: bool, 
 
 def claims_verb(options: argparse.Namespace) -> int:
     """A verdict on each claim."""
-    from analysis import claims, escape, study
+    from analysis import claims, escape
     from benchmarks import files
 
-    found = study.load(options.folder)
-    judged = claims.judge(found)
     if options.out:
-        try:
-            files.write(options.out, escape.csv(judged))
-        except OSError as error:
-            raise BadInput(f"cannot write {options.out}: {error.strerror or error}") from error
+        refuse_output(options.out)
+    judged = claims.judge(loaded(options.folder, options.unverified))
+    if options.out:
+        files.write(options.out, escape.csv(judged))
     if options.json:
         for record in claims.records(judged):
             print(json.dumps(record))
     else:
         print(claims.text(judged))
-    if found.unfinished:
-        print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
     return 0
 
 
@@ -105,7 +135,10 @@ def status_verb(options: argparse.Namespace) -> int:
             accuracy = f"  {float(run.accuracy):.2f} %" if run.accuracy else ""
             print(f"{run.state:8}  {run.epoch:>4} of {run.epochs}  {run.run}{accuracy}  {run.error}".rstrip())
         print(status.summary_line(runs, max(1, [run.state for run in runs].count("running"))))
-    return 0
+    damaged = [run for run in runs if run.state == "damaged"]
+    for run in damaged:
+        print(f"nas-stability: {run.run}: {run.error}", file=sys.stderr)
+    return FAILED if damaged else 0
 
 
 def follow(folder: Path) -> None:
@@ -125,7 +158,7 @@ def follow(folder: Path) -> None:
                 table.add_row(run.run, run.state, f"{run.epoch} of {run.epochs}", speed, accuracy, run.error)
             table.caption = status.summary_line(runs, max(1, [run.state for run in runs].count("running")))
             live.update(table)
-            if all(run.state in ("done", "failed") for run in runs):
+            if all(run.state in ("done", "failed", "damaged") for run in runs):
                 return
             time.sleep(1)
 
@@ -134,15 +167,17 @@ def check_verb(options: argparse.Namespace) -> int:
     """Recomputes what can be recomputed; 0 only if nothing is wrong."""
     from harness import check
 
-    problems = check.check_study(options.folder)
-    print("\n".join(problems) if problems else f"all records of {options.folder} are what they say")
-    return FAILED if problems else 0
+    found = check.check_study(options.folder)
+    print("\n".join(found.problems) if found.problems else f"all records of {options.folder} are what they say")
+    for note in found.notes:
+        print(f"not checked: {note}")
+    return FAILED if found.problems else 0
 
 
 def collect_verb(options: argparse.Namespace) -> int:
     """One tidy file per kind."""
     from analysis import collect
 
-    written = collect.collect(options.folder, options.out)
+    written = collect.collect(loaded(options.folder, options.unverified), options.out)
     print("\n".join(map(str, written)))
     return 0

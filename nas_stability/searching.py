@@ -138,7 +138,7 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
     except run.Interrupted as error:
         print(f"nas-stability: {error}; the same command goes on from there", file=sys.stderr)
         return REQUEUE
-    except (run.Held, OSError) as error:
+    except run.Held as error:
         print(f"nas-stability: {error}", file=sys.stderr)
         return FAILED
     print(f"{'finished' if worked else 'was finished already'}: {left}")
