@@ -193,12 +193,13 @@ def read_record(folder: Path, verify: bool) -> dict[str, Any]:
     Raises:
         BadInput: damaged, or newer than this reader.
     """
-    try:
-        record = folders.read_record(folder) if verify else json.loads((folder / DONE).read_bytes())
+    if verify:
+        record = folders.read_record(folder)
         return {**record, "spec": dataclasses.asdict(recorded_spec(record["spec"]))}
+    try:
+        taken: dict[str, Any] = json.loads((folder / DONE).read_bytes())
+        return {**taken, "spec": dict(taken["spec"])}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        if isinstance(error, BadInput):
-            raise
         raise BadInput(f"the file {folder / DONE} is not a run's record: {error}") from error
 
 

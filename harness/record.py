@@ -60,7 +60,7 @@ class EpochRecord:
     valid_accuracy: float
     discrete_valid_loss: float | None
     discrete_valid_accuracy: float | None
-    gradient_norm: float | None
+    gradient_norm: float | None = None
     eigenvalue_max: float | None
     spectral_norm: float | None
     hessian_trace: float | None

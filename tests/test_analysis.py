@@ -16,10 +16,10 @@ from analysis.curves import over_epochs
 from analysis.plots import FIGURES
 from analysis.report import summary, write_report
 from analysis.stats import bootstrap_mean, estimate
-from analysis.study import load
 from analysis.tables import TABLES
 from benchmarks.errors import BadInput
 from harness.record import EpochRecord, csv_text
+from tests.small import load
 
 # Accuracy by the table and largest eigenvalue per epoch; the second seed of darts collapses.
 ACCURACY = {
@@ -209,7 +209,7 @@ def test_the_band_over_epochs_keeps_the_seeds_paired(folder: Path) -> None:
 
 def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    written = write_report(folder, out)
+    written = write_report(load(folder), out)
     names = {path.name for path in out.iterdir()}
     absent = ("cells", "landscape", "flatness", "rank", "ablation")
     absent += ("paper-trajectory", "paper-hessian", "paper-landscape")
@@ -221,22 +221,22 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     assert "| darts |" in markdown
     assert "61.67 [30.00, 85.00]" in markdown
     before = {path.name: path.read_bytes() for path in out.glob("*.csv")}
-    write_report(folder, out, paper=True)
+    write_report(load(folder), out, paper=True)
     assert {path.name: path.read_bytes() for path in out.glob("*.csv")} == before
 
 
 def test_two_processes_draw_what_one_draws(folder: Path, tmp_path: Path) -> None:
-    one, two = (write_report(folder, tmp_path / str(workers), workers=workers) for workers in (1, 2))
+    one, two = (write_report(load(folder), tmp_path / str(workers), workers=workers) for workers in (1, 2))
     assert [path.name for path in two.files] == [path.name for path in one.files]
     assert [path.read_bytes() for path in two.files] == [path.read_bytes() for path in one.files]
     assert (two.shown, two.absent, list(two.tables)) == (one.shown, one.absent, list(one.tables))
 
 
 def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> None:
-    write_report(folder, tmp_path / "one", only="hessian")
+    write_report(load(folder), tmp_path / "one", only="hessian")
     assert {path.stem for path in (tmp_path / "one").iterdir()} == {"hessian"}
     with pytest.raises(BadInput, match="unknown figure or table 'hesian'; did you mean 'hessian'"):
-        write_report(folder, tmp_path / "none", only="hesian")
+        write_report(load(folder), tmp_path / "none", only="hesian")
     assert not (tmp_path / "none").exists()
 
 

@@ -28,9 +28,10 @@ from analysis.graph import graph_of, nasbench101_graph, nasbench201_graph
 from analysis.plots import FIGURES, PAPER, Drawn, style
 from analysis.report import write_figure
 from analysis.stats import bootstrap_mean, spearman, weighted_spearman
-from analysis.study import METHODS, Study, load
+from analysis.study import METHODS, Study
 from benchmarks.catalog import SPACES
 from tests import oracles_figures as oracles
+from tests.small import load
 from tests.test_analysis import ACCURACY, write_run
 
 S1, S2, S3 = "nasbench1shot1-s1", "nasbench1shot1-s2", "nasbench1shot1-s3"

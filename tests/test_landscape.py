@@ -147,7 +147,7 @@ class TestPlane:
         torch.testing.assert_close(span.T @ (span @ drawn), drawn, rtol=0, atol=1e-9)
 
     def test_check_finds_nothing_wrong(self, space: str, finished: dict[str, Path]) -> None:
-        assert check_study(finished[space]) == []
+        assert check_study(finished[space]).problems == []
 
     def test_the_loss_rises_along_the_gradient(self, space: str, finished: dict[str, Path], tmp_path: Path) -> None:
         folder = copied(finished[space], tmp_path, LANDSCAPE, PLANE)
@@ -302,7 +302,7 @@ def test_check_notices_a_changed_landscape(
     text = (folder / file).read_text()
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1))
-    problems = check_study(folder)
+    problems = check_study(folder).problems
     assert any(message in problem for problem in problems), problems
 
 
@@ -314,7 +314,7 @@ def test_check_asks_the_table_about_every_point(finished: dict[str, Path], tmp_p
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-    problems = check_study(folder)
+    problems = check_study(folder).problems
     assert any("accuracy_cifar10_valid is 12.5, the table says" in problem for problem in problems)
     assert any("valid_loss in the middle is 9.5, epochs.csv has" in problem for problem in problems)
     assert len(problems) == 2
@@ -352,7 +352,7 @@ def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
     points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
     assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
     assert {row["accuracy_cifar10_valid"] for row in points} == {""}
-    assert check_study(tmp_path) == []
+    assert check_study(tmp_path).problems == []
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_on_a_gpu(tmp_path: Path) -> None:
     carry_out(tmp_path, Grid(3, 1.0), place, Watch())
     points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
     assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
-    assert check_study(tmp_path) == []
+    assert check_study(tmp_path).problems == []
 
 
 def test_a_gradient_without_a_direction_is_refused(

@@ -224,7 +224,7 @@ def test_a_run_without_a_table_counts_its_neighbours_and_knows_no_more(tmp_path:
         assert row["neighbours"] == "24"
         known = [name for name in row if name.startswith(("neighbours_", "rank_")) and row[name]]
         assert known == []
-    assert check_study(tmp_path) == []
+    assert check_study(tmp_path).problems == []
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_run_without_a_table_counts_its_neighbours_and_knows_no_more(tmp_path:
 def test_check_notices_changed_measurements(name: str, value: str, message: str, tmp_path: Path) -> None:
     spec = small_spec(epochs=1)
     run(spec, tmp_path, PLACE, Watch())
-    assert check_study(tmp_path) == []
+    assert check_study(tmp_path).problems == []
     found = rows(tmp_path)
     assert found[1][name] != value
     found[1][name] = value
@@ -249,7 +249,7 @@ def test_check_notices_changed_measurements(name: str, value: str, message: str,
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-    problems = check_study(tmp_path)
+    problems = check_study(tmp_path).problems
     assert any(message in problem for problem in problems), problems
 
 
@@ -266,7 +266,7 @@ def test_a_run_of_schema_1_is_still_checked(tmp_path: Path) -> None:
         {name: cell for name, cell in row.items() if not name.startswith(("neighbours", "rank_"))}
         for row in rows(folder)
     ]
-    problems = check_study(folder)
+    problems = check_study(folder).problems
     old = name_of(values, spec.run_id)
     record = json.loads((folder / DONE).read_text())
     (folder / DONE).write_text(json.dumps({**record, "spec": values, "run": old, "schema": 1, "files": {}}))
@@ -275,7 +275,7 @@ def test_a_run_of_schema_1_is_still_checked(tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows({**row, "run": old} for row in found)
     assert problems
-    assert check_study(folder.rename(tmp_path / old)) == []
+    assert check_study(folder.rename(tmp_path / old)).problems == []
 
 
 def name_of(values: dict[str, object], run_id: str) -> str:

@@ -26,7 +26,7 @@ from analysis import page as pages
 from analysis import svg, told
 from analysis.plots import FIGURES
 from analysis.report import Shown, write_report
-from analysis.study import Study, load
+from analysis.study import Study
 from analysis.tables import TABLES
 
 NASBENCH201 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
@@ -316,7 +316,7 @@ def test_the_same_study_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def written(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole report, its verdicts with long words among them."""
-    report = write_report(folder, tmp_path_factory.mktemp("written"))
+    report = write_report(load(folder), tmp_path_factory.mktemp("written"))
     found = verdicts()
     found.loc[1, "reason"] = "see the folder results/" + "a-very-long-name-without-a-space-" * 6
     return pages.write_page(report, found)

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from analysis.collect import collect
+from analysis.study import load
 from benchmarks.errors import BadInput
 from harness import attempt, batch, cluster
 from harness.check import check_study
@@ -95,7 +96,7 @@ def test_status_needs_no_torch() -> None:
 
 
 def test_check_finds_nothing_wrong_in_a_finished_study(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check_study(finished) == []
+    assert check_study(finished).problems == []
     assert main(["check", str(finished)]) == 0
     assert "are what they say" in capsys.readouterr().out
 
@@ -122,7 +123,7 @@ def test_check_notices_what_was_changed(
         path.write_text(text.replace(old, new, 1))
     else:
         path.write_bytes(path.read_bytes()[:-9])
-    problems = check_study(folder)
+    problems = check_study(folder).problems
     assert any(message in problem for problem in problems), problems
     assert main(["check", str(folder)]) == 1
 
@@ -133,12 +134,12 @@ def test_check_asks_the_table_again(finished: Path, tmp_path: Path) -> None:
     rows = pandas.read_csv(path, dtype=str, keep_default_na=False)
     rows.loc[1, "accuracy_cifar100_valid"] = "12.5"
     rows.to_csv(path, index=False)
-    assert any("accuracy_cifar100_valid is 12.5, the table says" in problem for problem in check_study(folder))
+    assert any("accuracy_cifar100_valid is 12.5, the table says" in problem for problem in check_study(folder).problems)
 
 
 def test_collect_is_tidy_and_byte_stable(finished: Path, tmp_path: Path) -> None:
-    first = collect(finished, tmp_path / "a")
-    second = collect(finished, tmp_path / "b")
+    first = collect(load(finished), tmp_path / "a")
+    second = collect(load(finished), tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     epochs = pandas.read_parquet(tmp_path / "a" / "epochs.parquet")
     assert len(epochs) == 6
@@ -153,7 +154,7 @@ def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
     path = folder / read_status(folder)[0].run / "run.json"
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
     with pytest.raises(BadInput, match="schema 99, newer than 2"):
-        collect(folder)
+        collect(load(folder))
 
 
 def test_a_held_run_is_passed_over(tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -
         killer.join()
     assert [outcome.state for outcome in outcomes] == ["finished"] * 4
     carry_out(study, tmp_path / "here")
-    assert check_study(tmp_path / "cluster") == []
+    assert check_study(tmp_path / "cluster").problems == []
     for spec in study.runs:
         there, here = (torture.contents(tmp_path / name / spec.run_id) for name in ("cluster", "here"))
         assert there == here

@@ -14,9 +14,10 @@ import pytest
 from analysis import tables
 from analysis.report import write_table
 from analysis.stats import estimate
-from analysis.study import Study, load
+from analysis.study import Study
 from analysis.tables import TABLES
 from tests import oracles_figures as oracles
+from tests.small import load
 from tests.test_analysis import ACCURACY, EIGENVALUE, write_run
 
 

@@ -25,14 +25,14 @@ from analysis.panels import PAPER, SCREEN, style
 from analysis.plots import FIGURES
 from analysis.report import write_report
 from analysis.stats import estimate
-from analysis.study import Study, load
+from analysis.study import Study
 from analysis.tables import TABLES
 from analysis.variants import Group, field_names, natural, variants
 from benchmarks.errors import BadInput
 from harness.run import Watch, run
 from harness.spec import FIELDS
 from nas_stability import main
-from tests.small import PLACE, small_spec
+from tests.small import PLACE, load, small_spec
 from tests.test_analysis import ACCURACY, write_run
 from tests.test_figures import check_words, enriched
 
@@ -364,11 +364,11 @@ def test_a_variant_that_is_not_there_is_refused_by_name(studies: dict[str, Study
 
 
 def test_a_caption_says_what_a_label_leaves_out(studies: dict[str, Study], tmp_path: Path) -> None:
-    caption = write_report(studies["attack"].folder, tmp_path, only="gap").shown["gap"].caption
+    caption = write_report(studies["attack"], tmp_path, only="gap").shown["gap"].caption
     assert "Variants are never averaged" in caption
     usual = "attack_steps 7, attack_batch_norm evaluation, attack_fallback true, batch_norm_momentum 0.997"
     assert f"has its usual value ({usual})." in caption
-    plain = write_report(studies["radius"].folder, tmp_path, only="gap").shown["gap"].caption
+    plain = write_report(studies["radius"], tmp_path, only="gap").shown["gap"].caption
     assert "usual value" not in plain
 
 
@@ -477,7 +477,7 @@ def test_verdicts_of_variants_for_people(studies: dict[str, Study]) -> None:
 
 def test_the_page_tells_variants_apart(studies: dict[str, Study], tmp_path: Path) -> None:
     study = studies["attack"]
-    written_report = write_report(study.folder, tmp_path, only="results")
+    written_report = write_report(study, tmp_path, only="results")
     html = page.write_page(written_report, claims.judge(study)).read_text()
     assert "7 variants: attack_steps, attack_batch_norm, attack_fallback and batch_norm_momentum vary" in html
     assert "sdarts-rs, attack_batch_norm training, seed 2" in html
@@ -512,7 +512,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_report_of_hostile_names(hostile: Path, tmp_path: Path) -> None:
-    report = write_report(hostile, tmp_path)
+    report = write_report(load(hostile), tmp_path)
     html = page.write_page(report, claims.judge(report.study)).read_text()
     assert "<b>" not in html
     assert {"trajectory.png", "rank.png", "ablation.png", "results.md"} <= {path.name for path in tmp_path.iterdir()}
@@ -599,7 +599,7 @@ def test_a_full_disk_leaves_the_earlier_file(
     def write() -> object:
         if case == "A2: the verdicts":
             return main(["claims", str(folder), "--out", str(verdicts)])
-        report = write_report(folder, tmp_path / "out", only="hessian" if case == "A2: a figure" else "results")
+        report = write_report(load(folder), tmp_path / "out", only="hessian" if case == "A2: a figure" else "results")
         return page.write_page(report, None) if case == "A2: the page" else report
 
     write()
