@@ -167,9 +167,10 @@ def load(folder: Path | str, verify: bool = True) -> Study:
     found = verified(folder) if verify else survey(folder)
     if not found.finished:
         raise BadInput(f"the folder {folder} holds no finished run (a finished run has a {DONE})")
-    records = [read_record(place, verify) for place in found.finished.values()]
-    places = list(found.finished.values())
-    runs = list(found.finished)
+    finished = dict(sorted(found.finished.items()))  # the study's order is that of carrying out, the longest first
+    records = [read_record(place, verify) for place in finished.values()]
+    places = list(finished.values())
+    runs = list(finished)
     epochs = read_csvs([place / EPOCHS for place in places], runs).astype({"run": str})
     spectrum = read_csvs([place / SPECTRUM for place in places], runs)
     specs = {run: record["spec"] for run, record in zip(runs, records, strict=True)}
@@ -180,7 +181,7 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         epochs=epochs,
         spectrum=spectrum[["run", "space", "method", "seed", "epoch", "index", "eigenvalue"]],
         runs=pandas.DataFrame([flat(run, record) for run, record in zip(runs, records, strict=True)]),
-        places=found.finished,
+        places=finished,
         unfinished=tuple(found.unfinished),
         remarks=tuple(found.remarks),
         verified=verify,

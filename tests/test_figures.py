@@ -603,7 +603,7 @@ PANELS: dict[str, Callable[[Axes, Study], Axes]] = {
 
 @pytest.mark.parametrize("name", PANELS)
 def test_a_notebook_draws_a_panel_into_an_axis_of_its_own(name: str, folder: Path) -> None:
-    study = analysis.load(str(folder))
+    study = analysis.load(str(folder), verify=False)
     figure, axes = pyplot.subplots()
     assert PANELS[name](axes, study) is axes
     assert axes.has_data()

@@ -20,17 +20,17 @@ import torch
 from benchmarks import files
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
-from harness import batch, checkpoint, landscape
+from harness import batch, checkpoint, claiming, landscape
 from harness.check import check_study
 from harness.landscape import Grid, carry_out, chosen_runs, directions, read_plane
 from harness.record import CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE
 from harness.rng import stream
 from harness.run import Interrupted, Place, Watch, run
-from harness.spec import RunSpec, Value
+from harness.spec import RunSpec, Value, recorded_spec
 from harness.study import Study
 from nas_stability import REQUEUE, main
 from tests import oracles_measure
-from tests.small import PLACE, digits, small_spec
+from tests.small import PLACE, digits, reseal, small_spec
 from tests.test_run import Killed
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def final_state(folder: Path) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
     """Weights under the published names, and logits, in float64."""
     state = checkpoint.load(folder / CHECKPOINT)
-    spec = landscape.read_spec(folder)
+    spec = recorded_spec(json.loads((folder / "spec.json").read_text()))
     data = digits(spec)
     search = landscape.restored(spec, folder, data, torch.device("cpu"))
     for name, value in search.net.state_dict().items():
@@ -180,6 +180,7 @@ class TestPlane:
             if point == 8:  # torn within the first write, which holds the header and a row
                 text = (folder / landscape.UNFINISHED).read_text()
                 (folder / landscape.UNFINISHED).write_text(text[: text.index("\n") + 9])
+                landscape.write_plane(folder, read_plane(folder)._replace(rows=None))
         assert carry_out(folder, Grid(5, 1.5), PLACE, Watch())
         assert contents(folder) == contents(finished[space])
 
@@ -232,8 +233,8 @@ def test_a_whole_landscape_is_left_alone_and_another_is_refused(finished: dict[s
         ("checkpoint", "was altered: it is not the one that run.json names"),
         ("no checkpoint", "has no checkpoint.pt"),
         ("plane", "landscape.json is not a landscape's"),
-        ("spec", "spec.json is no run's spec"),
-        ("record", "run.json is not a run's record"),
+        ("spec", "spec.json was altered"),
+        ("record", "run.json is damaged"),
     ],
 )
 def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[str, Path], tmp_path: Path) -> None:
@@ -259,14 +260,15 @@ def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[st
 
 def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
-    plane = (folder / PLANE).read_text()
-    (folder / PLANE).write_text(plane.replace('"device": "cpu', '"device": "cuda'))
+    plane = read_plane(folder)
+    landscape.write_plane(folder, plane._replace(device="cuda"))
     with pytest.raises(BadInput, match="a landscape of another device"):
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
     record = json.loads((folder / DONE).read_text())
     record["table"]["sha256"] = "0" * 64
     (folder / DONE).write_text(json.dumps(record))
-    with pytest.raises(BadInput, match="the table 'auto' is not the one that the run in"):
+    reseal(folder)
+    with pytest.raises(BadInput, match=r"table .* is not the one that"):
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
 
 
@@ -302,6 +304,8 @@ def test_check_notices_a_changed_landscape(
     text = (folder / file).read_text()
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1))
+    assert any(file in problem for problem in check_study(folder).problems)
+    reseal(folder)
     problems = check_study(folder).problems
     assert any(message in problem for problem in problems), problems
 
@@ -314,6 +318,7 @@ def test_check_asks_the_table_about_every_point(finished: dict[str, Path], tmp_p
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
+    reseal(folder)
     problems = check_study(folder).problems
     assert any("accuracy_cifar10_valid is 12.5, the table says" in problem for problem in problems)
     assert any("valid_loss in the middle is 9.5, epochs.csv has" in problem for problem in problems)
@@ -327,7 +332,7 @@ def test_of_a_study_the_lowest_seed_per_space_and_method(tmp_path: Path, capsys:
     with pytest.raises(BadInput, match="holds no study and no run"):
         chosen_runs(tmp_path)
     out = tmp_path / "study"
-    batch.claim_study(study, out)
+    claiming.claim_study(study, out)
     with pytest.raises(BadInput, match="has no finished run yet"):
         chosen_runs(out)
     batch.carry_out(study, out, PLACE, batch.Engine(), lambda done: None)
@@ -358,8 +363,8 @@ def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--grid", "4"], "--grid takes an odd number from 3 on"),
-        (["--grid", "1"], "--grid takes an odd number from 3 on"),
+        (["--grid", "4"], "--grid takes an odd number from 3 to"),
+        (["--grid", "1"], "--grid takes an odd number from 3 to"),
         (["--reach", "0"], "--reach takes a number greater than 0"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--girt", "3"], "did you mean '--grid'"),

@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 import torch
 
-from benchmarks import ask, nasbench101, wiring
+from benchmarks import ask, files, nasbench101, wiring
 from benchmarks.answer import Question, Table
 from benchmarks.catalog import SPACES
 from benchmarks.errors import BadInput
@@ -24,10 +24,11 @@ from harness.measure import answers, columns_of, kendall_tau, measure, neighbour
 from harness.record import ALPHAS, DONE, EPOCHS, SPEC
 from harness.rng import stream
 from harness.run import Watch, run
+from harness.sealed import SEAL
 from harness.search import advance
 from harness.spec import Value
 from tests import oracles, oracles_measure
-from tests.small import PLACE, begin, small_spec
+from tests.small import PLACE, begin, reseal, small_spec
 from tests.test_search import differing, state
 
 S1: dict[str, Value] = {"space": "nasbench1shot1-s1", "table_epochs": 6}
@@ -249,6 +250,7 @@ def test_check_notices_changed_measurements(name: str, value: str, message: str,
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
+    reseal(tmp_path)
     problems = check_study(tmp_path).problems
     assert any(message in problem for problem in problems), problems
 
@@ -269,12 +271,14 @@ def test_a_run_of_schema_1_is_still_checked(tmp_path: Path) -> None:
     problems = check_study(folder).problems
     old = name_of(values, spec.run_id)
     record = json.loads((folder / DONE).read_text())
-    (folder / DONE).write_text(json.dumps({**record, "spec": values, "run": old, "schema": 1, "files": {}}))
+    del record[SEAL]
     with (folder / EPOCHS).open("w") as file:
         writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, "run": old} for row in found)
     assert problems
+    sums = {name: files.sha256(folder / name) for name in record["files"]}
+    (folder / DONE).write_text(json.dumps({**record, "spec": values, "run": old, "schema": 1, "files": sums}))
     assert check_study(folder.rename(tmp_path / old)).problems == []
 
 

@@ -28,6 +28,7 @@ from analysis.plots import FIGURES
 from analysis.report import Shown, write_report
 from analysis.study import Study
 from analysis.tables import TABLES
+from tests.small import load
 
 NASBENCH201 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
 NASBENCH1SHOT1 = "01110/00101/00010/00001/00000 input,conv3x3-bn-relu,maxpool3x3,conv1x1-bn-relu,output"

@@ -30,7 +30,7 @@ from harness.study import Study
 from nas_stability import REQUEUE, main
 from nas_stability.searching import gpu_devices
 from tests import torture
-from tests.small import PLACE, small_spec
+from tests.small import PLACE, reseal, small_spec
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,8 +107,8 @@ def test_check_finds_nothing_wrong_in_a_finished_study(finished: Path, capsys: p
         (EPOCHS, ",2,|", ",2,|none~0|", "the logits discretise to"),
         (EPOCHS, "\n", "\n\n", "was altered"),
         (SPECTRUM, "2,29,", "2,29,9", "eigenvalue_max is not the last one"),
-        ("run.json", '"seed": 0', '"seed": 1', "is of another spec"),
-        ("spec.json", '"seed": 0', '"seed": 1', "its spec hashes to"),
+        ("run.json", '"seed": 0', '"seed": 1', "its spec has another id"),
+        ("spec.json", '"seed": 0', '"seed": 1', "spec.json was altered"),
         ("checkpoint.pt", "", "", "truncated"),
     ],
 )
@@ -123,6 +123,8 @@ def test_check_notices_what_was_changed(
         path.write_text(text.replace(old, new, 1))
     else:
         path.write_bytes(path.read_bytes()[:-9])
+    assert any(file in problem for problem in check_study(folder).problems)
+    reseal(path.parent)
     problems = check_study(folder).problems
     assert any(message in problem for problem in problems), problems
     assert main(["check", str(folder)]) == 1
@@ -134,6 +136,7 @@ def test_check_asks_the_table_again(finished: Path, tmp_path: Path) -> None:
     rows = pandas.read_csv(path, dtype=str, keep_default_na=False)
     rows.loc[1, "accuracy_cifar100_valid"] = "12.5"
     rows.to_csv(path, index=False)
+    reseal(path.parent)
     assert any("accuracy_cifar100_valid is 12.5, the table says" in problem for problem in check_study(folder).problems)
 
 
@@ -146,14 +149,15 @@ def test_collect_is_tidy_and_byte_stable(finished: Path, tmp_path: Path) -> None
     assert list(epochs["epoch"]) == [0, 1, 2] * 2
     pandas.testing.assert_frame_equal(epochs, pandas.read_csv(tmp_path / "a" / "epochs.csv"), check_dtype=False)
     assert len(pandas.read_parquet(tmp_path / "a" / "spectrum.parquet")) == 6 * 30
-    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"2"
+    assert pyarrow.parquet.read_schema(tmp_path / "a" / "epochs.parquet").metadata[b"nas-stability-schema"] == b"3"
 
 
 def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
     folder = copy(finished, tmp_path)
     path = folder / read_status(folder)[0].run / "run.json"
-    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
-    with pytest.raises(BadInput, match="schema 99, newer than 2"):
+    path.write_text(path.read_text().replace('"schema": 3', '"schema": 99'))
+    reseal(path.parent)
+    with pytest.raises(BadInput, match="schema 99, newer than 3"):
         collect(load(folder))
 
 
@@ -257,7 +261,7 @@ def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
         return True
 
     monkeypatch.setattr(attempt, "run", pretend)
-    monkeypatch.setattr(batch, "check", lambda spec, place: None)
+    monkeypatch.setattr(batch, "refuse_kinds", lambda specs, places: None)
     engine = batch.Engine(1, ("cuda:0", "cuda:1"))
     outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
     assert tried == [(0, "cuda:0"), (1, "cuda:1"), (2, "cuda:0"), (1, "cuda:1")]
