@@ -142,8 +142,10 @@ def test_the_published_hessian_convention(tmp_path: Path) -> None:
 
 
 def test_curvature_can_be_measured_less_often(tmp_path: Path) -> None:
-    run(small_spec(epochs=3, measure_every=2), tmp_path, PLACE, Watch())
-    assert [row["eigenvalue_max"] != "" for row in rows(tmp_path)] == [True, False, True, True]
+    run(small_spec(epochs=3, measure_every=2), tmp_path / "some", PLACE, Watch())
+    for name in ("eigenvalue_max", "gradient_norm", "discrete_valid_loss", "discrete_valid_accuracy"):
+        assert [row[name] != "" for row in rows(tmp_path / "some")] == [True, False, True, True], name
+    assert all(row["valid_loss"] for row in rows(tmp_path / "some"))
     run(small_spec(epochs=1, hessian=False), tmp_path / "none", PLACE, Watch())
     assert all(row["eigenvalue_max"] == row["spectral_norm"] == "" for row in rows(tmp_path / "none"))
     assert (tmp_path / "none" / SPECTRUM).read_text() == "epoch,index,eigenvalue\n"

@@ -22,7 +22,7 @@ from analysis.study import load
 from benchmarks.errors import BadInput
 from harness import attempt, batch, cluster
 from harness.check import check_study
-from harness.record import EPOCHS, ERROR, LOCK, SPECTRUM
+from harness.record import CHECKPOINT, EPOCHS, ERROR, LOCK, SPECTRUM
 from harness.run import Held, Place, Watch
 from harness.spec import RunSpec
 from harness.status import read_status, summary_line
@@ -74,6 +74,8 @@ def test_status_tells_running_stopped_failed_and_waiting_apart(finished: Path, t
     (first / EPOCHS).touch()
     (second / "run.json").unlink()
     (second / EPOCHS).unlink()
+    assert [run.state for run in read_status(folder)] == ["running", "damaged"]
+    (second / CHECKPOINT).unlink()
     assert [run.state for run in read_status(folder)] == ["running", "waiting"]
     os.utime(first / EPOCHS, (0, 0))
     (second / ERROR).write_text("ValueError: no luck\n\ntraceback\n")
@@ -105,7 +107,7 @@ def test_check_finds_nothing_wrong_in_a_finished_study(finished: Path, capsys: p
     ("file", "old", "new", "message"),
     [
         (EPOCHS, ",2,|", ",2,|none~0|", "the logits discretise to"),
-        (EPOCHS, "\n", "\n\n", "was altered"),
+        (EPOCHS, "\n", "\n\n", "rows, not those of the epochs"),
         (SPECTRUM, "2,29,", "2,29,9", "eigenvalue_max is not the last one"),
         ("run.json", '"seed": 0', '"seed": 1', "its spec has another id"),
         ("spec.json", '"seed": 0', '"seed": 1', "spec.json was altered"),

@@ -34,7 +34,7 @@ from harness.spec import FIELDS
 from nas_stability import main
 from tests.small import PLACE, load, small_spec
 from tests.test_analysis import ACCURACY, write_run
-from tests.test_figures import check_words, enriched
+from tests.test_figures import PUBLISHED, check_words, enriched
 
 S1 = "nasbench1shot1-s1"
 BASE = {"attack_steps": 7, "attack_batch_norm": "evaluation", "attack_fallback": True, "batch_norm_momentum": 0.997}
@@ -189,16 +189,17 @@ def test_a_run_that_is_there_twice_is_refused_by_name(case: str, rows: list[dict
     assert variants(runs_with(rows[0], {**rows[1], "lr": 0.1})) != ["", ""], case
 
 
-def test_a_copied_folder_is_refused_by_every_reader(
-    studies: dict[str, Study], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = shutil.copytree(studies["data"].folder, tmp_path / "study")
-    first = next(folder.iterdir())
-    shutil.copytree(first, folder / "copy")
-    for words in (["report", str(folder)], ["claims", str(folder)]):
-        assert main(words) == 2
-        assert first.name in capsys.readouterr().err
-    assert not (folder / "report").exists()
+def test_a_copied_folder_is_told_and_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(PUBLISHED, tmp_path / "study")
+    assert main(["claims", str(folder)]) == 0
+    whole = capsys.readouterr()
+    shutil.copytree(next(folder.glob("nasbench201-darts-*")), folder / "copy")
+    assert main(["claims", str(folder)]) == 0
+    found = capsys.readouterr()
+    assert found.out == whole.out
+    assert "1 run copied, not counted: copy" in found.err
+    assert main(["check", str(folder)]) == 1
+    assert "copy: is a copy of another run" in capsys.readouterr().out
 
 
 def test_labels_are_sorted_as_numbers() -> None:
@@ -257,8 +258,8 @@ def test_the_frames_have_the_variant_and_the_records_do_not(studies: dict[str, S
         Group("nasbench201", "darts", "radius 0.03"),
         Group("nasbench201", "darts", "radius 0.1"),
     ]
-    assert main(["collect", str(study.folder), "--out", str(tmp_path)]) == 0
-    assert "variant" not in pandas.read_csv(tmp_path / "epochs.csv")
+    assert main(["collect", str(study.folder), "--out", str(tmp_path / "out"), "--unverified"]) == 0
+    assert "variant" not in pandas.read_csv(tmp_path / "out" / "epochs.csv")
 
 
 SEEDS = {"radius": {3}, "attack": {3}, "data": {2}, "baseline": {3}}
@@ -598,7 +599,7 @@ def test_a_full_disk_leaves_the_earlier_file(
 
     def write() -> object:
         if case == "A2: the verdicts":
-            return main(["claims", str(folder), "--out", str(verdicts)])
+            return main(["claims", str(folder), "--out", str(verdicts), "--unverified"])
         report = write_report(load(folder), tmp_path / "out", only="hessian" if case == "A2: a figure" else "results")
         return page.write_page(report, None) if case == "A2: the page" else report
 
@@ -611,7 +612,7 @@ def test_a_full_disk_leaves_the_earlier_file(
 
     monkeypatch.setattr(os, "fsync", full)
     if case == "A2: the verdicts":
-        assert write() == 2
+        assert write() == 1
     else:
         with pytest.raises(OSError, match="No space left"):
             write()
