@@ -206,15 +206,20 @@ def print_plan(found: study.Study, place: run.Place, workers: int) -> None:
     """The runs and how long they would take, from a few measured steps of each kind."""
     from harness import estimate, status
 
-    kinds: dict[str, float] = {}
-    total = 0.0
+    kinds: dict[str, estimate.Cost] = {}
+    total = measuring = 0.0
     for item in found.runs:
         kind = dataclasses.replace(item, seed=0).digest
         if kind not in kinds:
-            kinds[kind] = estimate.run_seconds(item, place)
-        total += kinds[kind]
-        print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(kinds[kind])}")
-    print(f"{len(found.runs)} runs, about {status.duration(total / workers)} with {workers} at a time")
+            kinds[kind] = estimate.run_cost(item, place)
+        cost = kinds[kind]
+        total, measuring = total + cost.total, measuring + cost.measuring
+        share = f"of which measuring {100 * cost.measuring / cost.total:.0f} %"
+        print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(cost.total)}, {share}")
+    print(
+        f"{len(found.runs)} runs, about {status.duration(total / workers)} with {workers} at a time; measuring takes "
+        f"{100 * measuring / total:.0f} % of it (measure_every, rank_sample and hessian say how often and what)"
+    )
 
 
 def landscape_verb(options: argparse.Namespace) -> int:
