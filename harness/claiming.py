@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import filelock
 
 from benchmarks import files
 from benchmarks.errors import BadInput
-from harness.folder import ids_of, is_run, is_study, read_study, some
+from harness.folder import counted, ids_of, is_run, is_study, read_study, some
 from harness.outputs import refuse_output
 from harness.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
 from harness.sealed import opened, sealed
@@ -119,11 +120,16 @@ def claim_study(study: Study, folder: Path) -> None:
                 files.write(path, sealed({"schema": SCHEMA, **json.loads(study.json())}))
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror or error}") from error
-    names_of(study, folder)
+    names = names_of(study, folder)
+    if strangers := set(names.values()) - read_study(folder).keys():  # of an old study, runs that have not begun
+        theirs = read_study(folder)
+        planned = {run: theirs.get(run) or json.loads(spec.json()) for spec, run in names.items()}
+        logging.warning("%s in %s: named by the ids of today", counted(sorted(strangers)), folder)
+        files.write(path, sealed({"schema": SCHEMA, "name": study.name, "runs": planned}))
 
 
 def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
-    """The name of each run's folder in a study's that is there: its id, or the one that version 0.1 gave it.
+    """The name of each run's folder in a study's that is there: its id, or what version 0.1 called it when it began.
 
     Raises:
         BadInput: it is another study's.
@@ -132,18 +138,20 @@ def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
     theirs = read_study(folder)
     today = {ids_of(values)[0]: run for run, values in theirs.items()}
     names: dict[RunSpec, str] = {}
+    found: set[str] = set()
     for spec in study.runs:
         run = today.get(spec.run_id)
         if run is None:  # its images may be a file of which version 0.1 recorded the path alone
             run = next((name for name, values in theirs.items() if same_run(spec, values)), None)
         if run is not None:
             names[spec] = run
-    strangers = [spec.run_id for spec in study.runs if spec not in names] + sorted(theirs.keys() - set(names.values()))
+            found.add(run)
+    strangers = [spec.run_id for spec in study.runs if spec not in names] + sorted(theirs.keys() - found)
     if strangers:
         raise BadInput(
             f"the folder {folder} holds a study of other runs ({some(strangers)}); choose another with --out"
         )
-    return names
+    return {spec: run if (folder / run).exists() else spec.run_id for spec, run in names.items()}
 
 
 def refuse_records(folder: Path) -> None:

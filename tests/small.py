@@ -94,8 +94,8 @@ def reseal(folder: Path) -> None:
     """Certifies a finished run's files as they are now, as a program would that wrote wrong numbers."""
     record = json.loads((folder / DONE).read_bytes())
     record.pop(SEAL, None)
-    there = [name for name in record["files"] if (folder / name).exists()]
-    files.write(folder / DONE, sealed({**record, "files": {name: files.sha256(folder / name) for name in there}}))
+    there = {name: files.sha256(folder / name) for name in record["files"] if (folder / name).exists()}
+    files.write(folder / DONE, sealed({**record, "files": {**record["files"], **there}}))
     if (folder / LANDSCAPE).exists():
         plane = json.loads((folder / PLANE).read_bytes())
         plane.pop(SEAL, None)
