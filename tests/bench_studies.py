@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -16,8 +17,10 @@ import time
 from pathlib import Path
 
 from analysis.study import load
+from benchmarks import files
 from harness import batch
-from harness.record import DONE, EPOCHS, STUDY
+from harness.record import DONE, EPOCHS, SCHEMA, SPEC, STUDY
+from harness.sealed import SEAL, sealed
 from harness.status import read_status
 from harness.study import Study
 from tests.small import PLACE, small_spec
@@ -39,28 +42,32 @@ def toys(count: int, folder: Path) -> tuple[float, float]:
 
 
 def large_study(runs: int, folder: Path) -> None:
-    """A folder of finished runs of 100 epochs: one run's records, repeated under other ids."""
+    """A folder of finished runs of 100 epochs: one run's records, repeated under other seeds and certified anew."""
     spec = small_spec(epochs=1, images=24)
     batch.carry_out(Study("one", (spec,)), folder / "one", PLACE, batch.Engine(), lambda done: None)
-    first = folder / "one" / spec.run_id
-    lines = (first / EPOCHS).read_text().splitlines(keepends=True)
-    spectrum = (first / "spectrum.csv").read_text().splitlines(keepends=True)
+    source = folder / "one" / spec.run_id
+    lines = (source / EPOCHS).read_text().splitlines(keepends=True)
+    spectrum = (source / "spectrum.csv").read_text().splitlines(keepends=True)
     values = [line.split(",", 1)[1] for line in spectrum[1:31]]
-    record = json.loads((first / DONE).read_text())
+    record = json.loads((source / DONE).read_text())
+    del record[SEAL]
     planned = {}
-    for index in range(runs):
-        name = spec.run_id.replace("-s0-", f"-s{index}-")
-        place = folder / "large" / name
+    every = [f"{epoch},{value}" for epoch in range(EPOCHS_EACH + 1) for value in values]
+    rest = lines[2].split(",", 6)[6]
+    for seed in range(runs):
+        one = dataclasses.replace(spec, seed=seed, epochs=EPOCHS_EACH)
+        place = folder / "large" / one.run_id
         place.mkdir(parents=True)
-        rows = [lines[2].replace(spec.run_id, name).replace(",1,|", f",{epoch},|") for epoch in range(EPOCHS_EACH + 1)]
+        start = [one.run_id, one.space, one.method, one.data_name, str(seed)]
+        rows = [",".join([*start, str(epoch), rest]) for epoch in range(EPOCHS_EACH + 1)]
         (place / EPOCHS).write_text(lines[0] + "".join(rows))
-        every = [f"{epoch},{value}" for epoch in range(EPOCHS_EACH + 1) for value in values]
         (place / "spectrum.csv").write_text(spectrum[0] + "".join(every))
-        for file in ("alphas.npz", "spec.json"):
-            shutil.copy(first / file, place / file)
-        (place / DONE).write_text(json.dumps({**record, "run": name}))
-        planned[name] = {"epochs": EPOCHS_EACH}
-    (folder / "large" / STUDY).write_text(json.dumps({"name": "large", "runs": planned}))
+        shutil.copy(source / "alphas.npz", place / "alphas.npz")
+        (place / SPEC).write_text(one.json())
+        sums = {name: files.sha256(place / name) for name in (SPEC, EPOCHS, "spectrum.csv", "alphas.npz")}
+        (place / DONE).write_text(sealed({**record, "run": one.run_id, "spec": json.loads(one.json()), "files": sums}))
+        planned[one.run_id] = json.loads(one.json())
+    (folder / "large" / STUDY).write_text(sealed({"schema": SCHEMA, "name": "large", "runs": planned}))
 
 
 def bar(what: str, seconds: float, most: float) -> bool:
