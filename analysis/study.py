@@ -5,7 +5,6 @@ What the columns mean is in results/README.md.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -196,7 +195,7 @@ def read_record(folder: Path, verify: bool) -> dict[str, Any]:
     """
     if verify:
         record = folders.read_record(folder)
-        return {**record, "spec": dataclasses.asdict(recorded_spec(record["spec"]))}
+        return {**record, "spec": dict(vars(recorded_spec(record["spec"])))}
     try:
         taken: dict[str, Any] = json.loads((folder / DONE).read_bytes())
         return {**taken, "spec": dict(taken["spec"])}

@@ -21,7 +21,7 @@ from benchmarks import files
 from benchmarks.errors import BadInput, CorruptFile
 from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, SPECTRUM_COLUMNS, STUDY
 from harness.sealed import opened, read_head
-from harness.spec import known_ids, recorded_spec
+from harness.spec import RunSpec, known_ids, recorded_spec
 
 CERTIFIED = (EPOCHS, SPECTRUM, ALPHAS)
 """Files of a finished run that analysis reads, besides run.json itself; run.json has the checksum of each."""
@@ -154,7 +154,7 @@ def read_study(folder: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(runs, dict) or not all(isinstance(values, dict) for values in runs.values()):
         raise CorruptFile(f"the file {path} is damaged: it names no runs")
     for run, values in runs.items():
-        if run not in ids_of(values):
+        if not has_id(values, run):
             raise CorruptFile(f"the file {path} was altered: the spec of {run} has another id")
     return runs
 
@@ -165,6 +165,14 @@ def ids_of(values: dict[str, Any]) -> tuple[str, ...]:
         return known_ids(values)
     except (BadInput, TypeError):
         return ()
+
+
+def has_id(values: dict[str, Any], run: object) -> bool:
+    """Whether a run of a spec as written may be called so: by its id of today, or by that of version 0.1."""
+    try:
+        return recorded_spec(values).run_id == run or run in known_ids(values)
+    except (BadInput, TypeError):
+        return False
 
 
 def own_id(folder: Path) -> str | None:
@@ -187,7 +195,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = opened(path, "a run's record")
     if not (isinstance(record.get("spec"), dict) and isinstance(record.get("files"), dict)):
         raise CorruptFile(f"the file {path} is damaged: it has no spec or certifies no files")
-    if record.get("run") not in ids_of(record["spec"]):
+    if not has_id(record["spec"], record.get("run")):
         raise CorruptFile(f"the file {path} was altered: its spec has another id than {record.get('run')}")
     return record
 
@@ -246,7 +254,7 @@ def misplaced_rows(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     if len(lines) != spec.epochs + 1:
         yield f"{EPOCHS} has {len(lines)} rows, not those of the epochs 0 to {spec.epochs}"
         return
-    start = [str(record["run"]), spec.space, spec.method, data_label(record["spec"]), str(spec.seed)]
+    start = [str(record["run"]), spec.space, spec.method, label(spec, record["spec"]), str(spec.seed)]
     for epoch, line in enumerate(lines):
         if line.split(",", len(first))[: len(first)] != [*start, str(epoch)]:
             yield f"{EPOCHS}, row {epoch}, is not that of epoch {epoch} of this run"
@@ -267,8 +275,12 @@ def landscape_damages(folder: Path, record: dict[str, Any]) -> Iterator[str]:
 
 
 def data_label(values: dict[str, Any]) -> str:
-    """The column ``data`` of a run by its spec as written; version 0.1 called every file npz."""
-    spec = recorded_spec(values)
+    """The column ``data`` of a run by its spec as written."""
+    return label(recorded_spec(values), values)
+
+
+def label(spec: RunSpec, values: dict[str, Any]) -> str:
+    """``data_label`` of a spec that was read already; version 0.1 called every file npz."""
     return spec.data_name if "data_sha256" in values or not spec.data.startswith("npz:") else "npz"
 
 

@@ -152,14 +152,14 @@ class RunSpec:
         A new field with today's behaviour as its default renames no run; a default may therefore never change. Images
         whose checksum is known are the same under every path.
         """
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value != FIELDS[name].default}
+        values = {name: value for name, value in vars(self).items() if value != FIELDS[name].default}
         if self.data_sha256:
             values["data"] = "npz"
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def json(self) -> str:
         """All fields as JSON with sorted keys."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1)
+        return json.dumps(vars(self), sort_keys=True, indent=1)
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {item.name: item for item in dataclasses.fields(RunSpec)}
