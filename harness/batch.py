@@ -57,7 +57,7 @@ def carry_out(
         BadInput: a spec cannot run, or the folder holds another study; nothing is started.
     """
     places = [place._replace(device=device) for device in engine.devices] or [place]
-    refuse_records(folder)
+    refuse_records(study, folder)
     known = names_of(study, folder) if is_study(folder) else {}
     jobs = [Job(spec, folder / known.get(spec, spec.run_id)) for spec in study.runs]
     for job in jobs:

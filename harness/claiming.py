@@ -154,13 +154,19 @@ def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
     return {spec: run if (folder / run).exists() else spec.run_id for spec, run in names.items()}
 
 
-def refuse_records(folder: Path) -> None:
-    """Passes a study's folder, or one that no records are in or around.
+def refuse_records(study: Study, folder: Path) -> None:
+    """Passes a study's folder, or one that no records are in or around but runs of this study.
 
     Raises:
         BadInput: a run's folder, or one in or around other records.
     """
     if is_run(folder):
         raise BadInput(f"the folder {folder} holds a run; choose another with --out")
-    if not is_study(folder):
+    own = {spec.run_id for spec in study.runs}
+    if not is_study(folder) and not any(path.name in own for path in runs_in(folder)):
         refuse_output(folder)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders of runs in a folder."""
+    return [path for path in folder.iterdir() if path.is_dir() and is_run(path)] if folder.is_dir() else []

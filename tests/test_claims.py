@@ -464,4 +464,4 @@ def test_the_command_line_prints_and_writes_only_where_it_is_told(
     assert main(["claims", str(tmp_path / "absent")]) == 2
     assert "absent does not exist" in capsys.readouterr().err
     assert main(["claims", str(PUBLISHED), "--out", str(out / "x.csv")]) == 1
-    assert "x.csv" in capsys.readouterr().err
+    assert "verdicts.csv: File exists" in capsys.readouterr().err
