@@ -11,6 +11,7 @@ import contextlib
 import csv
 import dataclasses
 import importlib.util
+import io
 import json
 import platform
 import statistics
@@ -28,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
+from benchmarks import files
 from benchmarks.catalog import SPACES
 from benchmarks.errors import choose
 from harness import study
@@ -480,7 +482,7 @@ def carry_out(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
     }
-    (folder / MACHINE).write_text(json.dumps(machine, indent=1) + "\n")
+    files.write(folder / MACHINE, json.dumps(machine, indent=1) + "\n")
     found: list[Cost] = []
     compared: list[Ratio] = []
     for done, case in enumerate(cases, 1):
@@ -516,10 +518,11 @@ def processor() -> str:
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV file of these columns; numbers with four digits, what is not known empty."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([rounded(row[name]) for name in columns] for row in rows)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([rounded(row[name]) for name in columns] for row in rows)
+    files.write(path, lines.getvalue())
 
 
 def rounded(value: Any) -> Any:

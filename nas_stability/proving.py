@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import BadInput
+from harness.outputs import refuse_output
 from nas_stability.flags import FAILED, Verbs, add_machine, finish, folder, integer
 from nas_stability.progress import progress_bar
 
@@ -57,6 +58,7 @@ def bench_verb(options: argparse.Namespace) -> int:
 
     if options.rounds < 0:
         raise BadInput(f"--rounds takes a number of at least 0, not {options.rounds}")
+    refuse_output(options.out)
     cases = bench.plan(options.space, tuple(bench.SIZES) if options.size == "both" else (options.size,))
     growths = bench.growth_plan(options.space)
     place = run.Place(options.device, options.threads)
