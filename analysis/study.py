@@ -18,7 +18,7 @@ import numpy.typing
 import pandas
 
 from analysis.variants import Group, natural, variants, variation
-from benchmarks.errors import BadInput
+from benchmarks.errors import BadInput, unreadable
 from harness import folder as folders
 from harness.folder import survey, verified
 from harness.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
@@ -249,7 +249,7 @@ def read_alphas(path: Path) -> list[Floats]:
         with numpy.load(path, allow_pickle=False) as archive:
             return [archive[f"group_{index}"].astype(numpy.float64) for index in range(len(archive.files))]
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise BadInput(f"the file {path} cannot be read: {error}") from error
+        raise BadInput(f"the file {path} cannot be read: {unreadable(error)}") from error
 
 
 def flat(run: str, record: dict[str, Any]) -> dict[str, Any]:

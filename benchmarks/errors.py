@@ -60,3 +60,9 @@ def choose(kind: str, name: str, registry: Mapping[str, Value]) -> Value:
     if name not in registry:
         raise unknown(kind, name, registry)
     return registry[name]
+
+
+def unreadable(error: Exception) -> str:
+    """The first line of why an archive of arrays cannot be read, without numpy's advice to load what may be unsafe."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return "it is no archive of plain arrays" if "pickle" in line else line

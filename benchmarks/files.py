@@ -6,6 +6,7 @@ The standard library only, so that every floor may use it without cost.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -26,8 +27,11 @@ def aside(path: Path) -> Iterator[Path]:
     Its folder is made. Two processes that write the same file meanwhile do not meet; the last one stays.
 
     Raises:
-        OSError: the file cannot be written; what stood there before still stands.
+        OSError: the file cannot be written; what stood there before still stands. A device, a pipe or a folder is no
+            file: a rename would put one in its place.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is there and is not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:

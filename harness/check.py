@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import files
 from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput, CorruptFile
+from benchmarks.errors import BadInput, CorruptFile, unreadable
 from benchmarks.space import softmax
 from benchmarks.table import Table
 from harness import checkpoint, landscape
@@ -136,7 +136,7 @@ def read_alphas(folder: Path, spec: RunSpec) -> list[torch.Tensor]:
         with numpy.load(folder / ALPHAS, allow_pickle=False) as archive:
             return [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(SPACES[spec.space].shapes))]
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise CorruptFile(f"{ALPHAS} cannot be read: {error}") from error
+        raise CorruptFile(f"{ALPHAS} cannot be read: {unreadable(error)}") from error
 
 
 def check_ranks(row: dict[str, str], spec: RunSpec, epoch: int) -> Iterator[str]:

@@ -46,6 +46,8 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise BadInput(f"unknown device {name!r} (known: cpu, cuda, cuda:0, ...)") from error
+    if device.type not in ("cpu", "cuda"):
+        raise BadInput(f"the device {name!r} is none that searches run on: cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadInput(f"the device {name!r} is not there: PyTorch finds no CUDA GPU on this machine; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

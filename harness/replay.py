@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput, CorruptFile, choose
+from benchmarks.errors import BadInput, CorruptFile, choose, unreadable
 from benchmarks.space import SupernetShape, softmax
 from harness.architect import ARCHITECTS, Batch, Batches
 from harness.curvature import eigenvalues, validation_hessian
@@ -76,7 +76,7 @@ def read(path: Path) -> Arrays:
         with numpy.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise CorruptFile(f"the trace {path} is not a readable npz archive: {error}") from error
+        raise CorruptFile(f"the trace {path} is not a readable npz archive: {unreadable(error)}") from error
 
 
 def compare(arrays: Arrays) -> Deviation:

@@ -440,6 +440,34 @@ def test_one_edge_for_every_error(
     assert debug or said.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", ["D1: a pipe", "D1: a folder"])
+def test_what_is_no_file_is_not_replaced_by_one(kind: str, study: Path, tmp_path: Path, capsys: Capture) -> None:
+    place = tmp_path / "place"
+    if kind == "D1: a pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    assert main(["claims", str(study), "--out", str(place)]) == 1
+    assert "place: is there and is not a file" in capsys.readouterr().err
+    assert not place.is_file()
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "xpu", "cpu:x", ""], ids=lambda device: f"D6: {device}")
+def test_a_device_that_searches_do_not_run_on(device: str, tmp_path: Path, capsys: Capture) -> None:
+    assert main([*run_words(small_spec(), tmp_path / "run"), "--device", device]) == 2
+    assert "device" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_numpys_advice_is_not_passed_on_e(study: Path, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "trace.npz"
+    path.write_bytes(b"\x80\x04K\x01.")
+    assert main(["verify", str(path)]) == 2
+    (first(study) / ALPHAS).write_bytes(b"\x80\x04K\x01.")
+    assert main(["report", str(study), "--unverified", "--only", "operations"]) == 2
+    assert "pickle" not in capsys.readouterr().err
+
+
 def test_a_full_device_is_said_d1(study: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
