@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from benchmarks.errors import BadInput, unknown
 from nas_stability import proving, reading, searching, tables
@@ -21,18 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 something failed, 2 unusable input, 75 stopped by a signal with everything saved, 130 Ctrl-C.
     """
     logging.basicConfig(format="nas-stability: %(message)s", level=logging.WARNING)
-    parser = build_parser()
-    options, rest = parser.parse_known_args(arguments)
+    options = argparse.Namespace(debug=False)
     try:
-        if rest:
-            raise unknown("argument", rest[0], options.flags)
+        options = parsed(arguments)
         verb: Callable[[argparse.Namespace], int] = options.verb
         code = verb(options)
         sys.stdout.flush()  # a full disk or a closed pipe is told now, not at the interpreter's end
         return code
     except BrokenPipeError:
-        # The reader has gone; nothing more may be written to it when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return FAILED
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
@@ -40,7 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, line = told(error)
         with contextlib.suppress(OSError):
             print(f"nas-stability: {line}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            drop_output()
         return code
+
+
+def parsed(arguments: Sequence[str] | None) -> Any:
+    """A verb's flags.
+
+    Raises BadInput for an unknown one, SystemExit as argparse does after its own messages, OSError where those could
+    not be written.
+    """
+    parser = build_parser()
+    try:
+        options, rest = parser.parse_known_args(arguments)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    if rest:
+        raise unknown("argument", rest[0], options.flags)
+    return options
+
+
+def drop_output() -> None:
+    """Sends what standard output still holds nowhere: where it cannot be written, the interpreter would try again at
+    its end and replace the exit code by one of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def told(error: BaseException) -> tuple[int, str]:

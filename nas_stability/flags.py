@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
         wanted = name.replace("_", "-")
         return wanted + equals + value if name.startswith("--") and wanted in self._option_string_actions else text
 
+    def print_help(self, file: Any = None) -> None:
+        """argparse's own says nothing where it could not be written."""
+        (file or sys.stdout).write(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (--help lists what there is)", file=sys.stderr)
         raise SystemExit(MISUSED)

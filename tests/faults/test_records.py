@@ -468,16 +468,19 @@ def test_numpys_advice_is_not_passed_on_e(study: Path, tmp_path: Path, capsys: C
     assert "pickle" not in capsys.readouterr().err
 
 
-def test_a_full_device_is_said_d1(study: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["D1: buffered", "D1: unbuffered"])
+@pytest.mark.parametrize("words", [["status"], ["claims"], ["check"], ["--help"]], ids=lambda words: words[0])
+def test_a_full_device_is_said(words: list[str], unbuffered: str, study: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "nas_stability", "status", str(study)],
+            [sys.executable, "-m", "nas_stability", *words, *([] if words == ["--help"] else [str(study)])],
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
         )
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr
+    assert done.stderr.count("No space left on device") == 1
     assert "Traceback" not in done.stderr
 
 

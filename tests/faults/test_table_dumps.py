@@ -152,7 +152,7 @@ def test_a_pth_without_records(tmp_path: Path) -> None:
         assert left(tmp_path / "tables") == []
 
 
-def test_a_part_of_an_archive_has_another_name_and_says_so(tmp_path: Path) -> None:
+def test_a_part_of_an_archive_has_another_name_and_says_so_h4(tmp_path: Path) -> None:
     write_archive(tmp_path / "archive")
     tables = ["--tables", tmp_path / "tables"]
     refused("it has 5 of 15,625 architectures", "table", "pack", "nasbench201", tmp_path / "archive", *tables)
@@ -173,7 +173,7 @@ def test_a_whole_dump_is_not_packed_as_a_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_dumps")
-def test_a_folder_that_has_the_dump(tmp_path: Path) -> None:
+def test_a_folder_that_has_the_dump_h4(tmp_path: Path) -> None:
     """The archive beside its tar, in a folder of other things; a tfrecord in a folder."""
     folder = tmp_path / "downloads"
     archive = folder / "NATS-tss-v1_0-3ffb9-simple"

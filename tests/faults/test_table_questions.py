@@ -153,7 +153,7 @@ def test_whole_numbers_of_flags(flag: str, value: str, cells: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_run_goes_on_with_the_table_that_it_began_with(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_table_that_it_began_with_h2(tmp_path: Path) -> None:
     """An archive packed meanwhile goes before the shipped table of its name, but not for a run that began before."""
     tables = tmp_path / "tables"
     shipped = TABLES["nasbench201"]()
@@ -179,7 +179,7 @@ def test_a_run_goes_on_with_the_table_that_it_began_with(tmp_path: Path) -> None
         open_table("nasbench201", "nasbench201", tables, "2" * 64)
 
 
-def test_a_table_of_another_space_is_refused_before_anything_is_written(cells: Path, tmp_path: Path) -> None:
+def test_a_table_of_another_space_is_refused_before_anything_is_written_h5(cells: Path, tmp_path: Path) -> None:
     for space, name in (("nasbench1shot1-s1", "nasbench201"), ("nasbench201", "nasbench1shot1-s1-digits")):
         with pytest.raises(BadInput, match=rf"the table {name} is about another space than {space}"):
             open_table(name, space, cells)
