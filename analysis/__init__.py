@@ -2,8 +2,8 @@
 
 In a notebook:
 
-    import analysis
-    from analysis import curves, tables
+    from nas_stability import analysis
+    from nas_stability.analysis import curves, tables
     from matplotlib import pyplot
 
     study = analysis.load("results/quick")
@@ -16,6 +16,6 @@ Each ``draw_X(axes, ...)`` of curves, spectrum, cells and landscape draws one pa
 plots has whole figures with their numbers and captions.
 """
 
-from analysis.study import Study, load
+from nas_stability.analysis.study import Study, load
 
 __all__ = ["Study", "load"]

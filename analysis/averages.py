@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy
 import pandas
 
-from analysis.names import answer_name, answer_of, space_name
-from analysis.stats import FEWEST, Floats, bootstrap_mean
-from analysis.study import Study
-from analysis.variants import natural, told
+from nas_stability.analysis.names import answer_name, answer_of, space_name
+from nas_stability.analysis.statistics.statistics import FEWEST, Floats, bootstrap_mean
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.variants import natural, told
 
 Interval = Callable[[Floats], tuple[Floats, Floats]]
 """Values (seeds, epochs), at least FEWEST seeds -> lower and upper end, each (epochs,)."""

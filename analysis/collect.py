@@ -9,11 +9,11 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from analysis import escape
-from analysis.study import Study
-from benchmarks import files
-from harness.outputs import COLLECTED, refuse_output
-from harness.record import SCHEMA
+from nas_stability.analysis import escape
+from nas_stability.analysis.study import Study
+from nas_stability.benchmarks import files
+from nas_stability.harness.records.outputs import COLLECTED, refuse_output
+from nas_stability.harness.records.record import SCHEMA
 
 
 def collect(study: Study, out: Path | None = None) -> list[Path]:

@@ -7,7 +7,7 @@ import re
 
 import pandas
 
-from analysis.variants import visible
+from nas_stability.analysis.variants import visible
 
 LATEX = {
     "\\": r"\textbackslash{}",

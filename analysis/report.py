@@ -17,16 +17,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from tqdm import tqdm
 
-from analysis import escape, tables
-from analysis.layout import note
-from analysis.panels import PAPER, SCREEN, Drawn, style
-from analysis.plots import FIGURES
-from analysis.study import Study
-from analysis.tables import NOTES, TABLES
-from benchmarks import files
-from benchmarks.errors import unknown
-from benchmarks.workers import Crew, Lost
-from harness.outputs import REPORT, refuse_output
+from nas_stability.analysis import escape, summaries
+from nas_stability.analysis.figures.figures import FIGURES
+from nas_stability.analysis.figures.layout import note
+from nas_stability.analysis.figures.panels import PAPER, SCREEN, Drawn, style
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.summaries import NOTES, TABLES
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.errors import unknown
+from nas_stability.benchmarks.workers import Crew, Lost
+from nas_stability.harness.records.outputs import REPORT, refuse_output
 
 QUIET = 5.0
 """Seconds between two lines of progress in a log."""
@@ -186,11 +186,11 @@ def write_table(table: pandas.DataFrame, place: Path, name: str) -> tuple[Path, 
     """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs)."""
     numbers, markdown, latex = (place / f"{name}.{kind}" for kind in ("csv", "md", "tex"))
     files.write(numbers, escape.csv(table))
-    files.write(markdown, tables.markdown(table, NOTES[name]))
-    files.write(latex, tables.latex(table, NOTES[name]))
+    files.write(markdown, summaries.markdown(table, NOTES[name]))
+    files.write(latex, summaries.latex(table, NOTES[name]))
     return numbers, markdown, latex
 
 
 def summary(study: Study) -> pandas.DataFrame:
     """One row per space, method and variant, means over seeds: final and best accuracy, fall, largest eigenvalue."""
-    return tables.summary(study)
+    return summaries.summary(study)

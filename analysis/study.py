@@ -17,13 +17,13 @@ import numpy
 import numpy.typing
 import pandas
 
-from analysis.variants import Group, natural, variants, variation
-from benchmarks.errors import BadInput, unreadable
-from harness import folder as folders
-from harness.folder import survey, verified
-from harness.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
-from harness.sealed import SEAL
-from harness.spec import recorded_spec
+from nas_stability.analysis.variants import Group, natural, variants, variation
+from nas_stability.benchmarks.errors import BadInput, unreadable
+from nas_stability.harness.records import folder as folders
+from nas_stability.harness.records.folder import survey, verified
+from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
+from nas_stability.harness.records.sealed import SEAL
+from nas_stability.harness.specs.spec import recorded_spec
 
 METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
 """Order in which methods are listed and coloured; others follow, sorted."""

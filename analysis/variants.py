@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy
 import pandas
 
-from benchmarks.errors import BadInput
+from nas_stability.benchmarks.errors import BadInput
 
 BASE = "base"
 """The variant from which every other differs in what its label names, where fields have a usual value."""

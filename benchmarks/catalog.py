@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import data, downloads, embedded, nasbench1shot1, nasbench201, npz, pack, store, table
-from benchmarks.errors import BadInput, choose, unknown
-from benchmarks.space import Space
-from benchmarks.spellings import FILE, canonical_data, looks_like_file
+from nas_stability.benchmarks.errors import BadInput, choose, unknown
+from nas_stability.benchmarks.images import dataset, npz, torchvision_sets
+from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
+from nas_stability.benchmarks.spaces.space import Space
+from nas_stability.benchmarks.spellings import FILE, canonical_data, looks_like_file
+from nas_stability.benchmarks.tables import cache, embedded, open_file, packing
 
 SPACES: dict[str, Space] = {
     "nasbench201": nasbench201.SPACE,
@@ -19,20 +21,20 @@ SPACES: dict[str, Space] = {
     "nasbench1shot1-s3": nasbench1shot1.S3,
 }
 
-DATASETS: dict[str, data.Loader] = {
-    "digits": data.digits,
-    "fashion-mnist": functools.partial(downloads.torchvision_data, "FashionMNIST"),
-    "cifar10": functools.partial(downloads.torchvision_data, "CIFAR10"),
-    "cifar100": functools.partial(downloads.torchvision_data, "CIFAR100"),
-    "svhn": functools.partial(downloads.torchvision_data, "SVHN"),
+DATASETS: dict[str, dataset.Loader] = {
+    "digits": dataset.digits,
+    "fashion-mnist": functools.partial(torchvision_sets.torchvision_data, "FashionMNIST"),
+    "cifar10": functools.partial(torchvision_sets.torchvision_data, "CIFAR10"),
+    "cifar100": functools.partial(torchvision_sets.torchvision_data, "CIFAR100"),
+    "svhn": functools.partial(torchvision_sets.torchvision_data, "SVHN"),
 }
 
 DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
 """NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
 
-TABLES: dict[str, Callable[[], table.Table]] = {
+TABLES: dict[str, Callable[[], open_file.Table]] = {
     "nasbench201": embedded.embedded_nasbench201,
-    **({DIGITS_TABLE.stem: functools.partial(table.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
+    **({DIGITS_TABLE.stem: functools.partial(open_file.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
 }
 """Tables that come with the package or its requirements, by name."""
 
@@ -40,7 +42,7 @@ SHIPPED = {name: next(space for space in SPACES if name.startswith(space)) for n
 """Shipped table -> the space that it answers for."""
 
 
-def load_data(name: str, directory: Path) -> data.Raw:
+def load_data(name: str, directory: Path) -> dataset.Raw:
     """The data set of a name, or of a file for ``npz:PATH``.
 
     Raises:
@@ -57,7 +59,9 @@ def load_data(name: str, directory: Path) -> data.Raw:
     return choose("data set", known, DATASETS)(directory)
 
 
-def open_table(name: str, space: str, override: Path | None = None, sha256: str | None = None) -> table.Table | None:
+def open_table(
+    name: str, space: str, override: Path | None = None, sha256: str | None = None
+) -> open_file.Table | None:
     """The table of a name or path; ``auto`` is the one shipped for the space, if any; ``none`` is None.
 
     A table that was packed or imported on this machine goes before a shipped one of the same name; ``auto`` does not
@@ -74,7 +78,7 @@ def open_table(name: str, space: str, override: Path | None = None, sha256: str 
     """
     if name == "auto":
         name = shipped_for(space) or "none"
-        sources: list[Callable[[], table.Table]] = [TABLES[name]] if name != "none" else []
+        sources: list[Callable[[], open_file.Table]] = [TABLES[name]] if name != "none" else []
     elif name == "none":
         sources = []
     else:
@@ -91,7 +95,7 @@ def shipped_for(space: str) -> str | None:
     return next((shipped for shipped, of in SHIPPED.items() if of == space), None)
 
 
-def sources_of(name: str, override: Path | None) -> list[Callable[[], table.Table]]:
+def sources_of(name: str, override: Path | None) -> list[Callable[[], open_file.Table]]:
     """The tables of a name or path that are there, in the order in which they are taken; not yet opened.
 
     Raises:
@@ -109,21 +113,21 @@ def sources_of(name: str, override: Path | None) -> list[Callable[[], table.Tabl
             f"{name} is not opened as it is: nas-stability table pack NAME {name} packs it, then --table NAME"
         )
     if "/" in name or path.suffix.lower() == ".parquet":
-        return [functools.partial(table.open_table, path)]
-    packed = store.table_path(name, override)
-    found: list[Callable[[], table.Table]] = []
+        return [functools.partial(open_file.open_table, path)]
+    packed = cache.table_path(name, override)
+    found: list[Callable[[], open_file.Table]] = []
     if packed.is_file():
-        found.append(functools.partial(table.open_table, packed))
+        found.append(functools.partial(open_file.open_table, packed))
     if name in TABLES:
         found.append(TABLES[name])
     if found:
         return found
-    if name in pack.DUMPS:
+    if name in packing.DUMPS:
         raise BadInput(f"the table {name} is not on this machine; nas-stability table fetch {name}, or pack a dump")
-    raise unknown("table", name, {*TABLES, *store.here(override), *pack.DUMPS})
+    raise unknown("table", name, {*TABLES, *cache.here(override), *packing.DUMPS})
 
 
-def the_one(name: str, sources: Sequence[Callable[[], table.Table]], sha256: str) -> table.Table:
+def the_one(name: str, sources: Sequence[Callable[[], open_file.Table]], sha256: str) -> open_file.Table:
     """The table of a checksum.
 
     Raises:
@@ -145,7 +149,7 @@ def the_one(name: str, sources: Sequence[Callable[[], table.Table]], sha256: str
     )
 
 
-def refuse_other_space(found: table.Table, space: str) -> None:
+def refuse_other_space(found: open_file.Table, space: str) -> None:
     """Passes a table whose architectures can be the space's, by their form; that some are is seen when it is asked.
 
     Raises:

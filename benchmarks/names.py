@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from benchmarks.errors import BadInput, shown
+from nas_stability.benchmarks.errors import BadInput, shown
 
 LONGEST = 100
 """Characters of a name: with what is put around it, it still fits the 255 bytes of a file's name."""

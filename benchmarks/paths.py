@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.errors import BadInput
+from nas_stability.benchmarks.errors import BadInput
 
 
 @contextlib.contextmanager

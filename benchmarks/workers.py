@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from benchmarks.stopping import SIGNALS, heeded, held_back
+from nas_stability.benchmarks.stopping import SIGNALS, heeded, held_back
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -29,16 +29,24 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
-from benchmarks import files
-from benchmarks.catalog import SPACES
-from benchmarks.errors import choose
-from harness import study
-from harness.architect import Batch, Batches
-from harness.curvature import flat, unflat, validation_hessian
-from harness.machine import PACKAGES, Place, device_name, find_device, git_commit, keep_freed_memory, version
-from harness.rng import stream, uniform
-from harness.search import Search, perturbation_radius, search_step, start
-from harness.spec import RunSpec, run_spec
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import choose
+from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.rng import stream, uniform
+from nas_stability.harness.runs.machine import (
+    PACKAGES,
+    Place,
+    device_name,
+    find_device,
+    git_commit,
+    keep_freed_memory,
+    version,
+)
+from nas_stability.harness.search import Search, perturbation_radius, search_step, start
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.spec import RunSpec, run_spec
 
 METHODS = ("darts", "sdarts-rs", "sdarts-adv")
 HESSIAN = "hessian"
@@ -245,7 +253,7 @@ def convolution_peak(device: torch.device) -> float:
 
 def reference() -> Any:
     """The module tests/oracles.py beside the package, None where it is absent: in an installed wheel."""
-    path = Path(__file__).parents[1] / "tests" / "oracles.py"
+    path = Path(__file__).resolve().parents[1] / "tests" / "oracles.py"
     if not path.is_file():
         return None
     found = importlib.util.spec_from_file_location("literal_reference", path)
@@ -312,7 +320,7 @@ def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict
 def launched(case: Case, device: torch.device) -> dict[str, Work]:
     """What stands in for ours where launches are counted: on a CPU the same in float64, on a GPU nothing.
 
-    Of many pixels in float32 a BatchNorm is ten operations on a CPU (benchmarks/norm.py). In float64 it is one there,
+    Of many pixels in float32 a BatchNorm is ten operations on a CPU (layers/batch_norm.py). In float64 it is one there,
     as on a GPU in any type, and all else is the same.
     """
     if device.type != "cpu":
@@ -407,7 +415,7 @@ def published(space: str, method: str) -> RunSpec:
 
 def quick(space: str, method: str) -> RunSpec:
     """The settings of the shipped study ``quick``; a space that it lacks has those of the nearest that it has."""
-    runs = study.read(study.find("quick")).runs
+    runs = study_file.read(study_file.find("quick")).runs
     family = space.split("-")[0]
     spec = next(run for run in runs if run.space.startswith(family) and run.method == method)
     return dataclasses.replace(spec, space=space)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.space import Mixture
-from harness.architect import Batch, Batches
-from harness.search import Search, Step, Transition, search_step
-from harness.spec import RunSpec
+from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.search import Search, Step, Transition, search_step
+from nas_stability.harness.specs.spec import RunSpec
 
 BACKEND = "inductor"
 """Of torch.compile."""

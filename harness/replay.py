@@ -16,14 +16,14 @@ import numpy.typing
 import torch
 from torch import Tensor
 
-from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput, CorruptFile, choose, unreadable
-from benchmarks.space import SupernetShape, softmax
-from harness.architect import ARCHITECTS, Batch, Batches
-from harness.curvature import eigenvalues, validation_hessian
-from harness.published import PUBLISHED
-from harness.search import METHODS, Method, Search, assemble, search_step
-from harness.spec import run_spec
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unreadable
+from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
+from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
+from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
+from nas_stability.harness.search import METHODS, Method, Search, assemble, search_step
+from nas_stability.harness.specs.published import PUBLISHED
+from nas_stability.harness.specs.spec import run_spec
 
 TOLERANCE = 1e-8
 

@@ -18,29 +18,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.catalog import SPACES
-from benchmarks.data import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
-from benchmarks.errors import choose
-from benchmarks.norm import folded
-from benchmarks.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
-from harness import architect, perturb
-from harness.architect import Batch, Batches
-from harness.rng import stream, uniform
-from harness.spec import RunSpec
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import choose
+from nas_stability.benchmarks.images.dataset import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
+from nas_stability.benchmarks.spaces.layers.batch_norm import folded
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
+from nas_stability.harness.methods import architects, perturbations
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.rng import stream, uniform
+from nas_stability.harness.specs.spec import RunSpec
 
 
 class Method(NamedTuple):
     """A search method: how alpha's gradient is taken, and how the mixture is perturbed in the weight step."""
 
-    architect: architect.Architect
-    perturbation: perturb.Perturbation
+    architect: architects.Architect
+    perturbation: perturbations.Perturbation
 
 
 METHODS: dict[str, Method] = {
-    "darts": Method(architect.first_order, perturb.unperturbed),
-    "darts-2nd": Method(architect.second_order, perturb.unperturbed),
-    "sdarts-rs": Method(architect.first_order, perturb.random),
-    "sdarts-adv": Method(architect.first_order, perturb.adversarial),
+    "darts": Method(architects.first_order, perturbations.unperturbed),
+    "darts-2nd": Method(architects.second_order, perturbations.unperturbed),
+    "sdarts-rs": Method(architects.first_order, perturbations.random),
+    "sdarts-adv": Method(architects.first_order, perturbations.adversarial),
 }
 
 
@@ -220,7 +220,7 @@ def advance(
         train_loss=float(torch.stack([step.loss * step.images for step in steps]).sum()) / total_images(steps),
         train_accuracy=100 * float(torch.stack([step.correct for step in steps]).sum()) / total_images(steps),
         lr=lr,
-        radius=None if search.method.perturbation is perturb.unperturbed else radius,
+        radius=None if search.method.perturbation is perturbations.unperturbed else radius,
         attack_gain=mean_of([step.gain for step in steps]),
         attack_fallback=mean_of([step.fell_back for step in steps]),
         last_valid=batches.valid,
@@ -281,7 +281,7 @@ def search_step(search: Search, batches: Batches, lr: float, radius: float, nois
     for group in search.weight_optimizer.param_groups:
         group["lr"] = lr
 
-    optimizer = architect.Optimizer(
+    optimizer = architects.Optimizer(
         lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
     )
     with precision(search):
@@ -323,13 +323,17 @@ def buffer_of(search: Search, weight: Tensor) -> Tensor | None:
     return state[weight].get("momentum_buffer") if weight in state else None
 
 
-def perturb_mixture(search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture) -> perturb.Perturbed:
+def perturb_mixture(
+    search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture
+) -> perturbations.Perturbed:
     """The method's perturbation against the training loss of the batch; weights are held fixed."""
     spec, net = search.spec, search.net
-    settings = perturb.Settings(spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback)
-    with architect.frozen(net), contextlib.ExitStack() as stack:
+    settings = perturbations.Settings(
+        spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback
+    )
+    with architects.frozen(net), contextlib.ExitStack() as stack:
         if spec.attack_batch_norm == "training":
-            loss = functools.partial(architect.cross_entropy, net, batch)
+            loss = functools.partial(architects.cross_entropy, net, batch)
         else:
             loss = functools.partial(evaluated_loss, net, stack, [], batch)
         return search.method.perturbation(mixture, loss, radius, noise, settings)

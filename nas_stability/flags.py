@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from benchmarks.errors import shown, unknown
-from harness.fields import number_from
+from nas_stability.benchmarks.errors import shown, unknown
+from nas_stability.harness.specs.fields import number_from
 
 FAILED, MISUSED, REQUEUE, BROKEN_OFF = 1, 2, 75, 130
 """REQUEUE: stopped by a signal with everything saved, a temporary failure in sysexits.h. BROKEN_OFF: by Ctrl-C."""

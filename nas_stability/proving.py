@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.errors import BadInput
-from harness.outputs import refuse_output
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.flags import FAILED, Verbs, add_machine, finish, folder, integer
+from nas_stability.harness.records.outputs import refuse_output
 from nas_stability.progress import progress_bar
 
 
@@ -32,7 +32,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 def verify_verb(options: argparse.Namespace) -> int:
     """Replays traces; 0 only if every deviation of every trace is under the tolerance."""
-    from harness import replay
+    from nas_stability.harness import replay
 
     for path in options.traces:
         if not path.is_file():
@@ -52,9 +52,11 @@ def bench_verb(options: argparse.Namespace) -> int:
     """Measures, writes, draws and prints; a bar that is not met is printed as such and fails nothing."""
     import matplotlib
 
-    from analysis import cost, report
-    from analysis.panels import style
-    from harness import bench, run
+    from nas_stability.analysis import report
+    from nas_stability.analysis.figures import cost
+    from nas_stability.analysis.figures.panels import style
+    from nas_stability.harness import bench
+    from nas_stability.harness.runs import run
 
     if options.rounds < 0:
         raise BadInput(f"--rounds takes a number of at least 0, not {options.rounds}")

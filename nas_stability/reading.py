@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.outputs import refuse_output
 from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
+from nas_stability.harness.records.outputs import refuse_output
 
 if TYPE_CHECKING:
-    from analysis.study import Study
+    from nas_stability.analysis.study import Study
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -61,7 +61,7 @@ def add_unverified(parser: argparse.ArgumentParser) -> None:
 
 def loaded(folder: Path, unverified: bool) -> Study:
     """The study in a folder; what a reader must know besides its finished runs goes to standard error."""
-    from analysis import study
+    from nas_stability.analysis import study
 
     found = study.load(folder, verify=not unverified)
     if found.unfinished:
@@ -85,14 +85,16 @@ def print_report(
     """Draws the report with so many workers (one per core); prints the summary per method and where the figures are."""
     import joblib
 
-    from analysis import claims, page, report
+    from nas_stability.analysis import report
+    from nas_stability.analysis.claims import judging
+    from nas_stability.analysis.page import whole_page
 
     report.check_name(only)
     if out is not None:
         refuse_output(out)
     study = loaded(folder, unverified)
     written = report.write_report(study, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
-    one_page = page.write_page(written, claims.judge(written.study)) if only is None else None
+    one_page = whole_page.write_page(written, judging.judge(written.study)) if only is None else None
     summary = report.summary(written.study)
     print(
         summary.to_string(
@@ -104,25 +106,26 @@ def print_report(
 
 def claims_verb(options: argparse.Namespace) -> int:
     """A verdict on each claim."""
-    from analysis import claims, escape
-    from benchmarks import files
+    from nas_stability.analysis import escape
+    from nas_stability.analysis.claims import judging
+    from nas_stability.benchmarks import files
 
     if options.out:
         refuse_output(options.out)
-    judged = claims.judge(loaded(options.folder, options.unverified))
+    judged = judging.judge(loaded(options.folder, options.unverified))
     if options.out:
         files.write(options.out, escape.csv(judged))
     if options.json:
-        for record in claims.records(judged):
+        for record in judging.records(judged):
             print(json.dumps(record))
     else:
-        print(claims.text(judged))
+        print(judging.text(judged))
     return 0
 
 
 def status_verb(options: argparse.Namespace) -> int:
     """How far a study is."""
-    from harness import status
+    from nas_stability.harness.records import status
 
     runs = status.read_status(options.folder)
     if options.json:
@@ -146,7 +149,7 @@ def follow(folder: Path) -> None:
     from rich.live import Live
     from rich.table import Table
 
-    from harness import status
+    from nas_stability.harness.records import status
 
     with contextlib.suppress(KeyboardInterrupt), Live(refresh_per_second=1) as live:
         while True:
@@ -165,7 +168,7 @@ def follow(folder: Path) -> None:
 
 def check_verb(options: argparse.Namespace) -> int:
     """Recomputes what can be recomputed; 0 only if nothing is wrong."""
-    from harness import check
+    from nas_stability.harness.runs import check
 
     found = check.check_study(options.folder)
     print("\n".join(found.problems) if found.problems else f"all records of {options.folder} are what they say")
@@ -176,7 +179,7 @@ def check_verb(options: argparse.Namespace) -> int:
 
 def collect_verb(options: argparse.Namespace) -> int:
     """One tidy file per kind."""
-    from analysis import collect
+    from nas_stability.analysis import collect
 
     written = collect.collect(loaded(options.folder, options.unverified), options.out)
     print("\n".join(map(str, written)))

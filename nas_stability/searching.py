@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import stopping
-from benchmarks.errors import BadInput
-from harness import spec, study
-from nas_stability.fields import STUDY_FILE, add_fields, given_spec
+from nas_stability.benchmarks import stopping
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.field_flags import STUDY_FILE, add_fields, given_spec
 from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
+from nas_stability.harness.specs import spec, study_file
 from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
 if TYPE_CHECKING:
-    from harness import run
+    from nas_stability.harness.runs import run
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -39,7 +39,7 @@ def add_verbs(verbs: Verbs) -> None:
         epilog=STUDY_FILE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study.shipped())}")
+    many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study_file.shipped())}")
     many.add_argument("--out", metavar="DIR", type=folder, help="folder of the study (results/NAME)")
     add_workers(many, "runs at a time, and figures drawn at a time")
     many.add_argument(
@@ -86,7 +86,8 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
 
 def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSpec]) -> run.Place:
     """Where and how runs are carried out; says what of that is not available to those that are carried out here."""
-    from harness import capture, machine, run
+    from nas_stability.harness import capture
+    from nas_stability.harness.runs import machine, run
 
     launch = capture.Launch(options.compile, options.cuda_graph)
     if any(launch) and here:
@@ -101,7 +102,9 @@ def run_verb(options: argparse.Namespace) -> int:
     found = given_spec(options)
     folder: Path = options.out or Path("results") / found.run_id
 
-    from harness import measure, record, run
+    from nas_stability.harness.measuring import measure
+    from nas_stability.harness.records import record
+    from nas_stability.harness.runs import run
 
     place = place_of(options, options.device, [found])
     if measure.table_of(found) is None:
@@ -130,7 +133,7 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
         left: what the work leaves.
         stopped: gets an entry with a signal.
     """
-    from harness import run
+    from nas_stability.harness.runs import run
 
     try:
         with bar as progress, stopping.signals(lambda: stopped.append(True)):
@@ -147,7 +150,7 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
 
 def study_verb(options: argparse.Namespace) -> int:
     """Many searches to their folder, and the report."""
-    found = study.read(study.find(options.study))
+    found = study_file.read(study_file.find(options.study))
     folder: Path = options.out or Path("results") / found.name
     if (options.backend == "dask") != bool(options.scheduler):
         raise BadInput("--backend dask and --scheduler ADDRESS go together")
@@ -157,7 +160,7 @@ def study_verb(options: argparse.Namespace) -> int:
 
     import joblib
 
-    from harness import attempt, batch
+    from nas_stability.harness.runs import attempt, batch
 
     workers = min(options.workers or len(devices) or joblib.cpu_count(), len(found.runs))
     place = place_of(options, devices[0] if devices else options.device, () if options.scheduler else found.runs)
@@ -202,9 +205,10 @@ def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
     return tuple(f"cuda:{int(number)}" for number in numbers) * runs_per_gpu
 
 
-def print_plan(found: study.Study, place: run.Place, workers: int) -> None:
+def print_plan(found: study_file.Study, place: run.Place, workers: int) -> None:
     """The runs and how long they would take, from a few measured steps of each kind."""
-    from harness import estimate, status
+    from nas_stability.harness.records import status
+    from nas_stability.harness.runs import estimate
 
     kinds: dict[str, estimate.Cost] = {}
     total = measuring = 0.0
@@ -224,7 +228,9 @@ def print_plan(found: study.Study, place: run.Place, workers: int) -> None:
 
 def landscape_verb(options: argparse.Namespace) -> int:
     """The plane around a run's logits, or around one run of each kind of a study."""
-    from harness import landscape, record, run
+    from nas_stability.harness.measuring import landscape
+    from nas_stability.harness.records import record
+    from nas_stability.harness.runs import run
 
     grid = landscape.Grid(options.grid, options.reach)
     place = run.Place(options.device, options.threads, str(options.data_dir))

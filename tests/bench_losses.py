@@ -26,14 +26,14 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.catalog import SPACES
-from benchmarks.space import Mixture
-from harness import bench
-from harness.architect import Batch, Batches
-from harness.machine import keep_freed_memory
-from harness.rng import stream, uniform
-from harness.search import Search, buffer_of, perturbation_radius, search_step, start
-from harness.spec import RunSpec
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness import bench
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.rng import stream, uniform
+from nas_stability.harness.runs.machine import keep_freed_memory
+from nas_stability.harness.search import Search, buffer_of, perturbation_radius, search_step, start
+from nas_stability.harness.specs.spec import RunSpec
 from tests import oracles
 
 STEPS = 20

@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.study import load
-from benchmarks import files
-from harness import batch
-from harness.record import DONE, EPOCHS, SCHEMA, SPEC, STUDY
-from harness.sealed import SEAL, sealed
-from harness.status import read_status
-from harness.study import Study
+from nas_stability.analysis.study import load
+from nas_stability.benchmarks import files
+from nas_stability.harness.records.record import DONE, EPOCHS, SCHEMA, SPEC, STUDY
+from nas_stability.harness.records.sealed import SEAL, sealed
+from nas_stability.harness.records.status import read_status
+from nas_stability.harness.runs import batch
+from nas_stability.harness.specs.study_file import Study
 from tests.small import PLACE, small_spec
 
 EPOCHS_EACH = 100

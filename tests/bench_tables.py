@@ -20,7 +20,7 @@ import numpy
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.table import Question, Run, Source, open_table, write_packed  # noqa: E402
+from nas_stability.benchmarks.tables.open_file import Question, Run, Source, open_table, write_packed  # noqa: E402
 
 CELLS = 423_624
 BUDGETS = (4, 12, 36, 108)
@@ -37,7 +37,7 @@ FIRST_QUERY = (
 import json, sys, time
 from pathlib import Path
 began = time.perf_counter()
-from benchmarks.table import open_table
+from nas_stability.benchmarks.tables.open_file import open_table
 imported = time.perf_counter()
 table = open_table(Path(sys.argv[1]))
 opened = time.perf_counter()
@@ -53,7 +53,7 @@ GATHER = (
     + """
 import json, sys, time
 from pathlib import Path
-from benchmarks import tfrecord
+from nas_stability.benchmarks import tfrecord
 began = time.process_time()
 contents = tfrecord.contents(Path(sys.argv[1]), tfrecord.records(Path(sys.argv[1])))
 print(json.dumps({"seconds": time.process_time() - began, "cells": len(contents.archs),

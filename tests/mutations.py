@@ -23,11 +23,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from harness import batch, landscape
-from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
-from harness.run import Watch
-from harness.study import Study
-from nas_stability import main as nas_stability
+from nas_stability.command_line import main as nas_stability
+from nas_stability.harness.measuring import landscape
+from nas_stability.harness.records.record import (
+    ALPHAS,
+    CHECKPOINT,
+    DONE,
+    EPOCHS,
+    LANDSCAPE,
+    PLANE,
+    SPEC,
+    SPECTRUM,
+    STUDY,
+)
+from nas_stability.harness.runs import batch
+from nas_stability.harness.runs.run import Watch
+from nas_stability.harness.specs.study_file import Study
 from tests.small import PLACE, small_spec
 
 FILES = (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT, DONE, LANDSCAPE, PLANE)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
-from analysis import study
-from benchmarks import files
-from benchmarks.catalog import SPACES, load_data
-from benchmarks.data import Dataset, halves
-from benchmarks.space import Supernet, SupernetShape
-from harness.architect import Batch, Batches
-from harness.record import DONE, LANDSCAPE, PLANE
-from harness.run import Place
-from harness.sealed import SEAL, sealed
-from harness.search import Search, start
-from harness.spec import RunSpec, Value, run_spec
+from nas_stability.analysis import study
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.catalog import SPACES, load_data
+from nas_stability.benchmarks.images.dataset import Dataset, halves
+from nas_stability.benchmarks.spaces.space import Supernet, SupernetShape
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.records.record import DONE, LANDSCAPE, PLANE
+from nas_stability.harness.records.sealed import SEAL, sealed
+from nas_stability.harness.runs.run import Place
+from nas_stability.harness.search import Search, start
+from nas_stability.harness.specs.spec import RunSpec, Value, run_spec
 
 SHARED = Path(__file__).parents[2] / "shared"
 """Reference material and real data beside the checkout; tests that need it are skipped where it is absent."""

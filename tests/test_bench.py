@@ -19,18 +19,18 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis import cost
-from analysis.panels import style
-from analysis.report import write_figure
-from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput
-from benchmarks.space import softmax
-from harness import bench
-from harness.architect import Batch
-from harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
-from harness.search import Search, epoch_batches, evaluated_loss, search_step, start
-from harness.spec import RunSpec, run_spec
-from nas_stability import main
+from nas_stability.analysis.figures import cost
+from nas_stability.analysis.figures.panels import style
+from nas_stability.analysis.report import write_figure
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.space import softmax
+from nas_stability.command_line import main
+from nas_stability.harness import bench
+from nas_stability.harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
+from nas_stability.harness.methods.architects import Batch
+from nas_stability.harness.search import Search, epoch_batches, evaluated_loss, search_step, start
+from nas_stability.harness.specs.spec import RunSpec, run_spec
 from tests import oracles
 from tests.bench_losses import literal_loss, random_steps, twin_of
 from tests.small import CPU, PLACE, begin, small_spec
@@ -262,7 +262,7 @@ def gradient_errors(space: str, seed: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("space", SPACES)
 def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> None:
-    """With PyTorch's batch statistics of channels-last features they were off by a hundredth (benchmarks/norm.py).
+    """With PyTorch's batch statistics of channels-last features they were off by a hundredth (layers/batch_norm.py).
 
     Where a rounding opens a ReLU or moves a maximum, either jumps by up to some 1e-3: so it is the median that is held.
     """

@@ -12,12 +12,13 @@ import numpy
 import pandas
 import pytest
 
-from analysis import alike, claims, evidence, windows
-from analysis.claims import CLAIMS, COLUMNS, POOLED, judge
-from analysis.stats import holm, mean_test
-from analysis.study import Floats, Study
-from benchmarks.errors import BadInput
-from nas_stability import main
+from nas_stability.analysis import comparable
+from nas_stability.analysis.claims import evidence, judging, windows
+from nas_stability.analysis.claims.judging import CLAIMS, COLUMNS, POOLED, judge
+from nas_stability.analysis.statistics.statistics import holm, mean_test
+from nas_stability.analysis.study import Floats, Study
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.command_line import main
 from tests import oracles_stats as oracles
 
 METHODS = ("darts", "sdarts-rs", "sdarts-adv")
@@ -44,7 +45,7 @@ def of_space(found: Study, space: str) -> dict[tuple[str, str], Floats]:
     """The quantities of a space of which nothing varies."""
     runs = windows.per_run(found, space)
     values = runs[list(windows.QUANTITIES)].to_numpy(numpy.float64)
-    return alike.quantities(runs["method"].to_numpy(object), runs["seed"].to_numpy(), values)
+    return comparable.quantities(runs["method"].to_numpy(object), runs["seed"].to_numpy(), values)
 
 
 def all_columns(noise: Callable[[], Floats]) -> Values:
@@ -123,7 +124,7 @@ def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> Non
 def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
     name = "darts-deteriorates"
-    monkeypatch.setattr(claims, "CLAIMS", {name: CLAIMS[name]})
+    monkeypatch.setattr(judging, "CLAIMS", {name: CLAIMS[name]})
     rng, late = numpy.random.default_rng(0), numpy.arange(EPOCHS) > EPOCHS // 2
     verdicts, by_t = [], 0
     for _ in range(200):
@@ -152,7 +153,7 @@ def test_best_less_final_would_be_supported_in_noise(monkeypatch: pytest.MonkeyP
     nulls = [null for null in without_effects(120) if null.epochs["seed"].nunique() > 6]
     counts = []
     for route in (fair, biased):
-        monkeypatch.setattr(alike, "per_run", route)
+        monkeypatch.setattr(comparable, "per_run", route)
         judged = [judge(null).query("claim == 'darts-deteriorates'") for null in nulls]
         counts.append(sum((found["verdict"] == "supported").any() for found in judged))
     assert counts[0] <= 0.05 * len(nulls)
@@ -417,7 +418,7 @@ def test_rows_and_columns_are_always_the_same() -> None:
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
-def test_every_claim_says_what_it_is(claim: claims.Claim) -> None:
+def test_every_claim_says_what_it_is(claim: judging.Claim) -> None:
     assert CLAIMS[claim.name] is claim
     assert claim.statement.endswith(".")
     assert claim.direction in (1, -1)
@@ -428,13 +429,13 @@ def test_every_claim_says_what_it_is(claim: claims.Claim) -> None:
 
 def test_verdicts_for_people() -> None:
     judged = judge(study({"a": with_effects(numpy.random.default_rng(0), 6, 1.0)}))
-    text = claims.text(judged).splitlines()
+    text = judging.text(judged).splitlines()
     assert text[0] == "a"
     assert len(text) == 1 + len(CLAIMS)
     assert len({line.index("n = ") for line in text[1:]}) == 1, "aligned"
     assert "supported" in text[1]
     assert "after Holm over 12 tests" in text[1]
-    table = claims.markdown(judged).splitlines()
+    table = judging.markdown(judged).splitlines()
     assert len(table) == 2 + len(CLAIMS)
     assert len({line.count("|") for line in table}) == 1
     assert CLAIMS["darts-deteriorates"].statement in table[2]

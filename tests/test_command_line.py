@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy
 import pytest
 
-from benchmarks import train
-from harness import batch
-from nas_stability import main
-from nas_stability.tables import TRAIN_DEFAULTS
+from nas_stability.asking import TRAIN_DEFAULTS
+from nas_stability.benchmarks.tables import training
+from nas_stability.command_line import main
+from nas_stability.harness.runs import batch
 from tests.faults import processes
 
 TRACES = Path(__file__).parent / "traces"
@@ -232,4 +232,4 @@ def test_table_verbs_refuse_in_one_line(
 
 
 def test_flags_of_table_train_are_the_fields_of_its_spec() -> None:
-    assert dataclasses.asdict(train.TrainSpec()) == TRAIN_DEFAULTS
+    assert dataclasses.asdict(training.TrainSpec()) == TRAIN_DEFAULTS

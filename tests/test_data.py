@@ -16,19 +16,19 @@ import pytest
 import torch
 import torchvision
 
-from benchmarks import data, npz
-from benchmarks.catalog import DATASETS, load_data
-from benchmarks.errors import BadInput, CorruptFile
-from harness.rng import stream
+from nas_stability.benchmarks.catalog import DATASETS, load_data
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.images import dataset, npz
+from nas_stability.harness.rng import stream
 from tests import oracles
 from tests.small import CPU, SHARED
 
 
-def random_half(count: int = 12, channels: int = 3, size: int = 6) -> data.Half:
+def random_half(count: int = 12, channels: int = 3, size: int = 6) -> dataset.Half:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
-    raw = data.Raw(images, torch.arange(count) % 3)
-    return data.halves(raw, 0, CPU).train
+    raw = dataset.Raw(images, torch.arange(count) % 3)
+    return dataset.halves(raw, 0, CPU).train
 
 
 def test_crop_and_flip_equal_the_pixel_by_pixel_oracle() -> None:
@@ -36,14 +36,14 @@ def test_crop_and_flip_equal_the_pixel_by_pixel_oracle() -> None:
     batch = torch.tensor([0, 3, 3, 5])
     rows, columns = torch.tensor([-2, 0, 3, 1]), torch.tensor([1, -3, 0, 2])
     flips = torch.tensor([False, True, True, False])
-    found = data.crop(half.images, batch, rows, columns, flips)
+    found = dataset.crop(half.images, batch, rows, columns, flips)
     for index in range(4):
         expected = oracles.crop(half.images[batch[index]], int(rows[index]), int(columns[index]), bool(flips[index]))
         assert torch.equal(found[index], expected)
 
 
 def test_cutout_zeroes_a_square_clipped_at_the_border() -> None:
-    mask = data.outside_square(torch.zeros(2, 3, 5, 5), torch.tensor([2, 0]), torch.tensor([2, 4]), 2)
+    mask = dataset.outside_square(torch.zeros(2, 3, 5, 5), torch.tensor([2, 0]), torch.tensor([2, 4]), 2)
     assert mask.shape == (2, 1, 5, 5)
     assert mask[0, 0].tolist() == [
         [1, 1, 1, 1, 1],
@@ -56,29 +56,33 @@ def test_cutout_zeroes_a_square_clipped_at_the_border() -> None:
 
 
 def test_places_cover_the_whole_range() -> None:
-    rows, columns, flips, _, _ = data.draw_places(4000, (8, 8), data.Augmentation(4, True), stream(0, "places"))
+    rows, columns, flips, _, _ = dataset.draw_places(4000, (8, 8), dataset.Augmentation(4, True), stream(0, "places"))
     assert (int(rows.min()), int(rows.max())) == (-4, 4)
     assert (int(columns.min()), int(columns.max())) == (-4, 4)
     assert 0.45 < float(flips.float().mean()) < 0.55
-    rows, _, flips, _, _ = data.draw_places(100, (8, 8), data.Augmentation(), stream(0, "places"))
+    rows, _, flips, _, _ = dataset.draw_places(100, (8, 8), dataset.Augmentation(), stream(0, "places"))
     assert not rows.any()
     assert not flips.any()
 
 
 def test_batches_without_augmentation_are_the_standardised_images() -> None:
     half = random_half(30)
-    batches = list(data.draw_batches(half, 4, data.Augmentation(), stream(0, "b"), False, False, 4, torch.float64))
+    batches = list(
+        dataset.draw_batches(half, 4, dataset.Augmentation(), stream(0, "b"), False, False, 4, torch.float64)
+    )
     assert [len(labels) for _, labels in batches] == [4, 4, 4, 3]
     images = torch.cat([images for images, _ in batches])
-    expected = data.standardise(half, half.images, torch.float64)
+    expected = dataset.standardise(half, half.images, torch.float64)
     assert sorted(map(tuple, images.flatten(1).tolist())) == sorted(map(tuple, expected.flatten(1).tolist()))
 
 
 def test_standardised_images_have_zero_mean_and_unit_deviation() -> None:
     generator = torch.Generator().manual_seed(0)
-    raw = data.Raw(torch.randint(0, 256, (40, 2, 4, 4), generator=generator, dtype=torch.uint8), torch.arange(40) % 2)
-    found = data.halves(raw, 0, CPU)
-    both = torch.cat([data.standardise(half, half.images, torch.float64) for half in (found.train, found.valid)])
+    raw = dataset.Raw(
+        torch.randint(0, 256, (40, 2, 4, 4), generator=generator, dtype=torch.uint8), torch.arange(40) % 2
+    )
+    found = dataset.halves(raw, 0, CPU)
+    both = torch.cat([dataset.standardise(half, half.images, torch.float64) for half in (found.train, found.valid)])
     torch.testing.assert_close(both.mean((0, 2, 3)), torch.zeros(2, dtype=torch.float64))
     torch.testing.assert_close(both.std((0, 2, 3), unbiased=False), torch.ones(2, dtype=torch.float64))
 
@@ -88,12 +92,12 @@ def test_halves_are_the_first_and_the_second() -> None:
     assert raw.images.shape == (1437, 1, 8, 8)
     assert raw.test_images is not None
     assert len(raw.test_images) == 360
-    found = data.halves(raw, 100, CPU)
+    found = dataset.halves(raw, 100, CPU)
     assert torch.equal(found.train.images, raw.images[:50])
     assert torch.equal(found.valid.labels, raw.labels[50:100])
     assert (found.classes, found.in_channels) == (10, 1)
     with pytest.raises(BadInput, match="asks for 5000 images"):
-        data.halves(raw, 5000, CPU)
+        dataset.halves(raw, 5000, CPU)
 
 
 def test_npz_file(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_halves_of_a_file_sorted_by_class_have_all_classes(tmp_path: Path) -> No
     numpy.savez(
         path, x_train=numpy.arange(1280, dtype=numpy.uint8).reshape(80, 4, 4), y_train=numpy.repeat(numpy.arange(4), 20)
     )
-    found = data.halves(load_data(f"npz:{path}", Path()), 0, CPU)
+    found = dataset.halves(load_data(f"npz:{path}", Path()), 0, CPU)
     assert set(found.train.labels.tolist()) == set(found.valid.labels.tolist()) == {0, 1, 2, 3}
 
 

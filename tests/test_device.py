@@ -20,23 +20,25 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.catalog import SPACES, load_data
-from benchmarks.data import Augmentation, Half, draw_batches, halves
-from benchmarks.errors import BadInput
-from benchmarks.space import Mixture, Supernet
-from harness import capture, checkpoint, perturb
-from harness.architect import Batch, Batches
-from harness.capture import Captured, Launch, available, compiled
-from harness.curvature import validation_hessian
-from harness.machine import tf32
-from harness.record import CHECKPOINT, DONE, EPOCHS
-from harness.rng import stream
-from harness.run import Interrupted, Place, Watch, run
-from harness.sealed import read_head
-from harness.search import METHODS, Search, advance, epoch_batches, search_step, start
-from harness.spec import Value
-from harness.status import read_rows
-from nas_stability import main
+from nas_stability.benchmarks.catalog import SPACES, load_data
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.images.dataset import Augmentation, Half, draw_batches, halves
+from nas_stability.benchmarks.spaces.space import Mixture, Supernet
+from nas_stability.command_line import main
+from nas_stability.harness import capture
+from nas_stability.harness.capture import Captured, Launch, available, compiled
+from nas_stability.harness.measuring.curvature import validation_hessian
+from nas_stability.harness.methods import perturbations
+from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.records.record import CHECKPOINT, DONE, EPOCHS
+from nas_stability.harness.records.sealed import read_head
+from nas_stability.harness.records.status import read_rows
+from nas_stability.harness.rng import stream
+from nas_stability.harness.runs import checkpoint
+from nas_stability.harness.runs.machine import tf32
+from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
+from nas_stability.harness.search import METHODS, Search, advance, epoch_batches, search_step, start
+from nas_stability.harness.specs.spec import Value
 from tests.small import CPU, PLACE, begin, small_spec
 from tests.test_search import differing, state
 
@@ -103,28 +105,28 @@ def test_the_hessian_reads_nothing_from_the_device(space: str, statistics: str) 
     assert (matrix.shape, matrix.device.type) == ((entries, entries), "meta")
 
 
-def reads(found: perturb.Perturbed) -> None:
+def reads(found: perturbations.Perturbed) -> None:
     assert found.fell_back is not None
     found.fell_back.item()
 
 
-def branches(found: perturb.Perturbed) -> None:
+def branches(found: perturbations.Perturbed) -> None:
     if found.gain:
         pass
 
 
-def mixes(found: perturb.Perturbed) -> None:
+def mixes(found: perturbations.Perturbed) -> None:
     assert found.gain is not None
     found.gain + torch.zeros(1)
 
 
 @pytest.mark.parametrize("fault", [reads, branches, mixes])
 def test_a_step_that_waits_for_the_device_raises_there(
-    meta: None, fault: Callable[[perturb.Perturbed], None], monkeypatch: pytest.MonkeyPatch
+    meta: None, fault: Callable[[perturbations.Perturbed], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = METHODS["sdarts-adv"]
 
-    def faulty(*arguments: Any) -> perturb.Perturbed:
+    def faulty(*arguments: Any) -> perturbations.Perturbed:
         found = method.perturbation(*arguments)
         fault(found)
         return found

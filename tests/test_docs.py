@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from harness.record import EpochRecord, LandscapeRecord, SpectrumRecord
-from harness.spec import FIELDS
+from nas_stability.harness.records.record import EpochRecord, LandscapeRecord, SpectrumRecord
+from nas_stability.harness.specs.spec import FIELDS
 from tests.readme import first_screen_commands
 
 ROOT = Path(__file__).parents[1]

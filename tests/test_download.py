@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.download import checksum, download, parts, place
-from benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.tables.download import checksum, download, parts, place
 from tests.served import Answer, Served, serving
 
 CONTENT = bytes(range(256)) * 2_000

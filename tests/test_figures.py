@@ -22,14 +22,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-import analysis
-from analysis import cells, curves, landscape, layout, panels, spectrum
-from analysis.graph import graph_of, nasbench101_graph, nasbench201_graph
-from analysis.plots import FIGURES, PAPER, Drawn, style
-from analysis.report import write_figure
-from analysis.stats import bootstrap_mean, spearman, weighted_spearman
-from analysis.study import METHODS, Study
-from benchmarks.catalog import SPACES
+from nas_stability import analysis
+from nas_stability.analysis.figures import curves, final_cells, layout, panels, planes, spectrum
+from nas_stability.analysis.figures.cell_graph import graph_of, nasbench101_graph, nasbench201_graph
+from nas_stability.analysis.figures.figures import FIGURES, PAPER, Drawn, style
+from nas_stability.analysis.report import write_figure
+from nas_stability.analysis.statistics.statistics import bootstrap_mean, spearman, weighted_spearman
+from nas_stability.analysis.study import METHODS, Study
+from nas_stability.benchmarks.catalog import SPACES
 from tests import oracles_figures as oracles
 from tests.small import load
 from tests.test_analysis import ACCURACY, write_run
@@ -362,7 +362,7 @@ def test_shares_of_operations_count_rows_by_their_largest_logit(study: Study, dr
 
 def test_ties_of_logits_go_to_the_first_operation(tmp_path: Path) -> None:
     write_run(tmp_path, "darts", 0)  # its logits are all zero
-    found = cells.operation_shares(load(tmp_path), "nasbench201", "darts")
+    found = final_cells.operation_shares(load(tmp_path), "nasbench201", "darts")
     assert set(found.loc[found["share"] == 1, "operation"]) == {"none"}
 
 
@@ -372,7 +372,7 @@ def test_shares_of_the_published_study_equal_the_harnesses_own_columns() -> None
     compared = {"nasbench201": {"skip_connect": "share_skip", "none": "share_none", "avg_pool_3x3": "share_pool"}}
     compared[S1] = {"maxpool3x3": "share_pool"}
     for space, method, _ in layout.groups_of(published, published.spaces):
-        numbers = cells.operation_shares(published, space, method)
+        numbers = final_cells.operation_shares(published, space, method)
         rows = published.epochs[(published.epochs["space"] == space) & (published.epochs["method"] == method)]
         for operation, column in compared[space].items():
             expected = rows.groupby("epoch")[column].mean()
@@ -381,8 +381,8 @@ def test_shares_of_the_published_study_equal_the_harnesses_own_columns() -> None
 
 
 def test_operations_are_those_of_the_spaces() -> None:
-    assert {name: space.operations for name, space in SPACES.items()} == cells.OPERATIONS
-    assert {operation for names in cells.OPERATIONS.values() for operation in names} == cells.LOOKS.keys()
+    assert {name: space.operations for name, space in SPACES.items()} == final_cells.OPERATIONS
+    assert {operation for names in final_cells.OPERATIONS.values() for operation in names} == final_cells.LOOKS.keys()
 
 
 def test_an_architecture_of_nasbench201_as_a_graph() -> None:
@@ -411,20 +411,20 @@ def test_a_cell_of_nasbench101_as_a_graph() -> None:
 
 
 def test_every_published_architecture_can_be_drawn() -> None:
-    finals = cells.final_cells(load(PUBLISHED))
+    finals = final_cells.final_cells(load(PUBLISHED))
     assert len(finals) == 18
     for row in finals.to_dict("records"):
         graph = graph_of(str(row["arch"]), row["cell"])
         assert graph is not None
         arrows = sum(operation != "none" for _, _, operation in graph.edges)
-        axes = cells.draw_cell(Figure().add_subplot(), graph)
+        axes = final_cells.draw_cell(Figure().add_subplot(), graph)
         assert len(axes.patches) == arrows
 
 
 def test_the_worst_the_median_and_the_best_cell() -> None:
     def places(values: list[float]) -> dict[str, str]:
         frame = pandas.DataFrame({"run": list("abcde")[: len(values)], "seed": range(len(values)), "accuracy": values})
-        return cells.representatives(frame)
+        return final_cells.representatives(frame)
 
     assert places([3.0, 1.0, 2.0]) == {"worst": "b", "median": "c", "best": "a"}
     assert places([4.0, 3.0, 2.0, 1.0]) == {"worst": "d", "median": "c", "best": "a"}
@@ -450,7 +450,7 @@ def test_half_of_a_bezier_curve_lies_on_it() -> None:
     def at(control: numpy.ndarray, t: float) -> numpy.ndarray:
         return (1 - t) ** 2 * control[0] + 2 * t * (1 - t) * control[1] + t * t * control[2]
 
-    part = cells.bezier_part(points, 0.25)
+    part = final_cells.bezier_part(points, 0.25)
     for t in (0.0, 0.3, 1.0):
         numpy.testing.assert_allclose(at(part, t), at(points, 0.25 + 0.5 * t))
 
@@ -470,7 +470,7 @@ def test_a_landscape_is_that_of_the_lowest_seed_that_has_one(drawn: dict[str, Dr
 
 def test_a_grid_puts_x_across_and_y_up_and_leaves_gaps_where_points_are_missing() -> None:
     frame = pandas.DataFrame({"x": [0.0, 1.0, 0.0], "y": [0.0, 0.0, 1.0], "valid_accuracy": [1.0, 2.0, 3.0]})
-    x, y, values = landscape.grid_of(frame, "valid_accuracy")
+    x, y, values = planes.grid_of(frame, "valid_accuracy")
     assert list(x) == list(y) == [0, 1]
     assert values[0, 0] == 1
     assert values[0, 1] == 2
@@ -597,7 +597,7 @@ PANELS: dict[str, Callable[[Axes, Study], Axes]] = {
     "flatness": lambda axes, study: curves.draw_flatness(axes, study, S1, "darts"),
     "spectrum": lambda axes, study: spectrum.draw_spectrum(axes, study, S1, "darts"),
     "eigenvalue and fall": lambda axes, study: spectrum.draw_eigenvalue_fall(axes, study, S1),
-    "operations": lambda axes, study: cells.draw_operations(axes, study, S1, "darts"),
+    "operations": lambda axes, study: final_cells.draw_operations(axes, study, S1, "darts"),
 }
 
 
@@ -613,15 +613,15 @@ def test_a_notebook_draws_a_panel_into_an_axis_of_its_own(name: str, folder: Pat
 
 
 def test_a_notebook_draws_landscapes_and_cells(study: Study) -> None:
-    frame = landscape.landscape_of(study, S1, "darts")
+    frame = planes.landscape_of(study, S1, "darts")
     assert frame is not None
     figure = Figure()
     surface = figure.add_subplot(projection="3d")
-    assert landscape.draw_surface(surface, frame) is surface
+    assert planes.draw_surface(surface, frame) is surface
     flat = figure.add_subplot()
-    assert landscape.draw_contour(flat, frame) is flat
-    assert landscape.draw_table_layer(flat, frame, f"accuracy_{ANSWER}") is flat
-    assert cells.draw_cell(flat, nasbench201_graph(ARCH.format("none"))) is flat
+    assert planes.draw_contour(flat, frame) is flat
+    assert planes.draw_table_layer(flat, frame, f"accuracy_{ANSWER}") is flat
+    assert final_cells.draw_cell(flat, nasbench201_graph(ARCH.format("none"))) is flat
 
 
 def test_a_regret_of_zero_everywhere_has_a_linear_axis(folder: Path, tmp_path: Path) -> None:

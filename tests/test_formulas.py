@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmarks.catalog import SPACES
-from benchmarks.space import Mixture, softmax
-from harness import architect, perturb
-from harness.architect import Optimizer
-from harness.curvature import eigenvalues, hessian, validation_hessian
-from harness.rng import stream, uniform
-from harness.search import learning_rate, perturbation_radius
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.space import Mixture, softmax
+from nas_stability.harness.measuring.curvature import eigenvalues, hessian, validation_hessian
+from nas_stability.harness.methods import architects, perturbations
+from nas_stability.harness.methods.architects import Optimizer
+from nas_stability.harness.rng import stream, uniform
+from nas_stability.harness.search import learning_rate, perturbation_radius
 from tests import oracles
 from tests.small import random_alpha, random_batches, random_net, small_spec
 
@@ -34,7 +34,7 @@ def unflat(space: str, point: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-def oracle_loss(space: str, tensors: dict[str, Tensor], batch: architect.Batch) -> Callable[[Tensor], Tensor]:
+def oracle_loss(space: str, tensors: dict[str, Tensor], batch: architects.Batch) -> Callable[[Tensor], Tensor]:
     """The literal supernet's training-mode cross-entropy as a function of all logits; statistics go to clones."""
 
     def loss(point: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class TestEverySpace:
         net, batches, alpha = random_net(space), random_batches(), random_alpha(space)
         point = torch.cat([group.detach().reshape(-1) for group in alpha]).requires_grad_()
         expected = torch.autograd.grad(oracle_loss(space, SPACES[space].published(net), batches.valid)(point), point)[0]
-        found = architect.first_order(net, alpha, batches, NO_STATE, "difference")
+        found = architects.first_order(net, alpha, batches, NO_STATE, "difference")
         torch.testing.assert_close(torch.cat([group.reshape(-1) for group in found]), expected, rtol=0, atol=1e-11)
         assert all(weight.grad is None and weight.requires_grad for weight in net.parameters())
 
@@ -103,7 +103,7 @@ class TestEverySpace:
                 view.copy_(buffers[name])
         optimizer = Optimizer(0.05, 0.9, 3e-4, [weight.detach() for weight in twin.parameters()])
         before = [weight.detach().clone() for weight in net.parameters()]
-        found = architect.second_order(net, alpha, batches, optimizer, product)
+        found = architects.second_order(net, alpha, batches, optimizer, product)
         torch.testing.assert_close(torch.cat([group.reshape(-1) for group in found]), expected, rtol=1e-8, atol=1e-10)
         assert all(torch.equal(left, right) for left, right in zip(before, net.parameters(), strict=True))
         assert all(weight.grad is None for weight in net.parameters())
@@ -117,7 +117,7 @@ class TestEverySpace:
             def loss(point: Mixture) -> Tensor:
                 return F.cross_entropy(net(batch.images, point), batch.labels)
 
-            found = perturb.adversarial(mixture, loss, radius, noise, perturb.Settings())
+            found = perturbations.adversarial(mixture, loss, radius, noise, perturbations.Settings())
             assert found.gain is not None
             with torch.no_grad():
                 before, after = float(loss(mixture)), float(loss(found.mixture))
@@ -131,7 +131,7 @@ def unrolled_oracle(
     views: dict[str, Tensor],
     names: list[str],
     buffers: dict[str, Tensor],
-    batches: architect.Batches,
+    batches: architects.Batches,
     product: str,
 ) -> Tensor:
     """Gradient of L_valid(w - lr * (momentum * buffer + dL_train/dw + decay * w), alpha).
@@ -171,16 +171,16 @@ def on_simplex(mixture: Mixture) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-2, 2, allow_subnormal=False), min_size=2, max_size=6))
 def test_projection_equals_plain_python(row: list[float]) -> None:
-    found = perturb.project((torch.tensor([row], dtype=torch.float64),))[0][0].tolist()
+    found = perturbations.project((torch.tensor([row], dtype=torch.float64),))[0][0].tolist()
     assert found == pytest.approx(oracles.project_row(row), abs=1e-14)
 
 
 def test_projection_of_a_row_without_a_positive_entry_is_one_hot_at_the_largest() -> None:
-    found = perturb.project((torch.tensor([[-0.3, -0.1, -0.2], [0.0, 0.0, 0.0]]),))[0]
+    found = perturbations.project((torch.tensor([[-0.3, -0.1, -0.2], [0.0, 0.0, 0.0]]),))[0]
     assert found.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("name", perturb.PERTURBATIONS)
+@pytest.mark.parametrize("name", perturbations.PERTURBATIONS)
 def test_every_perturbation_stays_on_the_simplex_and_leaves_its_input(name: str) -> None:
     mixture = tuple(group.detach() for group in softmax(random_alpha("nasbench1shot1-s3", 3.0)))
     kept = [rows.clone() for rows in mixture]
@@ -190,7 +190,7 @@ def test_every_perturbation_stays_on_the_simplex_and_leaves_its_input(name: str)
     def loss(point: Mixture) -> Tensor:
         return torch.stack([(rows * goal).sum() for rows, goal in zip(point, target, strict=True)]).sum()
 
-    found = perturb.PERTURBATIONS[name](mixture, loss, 0.3, noise, perturb.Settings())
+    found = perturbations.PERTURBATIONS[name](mixture, loss, 0.3, noise, perturbations.Settings())
     on_simplex(found.mixture)
     assert all(torch.equal(left, right) for left, right in zip(mixture, kept, strict=True))
 
@@ -203,8 +203,8 @@ def test_an_attack_that_lowers_the_loss_falls_back_unless_told_otherwise() -> No
         """Its maximum is at the mixture: every step away lowers it."""
         return -(point[0] - mixture[0]).square().sum() + 1e-6 * point[0][0, 0]
 
-    kept = perturb.adversarial(mixture, peaked, 0.3, noise, perturb.Settings(steps=1))
-    loose = perturb.adversarial(mixture, peaked, 0.3, noise, perturb.Settings(steps=1, fallback=False))
+    kept = perturbations.adversarial(mixture, peaked, 0.3, noise, perturbations.Settings(steps=1))
+    loose = perturbations.adversarial(mixture, peaked, 0.3, noise, perturbations.Settings(steps=1, fallback=False))
     assert torch.equal(kept.mixture[0], mixture[0])
     assert kept.fell_back is not None
     assert kept.gain is not None
@@ -216,8 +216,12 @@ def test_an_attack_that_lowers_the_loss_falls_back_unless_told_otherwise() -> No
 def test_one_attack_step_by_hand() -> None:
     mixture = (torch.tensor([[0.5, 0.5]], dtype=torch.float64),)
     noise = (torch.zeros(1, 2, dtype=torch.float64),)
-    found = perturb.adversarial(
-        mixture, lambda point: 2 * point[0][0, 0] - point[0][0, 1], 0.1, noise, perturb.Settings(steps=1, scale=1.0)
+    found = perturbations.adversarial(
+        mixture,
+        lambda point: 2 * point[0][0, 0] - point[0][0, 1],
+        0.1,
+        noise,
+        perturbations.Settings(steps=1, scale=1.0),
     )
     # One step of 0.1 along the signs (+, -): [0.6, 0.4], whose sum is 1.
     torch.testing.assert_close(found.mixture[0], torch.tensor([[0.6, 0.4]], dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""benchmarks/lean.py against the same operations composed of PyTorch's, in float64, and what it keeps."""
+"""layers/lean_operations.py against the same operations composed of PyTorch's, in float64, and what it keeps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.catalog import SPACES
-from benchmarks.lean import Plain, chosen, halved, scaled
-from benchmarks.norm import BatchNorm
-from benchmarks.space import SupernetShape
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
+from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.space import SupernetShape
 
 SPARSE = 5
 """Every fifth weight of the tests is exactly 0."""

@@ -14,19 +14,29 @@ import pyarrow
 import pytest
 import torch
 
-from benchmarks import ask, files, nasbench101, wiring
-from benchmarks.answer import Question, Table
-from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput
-from benchmarks.space import Mixture, softmax
-from harness.check import check_study
-from harness.measure import answers, columns_of, kendall_tau, measure, neighbourhood, sample_accuracies, table_of
-from harness.record import ALPHAS, DONE, EPOCHS, SPEC
-from harness.rng import stream
-from harness.run import Watch, run
-from harness.sealed import SEAL
-from harness.search import advance
-from harness.spec import Value
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
+from nas_stability.benchmarks.spaces.space import Mixture, softmax
+from nas_stability.benchmarks.tables import survey
+from nas_stability.benchmarks.tables.table import Question, Table
+from nas_stability.harness.measuring.measure import (
+    answers,
+    columns_of,
+    kendall_tau,
+    measure,
+    neighbourhood,
+    sample_accuracies,
+    table_of,
+)
+from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, SPEC
+from nas_stability.harness.records.sealed import SEAL
+from nas_stability.harness.rng import stream
+from nas_stability.harness.runs.check import check_study
+from nas_stability.harness.runs.run import Watch, run
+from nas_stability.harness.search import advance
+from nas_stability.harness.specs.spec import Value
 from tests import oracles, oracles_measure
 from tests.small import PLACE, begin, reseal, small_spec
 from tests.test_search import differing, state
@@ -86,19 +96,19 @@ def test_the_configuration_of_every_cell_discretises_to_it(space: str) -> None:
 
 
 def test_configurations_of_the_third_space_without_enumerating_it() -> None:
-    space = wiring.Wiring((1, 1, 1, 2, 2), 2)
+    space = cells_1shot1.Wiring((1, 1, 1, 2, 2), 2)
     for mixture in random_mixtures("nasbench1shot1-s3", 30):
-        parents = wiring.decisions(space, mixture)[1]
-        pruned = nasbench101.prune(wiring.decide(space, mixture))
-        assert pruned.matrix in wiring.wired(space), parents
+        parents = cells_1shot1.decisions(space, mixture)[1]
+        pruned = module_hash.prune(cells_1shot1.decide(space, mixture))
+        assert pruned.matrix in cells_1shot1.wired(space), parents
         found = SPACES["nasbench1shot1-s3"].configuration(pruned)
-        assert wiring.describe(space, found) == wiring.describe(space, mixture)
+        assert cells_1shot1.describe(space, found) == cells_1shot1.describe(space, mixture)
 
 
 def test_cells_come_from_the_store_as_they_were_enumerated(tmp_path: Path) -> None:
     space = SPACES["nasbench1shot1-s1"]
     archs = space.archs()[::100]
-    assert ask.cells_of(space, archs, tmp_path) == {arch: space.cells()[arch][0] for arch in archs}
+    assert survey.cells_of(space, archs, tmp_path) == {arch: space.cells()[arch][0] for arch in archs}
 
 
 def test_neighbourhood_by_hand() -> None:

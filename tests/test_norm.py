@@ -1,4 +1,4 @@
-"""benchmarks/norm.py: batch statistics, gradients and running statistics in float32 against PyTorch's in float64."""
+"""layers/batch_norm.py: batch statistics, gradients and running statistics in float32 against PyTorch's in float64."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.catalog import SPACES
-from benchmarks.lean import Plain
-from benchmarks.norm import FEW, BatchNorm, normalized, with_statistics
-from benchmarks.space import SupernetShape, softmax
-from harness.architect import Batch
-from harness.curvature import validation_hessian
-from harness.rng import stream
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.layers.batch_norm import FEW, BatchNorm, normalized, with_statistics
+from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
+from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
+from nas_stability.harness.measuring.curvature import validation_hessian
+from nas_stability.harness.methods.architects import Batch
+from nas_stability.harness.rng import stream
 
 EPS = 1e-5
 FAR = 5.0

@@ -17,10 +17,10 @@ import pytest
 import torch
 from nas_201_api import NASBench201API
 
-from benchmarks import natsbench, pack, tfrecord
-from benchmarks.catalog import SPACES
-from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.table import Question, Run, open_table
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.tables import dumps_101, dumps_201, packing
+from nas_stability.benchmarks.tables.open_file import Question, Run, open_table
 from tests import oracles_tables
 from tests.small import SHARED
 
@@ -52,7 +52,7 @@ def test_the_oracle_knows_the_published_checksum() -> None:
 def test_nasbench101_every_value(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     written = write_nasbench101(dump)
-    table = open_table(pack.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True))
+    table = open_table(packing.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True))
     assert len(written) == 48
     for module_hash, epochs, repeat, metrics in written:
         _, middle, end = metrics["evaluations"]
@@ -71,7 +71,7 @@ def test_nasbench101_every_value(tmp_path: Path) -> None:
 def test_nasbench101_fields_of_a_record(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     module_hash, epochs, _, metrics = write_nasbench101(dump, cells=1)[0]
-    record = next(tfrecord.records(dump))
+    record = next(dumps_101.records(dump))
     cell = SPACES["nasbench1shot1-s1"].cells()[module_hash][0]
     assert (record.module_hash, record.epochs) == (module_hash, epochs)
     assert record.adjacency == "".join(str(bit) for row in cell.matrix for bit in row)
@@ -105,7 +105,7 @@ def test_protobuf_decoded_as_google_decodes_it(tmp_path: Path) -> None:
             official.evaluation_data.add(**values, **({"checkpoint_path": "p"} if repeat % 2 else {}))
         official.trainable_parameters = metrics["parameters"]
         official.total_time = metrics["total_time"]
-        evaluations, parameters, total_time = tfrecord.decode_metrics(official.SerializeToString())
+        evaluations, parameters, total_time = dumps_101.decode_metrics(official.SerializeToString())
         theirs = kind.FromString(oracles_tables.metrics_message(metrics, sparse=repeat % 2 == 0))
         assert (parameters, total_time) == (theirs.trainable_parameters, theirs.total_time)
         for ours, other in zip(evaluations, theirs.evaluation_data, strict=True):
@@ -118,8 +118,8 @@ def test_a_protobuf_field_that_is_there_twice_has_the_last_value() -> None:
         oracles_tables.field(number, metrics["evaluations"][2][name])
         for number, name in enumerate(oracles_tables.EVALUATION, start=1)
     )
-    assert tfrecord.decode_evaluation(first).test == metrics["evaluations"][2]["test_accuracy"]
-    assert tfrecord.decode_evaluation(first + oracles_tables.field(5, 0.25)).test == 0.25
+    assert dumps_101.decode_evaluation(first).test == metrics["evaluations"][2]["test_accuracy"]
+    assert dumps_101.decode_evaluation(first + oracles_tables.field(5, 0.25)).test == 0.25
 
 
 def test_every_flipped_byte_of_a_dump_is_noticed(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_every_flipped_byte_of_a_dump_is_noticed(tmp_path: Path) -> None:
     for place in range(0, len(content), 37):
         dump.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
         with pytest.raises(CorruptFile, match=r"flipped\.tfrecord, record \d+: "):
-            list(tfrecord.records(dump))
+            list(dumps_101.records(dump))
 
 
 @pytest.mark.parametrize("kept", [-1, -40, 5, 30])
@@ -138,7 +138,7 @@ def test_a_cut_dump(kept: int, tmp_path: Path) -> None:
     write_nasbench101(dump, cells=1)
     dump.write_bytes(dump.read_bytes()[:kept])
     with pytest.raises(CorruptFile, match=rf"cut\.tfrecord, record {11 if kept < 0 else 0}: the file ends within"):
-        pack.pack("nasbench101", dump, tmp_path / "tables", progress=False)
+        packing.pack("nasbench101", dump, tmp_path / "tables", progress=False)
     assert not [path for path in (tmp_path / "tables").iterdir() if path.suffix != ".lock"]
 
 
@@ -158,7 +158,7 @@ def test_a_record_of_another_content(payload: bytes, tmp_path: Path) -> None:
     write_nasbench101(dump, cells=1)
     dump.write_bytes(dump.read_bytes() + oracles_tables.frame(payload))
     with pytest.raises(CorruptFile, match=r"other\.tfrecord, record 12: not a NAS-Bench-101 result"):
-        list(tfrecord.records(dump))
+        list(dumps_101.records(dump))
 
 
 def test_an_accuracy_outside_its_range_in_a_dump(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_an_accuracy_outside_its_range_in_a_dump(tmp_path: Path) -> None:
     message = oracles_tables.metrics_message(metrics)
     dump.write_bytes(oracles_tables.frame(oracles_tables.record_payload("ab" * 16, 4, [[0]], ["input"], message)))
     with pytest.raises(CorruptFile, match=r"high\.tfrecord, record 0: .*the accuracy test 1\.5 is not in \[0, 1\]"):
-        pack.pack("nasbench101", dump, tmp_path / "tables", progress=False)
+        packing.pack("nasbench101", dump, tmp_path / "tables", progress=False)
     assert not list((tmp_path / "tables").glob("*.parquet*[!k]"))
 
 
@@ -223,7 +223,7 @@ OFFICIAL = {
 )
 def test_nasbench201_every_value_as_the_official_code_answers(name: str, write: Any, tmp_path: Path) -> None:
     content = write(tmp_path / name)
-    table = open_table(pack.pack("nasbench201", tmp_path / name, tmp_path / "tables", progress=False, partial=True))
+    table = open_table(packing.pack("nasbench201", tmp_path / name, tmp_path / "tables", progress=False, partial=True))
     asked = 0
     for question, column in table.columns.items():
         dataset, key = OFFICIAL[question.dataset, question.split]
@@ -250,10 +250,10 @@ def test_nasbench201_every_value_as_the_official_code_answers(name: str, write: 
 
 @pytest.mark.skipif(not NATS.exists(), reason="the real records are not beside this checkout")
 def test_the_two_real_records(tmp_path: Path) -> None:
-    table = open_table(pack.pack("nasbench201", NATS, tmp_path, progress=False, partial=True))
+    table = open_table(packing.pack("nasbench201", NATS, tmp_path, progress=False, partial=True))
     assert (table.name, len(table.keys)) == ("nasbench201-partial", 2)
     with bz2.open(NATS / "meta.pickle.pbz2") as file:
-        listed = natsbench.ResultUnpickler(file).load()["meta_archs"]
+        listed = dumps_201.ResultUnpickler(file).load()["meta_archs"]
     asked = [
         ("cifar10-valid", "valid"), ("cifar10-valid", "test"), ("cifar10", "test"), ("cifar100", "valid"),
         ("cifar100", "test"), ("imagenet16-120", "valid"), ("imagenet16-120", "test"),
@@ -296,7 +296,7 @@ def test_a_pickle_with_an_unexpected_global_is_refused_and_not_run(form: str, tm
         r"archive, record 000001: .*posix\.mkdir is not expected" if form == "archive" else r"dump\.pth.*posix\.mkdir"
     )
     with pytest.raises(CorruptFile, match=match) as caught:
-        pack.pack("nasbench201", file, tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", file, tmp_path / "tables", progress=False)
     assert "\n" not in str(caught.value)
     assert not mark.exists()
     assert not list((tmp_path / "tables").glob("*.parquet"))
@@ -305,7 +305,7 @@ def test_a_pickle_with_an_unexpected_global_is_refused_and_not_run(form: str, tm
 def test_a_numpy_dtype_of_objects_is_refused(tmp_path: Path) -> None:
     record = pickle.dumps(numpy.array([1.0]).astype(object)[:0].dtype)
     with pytest.raises(CorruptFile, match=r"record 7: .*'O8' is not expected"):
-        natsbench.unpickle(tmp_path, "7", bz2.compress(record))
+        dumps_201.unpickle(tmp_path, "7", bz2.compress(record))
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "text", "other", "pickle", "number", "lacking"])
@@ -327,7 +327,7 @@ def test_a_damaged_record_of_the_archive(harm: str, tmp_path: Path) -> None:
         }[harm]
     )
     with pytest.raises(CorruptFile, match=r"archive.*record.* (000002|000001)?") as caught:
-        pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
     assert "\n" not in str(caught.value)
     assert harm == "other" or "000002" in str(caught.value)
     assert not list((tmp_path / "tables").glob("*.parquet"))
@@ -340,7 +340,7 @@ def test_two_records_of_the_archive_swapped(tmp_path: Path) -> None:
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
     with pytest.raises(CorruptFile, match=r"record 000001: its architecture .* is not the one that meta lists"):
-        pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
     assert not list((tmp_path / "tables").glob("*.parquet"))
 
 
@@ -357,31 +357,31 @@ def test_a_damaged_pth(harm: str, tmp_path: Path) -> None:
     else:
         torch.save({**content, "meta_archs": content["meta_archs"][::-1]}, file)
     with pytest.raises(CorruptFile, match=r"096897\.pth") as caught:
-        pack.pack("nasbench201", file, tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", file, tmp_path / "tables", progress=False)
     assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_packed(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"unknown dump 'nasbench102'; did you mean 'nasbench101'"):
-        pack.pack("nasbench102", tmp_path)
+        packing.pack("nasbench102", tmp_path)
     with pytest.raises(BadInput, match="does not exist"):
-        pack.pack("nasbench101", tmp_path / "absent")
+        packing.pack("nasbench101", tmp_path / "absent")
     with pytest.raises(BadInput, match="does not have one dump of nasbench201; it has none"):
-        pack.pack("nasbench201", tmp_path, tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path, tmp_path / "tables", progress=False)
     (tmp_path / "file.txt").write_text("hello")
     with pytest.raises(BadInput, match=r"neither a \.pth file nor"):
-        pack.pack("nasbench201", tmp_path / "file.txt", tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path / "file.txt", tmp_path / "tables", progress=False)
     (tmp_path / "empty.tar").write_bytes(b"hello")
     with pytest.raises(CorruptFile, match=r"empty\.tar.*the tar cannot be read"):
-        pack.pack("nasbench201", tmp_path / "empty.tar", tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path / "empty.tar", tmp_path / "tables", progress=False)
 
 
 @pytest.fixture
 def small_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dumps that are whole with what the writers here write."""
-    monkeypatch.setitem(pack.DUMPS, "nasbench101", pack.DUMPS["nasbench101"]._replace(archs=4))
-    monkeypatch.setitem(pack.DUMPS, "nasbench101-full", pack.DUMPS["nasbench101-full"]._replace(archs=4))
-    monkeypatch.setitem(pack.DUMPS, "nasbench201", pack.DUMPS["nasbench201"]._replace(archs=len(ARCHS_201)))
+    monkeypatch.setitem(packing.DUMPS, "nasbench101", packing.DUMPS["nasbench101"]._replace(archs=4))
+    monkeypatch.setitem(packing.DUMPS, "nasbench101-full", packing.DUMPS["nasbench101-full"]._replace(archs=4))
+    monkeypatch.setitem(packing.DUMPS, "nasbench201", packing.DUMPS["nasbench201"]._replace(archs=len(ARCHS_201)))
 
 
 @pytest.mark.usefixtures("small_dumps")
@@ -389,10 +389,10 @@ def test_a_second_pack_of_the_same_file_keeps_and_of_another_refuses(tmp_path: P
     first, second = tmp_path / "a.tfrecord", tmp_path / "b.tfrecord"
     write_nasbench101(first, seed=5)
     write_nasbench101(second, seed=6)
-    path = pack.pack("nasbench101", first, tmp_path / "tables", progress=False)
+    path = packing.pack("nasbench101", first, tmp_path / "tables", progress=False)
     stamp = path.stat().st_mtime_ns
-    assert pack.pack("nasbench101", first, tmp_path / "tables", progress=False).stat().st_mtime_ns == stamp
-    with pytest.raises(pack.Taken, match=r"nasbench101 is there already, from a\.tfrecord; --again replaces it"):
-        pack.pack("nasbench101", second, tmp_path / "tables", progress=False)
-    pack.pack("nasbench101", second, tmp_path / "tables", again=True, progress=False)
+    assert packing.pack("nasbench101", first, tmp_path / "tables", progress=False).stat().st_mtime_ns == stamp
+    with pytest.raises(packing.Taken, match=r"nasbench101 is there already, from a\.tfrecord; --again replaces it"):
+        packing.pack("nasbench101", second, tmp_path / "tables", progress=False)
+    packing.pack("nasbench101", second, tmp_path / "tables", again=True, progress=False)
     assert open_table(path).source == "b.tfrecord"

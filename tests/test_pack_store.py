@@ -10,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pack, store, table
-from benchmarks.catalog import open_table
-from benchmarks.errors import BadInput
+from nas_stability.benchmarks.catalog import open_table
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.tables import cache, open_file, packing
 from tests.test_pack import write_nasbench101
 
 
 def test_the_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "named"))
-    assert store.folder() == tmp_path / "named"
-    assert store.folder(tmp_path) == tmp_path
-    monkeypatch.delenv(store.VARIABLE)
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "named"))
+    assert cache.folder() == tmp_path / "named"
+    assert cache.folder(tmp_path) == tmp_path
+    monkeypatch.delenv(cache.VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if sys.platform == "linux":
-        assert store.folder() == tmp_path / "cache" / "nas-stability" / "tables"
+        assert cache.folder() == tmp_path / "cache" / "nas-stability" / "tables"
     for name in ("../x", "a/b", "", ".hidden", "a b"):
         with pytest.raises(BadInput, match="cannot be the name of a table"):
-            store.table_path(name, tmp_path)
+            cache.table_path(name, tmp_path)
 
 
 PACKING = """
 import sys
 from pathlib import Path
-from benchmarks import pack, tfrecord
+from nas_stability.benchmarks import pack, tfrecord
 
 def counted(path, found):
     with open(sys.argv[3], "a") as file:
@@ -68,26 +68,26 @@ def test_a_killed_pack_leaves_nothing_that_looks_finished(tmp_path: Path) -> Non
         process.kill()
     left = tmp_path / "tables" / ".nasbench101-partial.parquet.1.part"
     left.write_text("of a process that was killed while it wrote")
-    assert store.here(tmp_path / "tables") == ()
+    assert cache.here(tmp_path / "tables") == ()
     with pytest.raises(BadInput, match="not on this machine"):
         open_table("nasbench101", "nasbench1shot1-s1", tmp_path / "tables")
-    path = pack.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True)
-    assert len(table.open_table(path).keys) == 4
+    path = packing.pack("nasbench101", dump, tmp_path / "tables", progress=False, partial=True)
+    assert len(open_file.open_table(path).keys) == 4
     assert not left.exists()
 
 
 def test_a_packed_table_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "tables"))
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "tables"))
     with pytest.raises(BadInput, match="the table nasbench101 is not on this machine"):
         open_table("nasbench101", "nasbench1shot1-s1")
     dump = tmp_path / "nasbench_full.tfrecord"
     write_nasbench101(dump)
-    monkeypatch.setitem(pack.DUMPS, "nasbench101", pack.DUMPS["nasbench101"]._replace(archs=4))
-    pack.pack("nasbench101", dump, progress=False)
+    monkeypatch.setitem(packing.DUMPS, "nasbench101", packing.DUMPS["nasbench101"]._replace(archs=4))
+    packing.pack("nasbench101", dump, progress=False)
     found = open_table("nasbench101", "nasbench1shot1-s1")
     assert found is not None
     assert (found.name, found.source, len(found.keys)) == ("nasbench101", "nasbench_full.tfrecord", 4)
     assert found.sha256 == hashlib.sha256(dump.read_bytes()).hexdigest()
-    assert store.here() == ("nasbench101",)
+    assert cache.here() == ("nasbench101",)
     with pytest.raises(BadInput, match=r"unknown table 'nasbench10'; did you mean 'nasbench101'"):
         open_table("nasbench10", "nasbench1shot1-s1")

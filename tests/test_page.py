@@ -22,12 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis import page as pages
-from analysis import svg, told
-from analysis.plots import FIGURES
-from analysis.report import Shown, write_report
-from analysis.study import Study
-from analysis.tables import TABLES
+from nas_stability.analysis.figures.figures import FIGURES
+from nas_stability.analysis.page import svg, texts
+from nas_stability.analysis.page import whole_page as pages
+from nas_stability.analysis.report import Shown, write_report
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.summaries import TABLES
 from tests.small import load
 
 NASBENCH201 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
@@ -304,9 +304,9 @@ def test_who_does_not_see_the_pictures_is_told_them(folder: Path) -> None:
             )
     levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
-    told = " ".join(attributes.get("aria-label") or "" for tag, attributes in parsed.tags if tag == "svg")
-    assert "CIFAR-10 validation: no final value, 1 of 5 values missing" in told
-    assert "conv 3x3 from 0 to 1; skip from 0 to 2; none from 1 to 2; avg pool 3x3 from 0 to 3" in told
+    texts = " ".join(attributes.get("aria-label") or "" for tag, attributes in parsed.tags if tag == "svg")
+    assert "CIFAR-10 validation: no final value, 1 of 5 values missing" in texts
+    assert "conv 3x3 from 0 to 1; skip from 0 to 2; none from 1 to 2; avg pool 3x3 from 0 to 3" in texts
 
 
 def test_the_same_study_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -449,8 +449,8 @@ def test_the_final_cell_is_drawn_from_either_text() -> None:
 
 
 def test_seeds_and_durations_for_people() -> None:
-    assert told.seed_text([4, 0, 1, 2, 7, 2]) == "0\N{EN DASH}2, 4, 7"
-    assert [told.duration(seconds) for seconds in (4.21, 61, 3600.4, 3599.9, NAN)] == [
+    assert texts.seed_text([4, 0, 1, 2, 7, 2]) == "0\N{EN DASH}2, 4, 7"
+    assert [texts.duration(seconds) for seconds in (4.21, 61, 3600.4, 3599.9, NAN)] == [
         "4.2 s",
         "1 min 1 s",
         "1 h 0 min",

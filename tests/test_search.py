@@ -8,12 +8,12 @@ import numpy
 import pytest
 import torch
 
-from benchmarks.catalog import SPACES
-from benchmarks.space import softmax
-from harness import replay
-from harness.measure import answers, measure, table_of
-from harness.search import METHODS, Search, advance, epoch_batches, search_step
-from harness.spec import Value
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.space import softmax
+from nas_stability.harness import replay
+from nas_stability.harness.measuring.measure import answers, measure, table_of
+from nas_stability.harness.search import METHODS, Search, advance, epoch_batches, search_step
+from nas_stability.harness.specs.spec import Value
 from tests.small import DIVERGES, SHARED, begin, small_spec
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.npz"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import nasbench101, wiring
-from benchmarks.catalog import SPACES
-from benchmarks.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
+from nas_stability.benchmarks.spaces.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
 from tests import oracles
 from tests.small import SHARED, random_alpha, random_batches, random_net
 
@@ -109,20 +109,20 @@ class TestContract:
 
 
 def test_s1_enumerated_configuration_by_configuration() -> None:
-    space = wiring.Wiring((1, 2, 2, 2), 2)
+    space = cells_1shot1.Wiring((1, 2, 2, 2), 2)
     found: dict[str, int] = {}
     pairs = [((0,),), ((0, 1),), itertools.combinations(range(3), 2), itertools.combinations(range(4), 2)]
     for parents in itertools.product(*pairs, itertools.combinations(range(5), 2)):
         for operations in itertools.product(range(3), repeat=4):
-            cell = nasbench101.prune(wiring.graph(space, operations, parents))
-            arch = nasbench101.module_hash(cell)
+            cell = module_hash.prune(cells_1shot1.graph(space, operations, parents))
+            arch = module_hash.module_hash(cell)
             found[arch] = found.get(arch, 0) + 1
     cells = SPACES["nasbench1shot1-s1"].cells()
     assert found == {arch: count for arch, (_, count) in cells.items()}
 
 
 def test_module_hashes_of_the_two_known_cells() -> None:
-    conv3, conv1, pool = nasbench101.LABELS
+    conv3, conv1, pool = module_hash.LABELS
     inception = Cell(
         (
             (0, 1, 1, 1, 0, 1, 0),
@@ -147,13 +147,13 @@ def test_module_hashes_of_the_two_known_cells() -> None:
         ),
         ("input", conv3, pool, conv3, conv3, conv1, "output"),
     )
-    assert nasbench101.module_hash(nasbench101.prune(inception)) == "28cfc7874f6d200472e1a9dcd8650aa0"
-    assert nasbench101.module_hash(nasbench101.prune(first)) == "00005c142e6f48ac74fdcf73e3439874"
+    assert module_hash.module_hash(module_hash.prune(inception)) == "28cfc7874f6d200472e1a9dcd8650aa0"
+    assert module_hash.module_hash(module_hash.prune(first)) == "00005c142e6f48ac74fdcf73e3439874"
 
 
 def test_a_cell_whose_output_is_cut_off_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be reached"):
-        nasbench101.prune(Cell(((0, 1, 0), (0, 0, 0), (0, 0, 0)), ("input", nasbench101.CONV1X1, "output")))
+        module_hash.prune(Cell(((0, 1, 0), (0, 0, 0), (0, 0, 0)), ("input", module_hash.CONV1X1, "output")))
 
 
 def test_leading_takes_the_largest_and_of_equals_the_first() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalog import DATASETS, SPACES
-from benchmarks.errors import BadInput
-from benchmarks.spellings import IMAGES
-from harness import study
-from harness.published import AUGMENTATION, PUBLISHED
-from harness.search import METHODS
-from harness.spec import FIELDS, parse, run_spec
+from nas_stability.benchmarks.catalog import DATASETS, SPACES
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spellings import IMAGES
+from nas_stability.harness.search import METHODS
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED
+from nas_stability.harness.specs.spec import FIELDS, parse, run_spec
 from tests.small import small_spec
 
 MINIMAL = {"space": "nasbench1shot1-s2", "method": "sdarts-adv", "data": "cifar10"}
@@ -176,7 +176,7 @@ def test_a_study_file(tmp_path: Path) -> None:
         BASE + 'epochs = 2\n[over]\nmethod = ["darts", "sdarts-rs"]\nseed = "0-2"\n'
         '[[also]]\nmethod = "sdarts-adv"\nseed = 7\n',
     )
-    found = study.read(path)
+    found = study_file.read(path)
     assert found.name == "mine"
     assert [(spec.method, spec.seed) for spec in found.runs] == [
         *((method, seed) for method in ("darts", "sdarts-rs") for seed in range(3)),
@@ -201,12 +201,12 @@ def test_a_study_file(tmp_path: Path) -> None:
 )
 def test_bad_study_files(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=message):
-        study.read(write(tmp_path, text))
+        study_file.read(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", study.shipped())
+@pytest.mark.parametrize("name", study_file.shipped())
 def test_every_shipped_study_can_run(name: str) -> None:
-    found = study.read(study.find(name))
+    found = study_file.read(study_file.find(name))
     assert found.runs
     for spec in found.runs:
         assert spec.method in METHODS
@@ -215,7 +215,7 @@ def test_every_shipped_study_can_run(name: str) -> None:
 
 
 def test_quick_is_what_the_readme_says() -> None:
-    runs = study.read(study.find("quick")).runs
+    runs = study_file.read(study_file.find("quick")).runs
     assert {spec.method for spec in runs} == {"darts", "sdarts-rs", "sdarts-adv"}
     assert {spec.seed for spec in runs} == {0, 1, 2}
     assert {spec.data for spec in runs} == {"digits"}
@@ -223,14 +223,14 @@ def test_quick_is_what_the_readme_says() -> None:
 
 def test_an_unknown_study_names_the_nearest() -> None:
     with pytest.raises(BadInput, match="unknown study 'quik'; did you mean 'quick'"):
-        study.find("quik")
+        study_file.find("quik")
     with pytest.raises(BadInput, match=r"absent\.toml does not exist"):
-        study.find("absent.toml")
+        study_file.find("absent.toml")
 
 
 def test_extra_runs_may_hold_lists(tmp_path: Path) -> None:
     text = '[base]\ndata = "digits"\nmethod = "darts"\n[[also]]\nspace = "nasbench201"\nseed = "0-1"\n[[also]]\n'
-    found = study.read(write(tmp_path, text + 'space = ["nasbench1shot1-s1", "nasbench1shot1-s2"]\ndepth = 3\n'))
+    found = study_file.read(write(tmp_path, text + 'space = ["nasbench1shot1-s1", "nasbench1shot1-s2"]\ndepth = 3\n'))
     assert [(spec.space, spec.seed, spec.depth) for spec in found.runs] == [
         ("nasbench201", 0, 5),
         ("nasbench201", 1, 5),

@@ -17,17 +17,18 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from analysis.collect import collect
-from analysis.study import load
-from benchmarks.errors import BadInput
-from harness import attempt, batch, cluster
-from harness.check import check_study
-from harness.record import CHECKPOINT, EPOCHS, ERROR, LOCK, SPECTRUM
-from harness.run import Held, Place, Watch
-from harness.spec import RunSpec
-from harness.status import read_status, summary_line
-from harness.study import Study
-from nas_stability import REQUEUE, main
+from nas_stability.analysis.collect import collect
+from nas_stability.analysis.study import load
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.command_line import main
+from nas_stability.flags import REQUEUE
+from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, ERROR, LOCK, SPECTRUM
+from nas_stability.harness.records.status import read_status, summary_line
+from nas_stability.harness.runs import attempt, batch, cluster
+from nas_stability.harness.runs.check import check_study
+from nas_stability.harness.runs.run import Held, Place, Watch
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.specs.study_file import Study
 from nas_stability.searching import gpu_devices
 from tests import torture
 from tests.small import PLACE, reseal, small_spec
@@ -92,7 +93,10 @@ def test_status_and_check_of_no_study(tmp_path: Path) -> None:
 
 
 def test_status_needs_no_torch() -> None:
-    code = "import sys, nas_stability, harness.status; print(*sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    code = (
+        "import sys, nas_stability.harness.records.status\n"
+        "print(*sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
@@ -224,7 +228,7 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: both fail a write with an OSError."""
     spec = small_spec(epochs=3, images=24)
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom harness.run import Watch, run\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom nas_stability.harness.runs.run import Watch, run\n"
         "from tests.small import PLACE, small_spec\n"
         "def progress(epoch, epochs):\n"
         "    if epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
@@ -237,7 +241,7 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
     assert done.stdout == "OSError File too large\n"
     outcomes = carry_out(Study("again", (spec,)), tmp_path / "other")
     assert outcomes[0].state == "finished"
-    from harness.run import run
+    from nas_stability.harness.runs.run import run
 
     assert run(spec, tmp_path / "run", PLACE, Watch())
     for name in (SPECTRUM, "alphas.npz"):

@@ -14,11 +14,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from benchmarks.answer import FEW, plain
-from benchmarks.catalog import SHIPPED, SPACES, TABLES, open_table
-from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.table import Question, Run, Source, Table, Unanswered, write_packed
-from harness.run import Watch, run
+from nas_stability.benchmarks.catalog import SHIPPED, SPACES, TABLES, open_table
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.tables.open_file import Question, Run, Source, Table, Unanswered, write_packed
+from nas_stability.benchmarks.tables.table import FEW, plain
+from nas_stability.harness.runs.run import Watch, run
 from tests.small import PLACE, SHARED, small_spec
 
 SOURCE = Source("small", "a test", "1", "0" * 64, "CC0")
@@ -216,7 +216,10 @@ def test_arrow_numbers_without_pandas() -> None:
 
 def test_columns_are_read_when_first_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    monkeypatch.setattr("benchmarks.table.read_column", lambda path, name, metadata: read.append(name) or numpy.ones(3))
+    monkeypatch.setattr(
+        "nas_stability.benchmarks.tables.open_file.read_column",
+        lambda path, name, metadata: read.append(name) or numpy.ones(3),
+    )
     table = packed(tmp_path / "packed.parquet")
     assert read == []
     for _ in range(2):
@@ -227,7 +230,7 @@ def test_columns_are_read_when_first_asked_for(tmp_path: Path, monkeypatch: pyte
 def test_opening_a_table_imports_neither_pytorch_nor_pandas(tmp_path: Path) -> None:
     packed(tmp_path / "packed.parquet")
     code = (
-        "import sys; from pathlib import Path; from benchmarks.table import open_table; "
+        "import sys; from pathlib import Path; from nas_stability.benchmarks.tables.open_file import open_table; "
         f"table = open_table(Path({str(tmp_path / 'packed.parquet')!r})); "
         f"print(table.score({HASHES[0]!r}, 'cifar10', 'valid', 108)); print({{'torch', 'pandas'}} & set(sys.modules))"
     )

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from benchmarks import verify
-from benchmarks.architecture import cell
-from benchmarks.errors import BadInput
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.tables import soundness
+from nas_stability.benchmarks.tables.typed_architecture import cell
 
 FIRST = [
     [0, 1, 0, 0, 1, 1, 0], [0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 0, 1, 0],
@@ -18,8 +18,8 @@ FIRST = [
 
 def test_a_cell_by_matrix_and_operations() -> None:
     names = "input,conv3x3-bn-relu,maxpool3x3,conv3x3-bn-relu,conv3x3-bn-relu,conv1x1-bn-relu,output"
-    assert cell(json.dumps(FIRST), names) == (verify.FIRST_101, "")
-    assert cell(json.dumps(FIRST), "3x3, maxpool, 3x3, 3x3, 1x1").arch == verify.FIRST_101
+    assert cell(json.dumps(FIRST), names) == (soundness.FIRST_101, "")
+    assert cell(json.dumps(FIRST), "3x3, maxpool, 3x3, 3x3, 1x1").arch == soundness.FIRST_101
     with_loose_end = [[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
     pruned = [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     assert cell(json.dumps(with_loose_end), "3x3,1x1") == cell(json.dumps(pruned), "3x3")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas
 import pytest
 
-from benchmarks import importing, table
-from benchmarks.catalog import SPACES, open_table
-from benchmarks.errors import BadInput
+from nas_stability.benchmarks.catalog import SPACES, open_table
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.tables import import_file, open_file
 
 
 def tidy(**changes: object) -> pandas.DataFrame:
@@ -37,14 +37,14 @@ def save(frame: pandas.DataFrame, path: Path) -> Path:
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
 def test_import_of_tidy_files(suffix: str, tmp_path: Path) -> None:
     file = save(tidy().iloc[::-1], tmp_path / f"mine.{suffix}")
-    path = importing.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
+    path = import_file.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
     assert path == tmp_path / "tables" / "mine.parquet"
     found = open_table("mine", "nasbench1shot1-s2", tmp_path / "tables")
     assert found is not None
     assert found.keys.to_pylist() == ["00" * 16, "ab" * 16]
     for row in tidy().itertuples():
         assert found.score(str(row.arch), "cifar10", str(row.split), 108, int(str(row.seed))) == row.accuracy
-    again = importing.import_file(path, SPACES["nasbench1shot1-s2"], "copy", tmp_path / "tables")
+    again = import_file.import_file(path, SPACES["nasbench1shot1-s2"], "copy", tmp_path / "tables")
     copy = open_table(str(again), "nasbench1shot1-s2")
     assert copy is not None
     assert copy.score("ab" * 16, "cifar10", "test", 108) == 91.0
@@ -52,8 +52,8 @@ def test_import_of_tidy_files(suffix: str, tmp_path: Path) -> None:
 
 def test_import_of_hashes_that_are_all_digits(tmp_path: Path) -> None:
     frame = tidy(arch=["00" * 16] * 4 + ["12" * 16] * 4)
-    path = importing.import_file(save(frame, tmp_path / "mine.csv"), SPACES["nasbench1shot1-s2"], override=tmp_path)
-    assert table.open_table(path).keys.to_pylist() == ["00" * 16, "12" * 16]
+    path = import_file.import_file(save(frame, tmp_path / "mine.csv"), SPACES["nasbench1shot1-s2"], override=tmp_path)
+    assert open_file.open_table(path).keys.to_pylist() == ["00" * 16, "12" * 16]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
@@ -74,7 +74,7 @@ def test_import_of_files_that_cannot_be_used(
 ) -> None:
     file = save(frame, tmp_path / f"mine.{suffix}")
     with pytest.raises(BadInput, match=message) as caught:
-        importing.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
+        import_file.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
     assert f"mine.{suffix}" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "tables").exists()
@@ -85,16 +85,16 @@ def test_import_of_damaged_files(suffix: str, tmp_path: Path) -> None:
     file = save(tidy(), tmp_path / f"mine.{suffix}")
     file.write_bytes(file.read_bytes()[:-7] + (b",,,,,,\n" if suffix == "csv" else b""))
     with pytest.raises(BadInput, match=rf"mine\.{suffix}"):
-        importing.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
+        import_file.import_file(file, SPACES["nasbench1shot1-s2"], override=tmp_path / "tables")
 
 
 def test_import_refuses_names_and_kinds(tmp_path: Path) -> None:
     file = save(tidy(), tmp_path / "mine.csv")
     with pytest.raises(BadInput, match="is the name of an official dump"):
-        importing.import_file(file, SPACES["nasbench1shot1-s2"], "nasbench101", tmp_path)
+        import_file.import_file(file, SPACES["nasbench1shot1-s2"], "nasbench101", tmp_path)
     with pytest.raises(BadInput, match=r"must be \.csv, \.parquet or \.npz"):
-        importing.import_file(Path(__file__), SPACES["nasbench1shot1-s2"], None, tmp_path)
+        import_file.import_file(Path(__file__), SPACES["nasbench1shot1-s2"], None, tmp_path)
     with pytest.raises(BadInput, match="does not exist"):
-        importing.import_file(tmp_path / "absent.csv", SPACES["nasbench1shot1-s2"], None, tmp_path)
+        import_file.import_file(tmp_path / "absent.csv", SPACES["nasbench1shot1-s2"], None, tmp_path)
     with pytest.raises(BadInput, match=r"no architecture of nasbench201 \(such as \|"):
-        importing.import_file(file, SPACES["nasbench201"], None, tmp_path / "tables")
+        import_file.import_file(file, SPACES["nasbench201"], None, tmp_path / "tables")

@@ -11,11 +11,11 @@ import numpy
 import pandas
 import pytest
 
-from analysis import tables
-from analysis.report import write_table
-from analysis.stats import estimate
-from analysis.study import Study
-from analysis.tables import TABLES
+from nas_stability.analysis import summaries
+from nas_stability.analysis.report import write_table
+from nas_stability.analysis.statistics.statistics import estimate
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.summaries import TABLES
 from tests import oracles_figures as oracles
 from tests.small import load
 from tests.test_analysis import ACCURACY, EIGENVALUE, write_run
@@ -46,24 +46,24 @@ def test_results_by_hand(study: Study) -> None:
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 3), (3, 3), (1, 6), (7, 20)])
 def test_the_interval_of_a_share_is_wilsons(successes: int, trials: int) -> None:
-    found = tables.proportion(numpy.array([1.0] * successes + [0.0] * (trials - successes) + [numpy.nan]))
+    found = summaries.proportion(numpy.array([1.0] * successes + [0.0] * (trials - successes) + [numpy.nan]))
     assert found.mean == pytest.approx(successes / trials)
     assert (found.seeds, found.missing) == (trials, 1)
     assert (found.low, found.high) == pytest.approx(oracles.wilson(successes, trials), abs=1e-9)
 
 
 def test_a_share_of_two_seeds_has_no_interval() -> None:
-    found = tables.proportion(numpy.array([1.0, 0.0]))
+    found = summaries.proportion(numpy.array([1.0, 0.0]))
     assert found.mean == 0.5
     assert math.isnan(found.low)
-    assert math.isnan(tables.proportion(numpy.array([numpy.nan])).mean)
+    assert math.isnan(summaries.proportion(numpy.array([numpy.nan])).mean)
 
 
 @pytest.mark.parametrize(("points", "expected"), [(4.999, 0.0), (5.0, 0.0), (5.001, 1.0)])
 def test_a_collapse_is_a_fall_of_more_than_five_points(points: float, expected: float) -> None:
     run = pandas.DataFrame({"accuracy_a_valid": [90.0, 90.0 - points]})
-    assert tables.collapse(run, "accuracy_a_valid") == expected
-    assert math.isnan(tables.collapse(run.assign(accuracy_a_valid=[90.0, numpy.nan]), "accuracy_a_valid"))
+    assert summaries.collapse(run, "accuracy_a_valid") == expected
+    assert math.isnan(summaries.collapse(run.assign(accuracy_a_valid=[90.0, numpy.nan]), "accuracy_a_valid"))
 
 
 def test_growth_is_the_geometric_mean_of_last_over_first(study: Study) -> None:
@@ -77,8 +77,8 @@ def test_growth_is_the_geometric_mean_of_last_over_first(study: Study) -> None:
 
 def test_growth_is_missing_where_an_eigenvalue_is_not_positive() -> None:
     run = pandas.DataFrame({"epoch": [0, 1, 2], "eigenvalue_max": [0.1, -0.2, 0.3]})
-    assert math.isnan(tables.growth(run, ""))
-    assert tables.growth(run.assign(eigenvalue_max=[0.1, 0.2, 0.3]), "") == pytest.approx(1.5)
+    assert math.isnan(summaries.growth(run, ""))
+    assert summaries.growth(run.assign(eigenvalue_max=[0.1, 0.2, 0.3]), "") == pytest.approx(1.5)
 
 
 def test_every_data_set_and_split_has_its_rows(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_missing_values_are_counted_in_the_numbers_and_said_to_people(tmp_path: 
     assert found.loc[0, "final_missing"] == 1
     assert found.loc[0, "collapse_missing"] == 1
     assert found.loc[0, "area"] == pytest.approx((70 + 160 / 3 + 220 / 3) / 3)
-    shown = tables.readable(found)
+    shown = summaries.readable(found)
     assert shown.loc[0, "final"] == "57.50 (n = 2)"
     assert shown.loc[0, "collapse"] == "0.500 (n = 2)"
     assert shown.loc[0, "unanswered"] == "1 of 9"
@@ -116,9 +116,9 @@ def test_a_study_without_a_table_still_has_its_rows(tmp_path: Path) -> None:
     found = TABLES["results"](load(tmp_path))
     assert found.loc[0, "final_missing"] == 3
     assert tuple(found.loc[0, ["unanswered", "rows"]]) == (9, 9)
-    assert tables.readable(found).loc[0, "final"] == "-"
+    assert summaries.readable(found).loc[0, "final"] == "-"
     assert TABLES["eigenvalues"](load(tmp_path)).loc[0, "at_best_missing"] == 3
-    assert "& -- &" in tables.latex(found)
+    assert "& -- &" in summaries.latex(found)
 
 
 def test_two_seeds_have_no_interval_in_any_column(tmp_path: Path) -> None:
@@ -129,18 +129,18 @@ def test_two_seeds_have_no_interval_in_any_column(tmp_path: Path) -> None:
         ends = [name for name in found.columns if name.endswith(("_low", "_high"))]
         assert ends
         assert found[ends].isna().all(axis=None)
-        assert "[" not in tables.markdown(found)
+        assert "[" not in summaries.markdown(found)
 
 
 def test_numbers_keep_their_digits() -> None:
-    assert tables.number(2.6) == "2.60"
-    assert tables.number(0) == "0.00"
-    assert tables.number(61.666) == "61.67"
-    assert tables.number(0.012345) == "0.0123"
+    assert summaries.number(2.6) == "2.60"
+    assert summaries.number(0) == "0.00"
+    assert summaries.number(61.666) == "61.67"
+    assert summaries.number(0.012345) == "0.0123"
 
 
 def test_latex_is_a_whole_booktabs_table(study: Study) -> None:
-    text = tables.latex(TABLES["results"](study), "100 % of it")
+    text = summaries.latex(TABLES["results"](study), "100 % of it")
     lines = text.splitlines()
     assert lines[0].startswith("% 100 % of it Mean over seeds")
     kinds = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[1])
@@ -157,15 +157,17 @@ def test_latex_is_a_whole_booktabs_table(study: Study) -> None:
 
 
 def test_negative_numbers_in_latex_have_a_minus_sign() -> None:
-    assert tables.latex_cell("fall", "-1.50 [-2.00, 1.00] (n = 2)") == r"$-$1.50 {\scriptsize [$-$2.00, 1.00]} (n = 2)"
-    assert tables.latex_cell("space", "nasbench1shot1-s9") == "nasbench1shot1-s9"
+    assert (
+        summaries.latex_cell("fall", "-1.50 [-2.00, 1.00] (n = 2)") == r"$-$1.50 {\scriptsize [$-$2.00, 1.00]} (n = 2)"
+    )
+    assert summaries.latex_cell("space", "nasbench1shot1-s9") == "nasbench1shot1-s9"
 
 
 def test_a_rule_stands_between_data_sets(tmp_path: Path) -> None:
     for space in ("nasbench201", "nasbench1shot1-s1"):
         for seed in range(3):
             write_run(tmp_path, "darts", seed, space)
-    assert tables.latex(TABLES["results"](load(tmp_path))).count(r"\midrule") == 2
+    assert summaries.latex(TABLES["results"](load(tmp_path))).count(r"\midrule") == 2
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -177,6 +179,6 @@ def test_a_table_is_written_as_csv_markdown_and_latex(name: str, study: Study, t
     lines = table.splitlines()
     assert len(lines) == 2 + 2
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
-    assert tables.NOTES[name] in note
-    assert tables.INTERVALS in note
+    assert summaries.NOTES[name] in note
+    assert summaries.INTERVALS in note
     assert paths[2].read_text().startswith("% ")

@@ -1,4 +1,4 @@
-"""Rules of harness/tangents.py against PyTorch's second derivatives of the same functions, in float64."""
+"""Rules of harness/measuring/tangents.py against PyTorch's second derivatives of the same functions, in float64."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.features import blend, channels_last
-from benchmarks.lean import Plain, chosen, halved, scaled
-from benchmarks.norm import BatchNorm
-from harness import tangents
-from harness.tangents import CURVED, STRAIGHT, Bends, Tangents
+from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
+from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last
+from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.harness.measuring import tangents
+from nas_stability.harness.measuring.tangents import CURVED, STRAIGHT, Bends, Tangents
 from tests import oracles
 
 BATCH, WIDTH, SIDE = 3, 2, 5

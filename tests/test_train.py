@@ -21,13 +21,13 @@ import pytest
 import torch
 from nasbench_pytorch.model import Network
 
-from benchmarks import agreement, train
-from benchmarks.catalog import SPACES, load_data
-from benchmarks.data import Raw
-from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.space import Space
-from benchmarks.table import open_table
-from benchmarks.train import TrainSpec, train_table
+from nas_stability.benchmarks.catalog import SPACES, load_data
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.images.dataset import Raw
+from nas_stability.benchmarks.spaces.space import Space
+from nas_stability.benchmarks.tables import agreement, training
+from nas_stability.benchmarks.tables.open_file import open_table
+from nas_stability.benchmarks.tables.training import TrainSpec, train_table
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "benchmarks" / "tables" / "nasbench1shot1-s1-digits.parquet"
@@ -36,8 +36,8 @@ SPEC = TrainSpec(images=160, train_images=40, width=4, epochs=2, batch_size=20, 
 SCRIPT = """
 import itertools, os, signal, sys
 from pathlib import Path
-from benchmarks import train
-from benchmarks.catalog import load_data
+from nas_stability.benchmarks import train
+from nas_stability.benchmarks.catalog import load_data
 from tests.test_train import SPEC, few
 
 calls, whole = itertools.count(1), train.train_net
@@ -86,7 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_workers_give_the_same_numbers(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "CELLS_PER_PART", 2)
+    monkeypatch.setattr(training, "CELLS_PER_PART", 2)
     two = train_table(SPEC, few(12), digits(), tmp_path, 2)
     assert len(list((tmp_path / "parts").glob("*.json"))) > 6
     pandas.testing.assert_frame_equal(numbers(two), numbers(trained), check_exact=True)
@@ -107,29 +107,29 @@ def test_killed_and_started_again_gives_the_same_numbers(trained: Path, tmp_path
 
 def test_a_network_is_a_function_of_spec_architecture_and_seed() -> None:
     (first, (cell, _)), (second, _) = list(few(2).cells().items())[:2]
-    data = train.splits(SPEC, digits())
+    data = training.splits(SPEC, digits())
     state = torch.get_rng_state()
-    found = train.train_net(SPEC, data, first, cell, 0)
+    found = training.train_net(SPEC, data, first, cell, 0)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(7)
-    assert train.train_net(SPEC, data, first, cell, 0)._replace(seconds=0) == found._replace(seconds=0)
-    others = [train.train_net(SPEC, data, arch, cell, seed) for arch, seed in ((first, 1), (second, 0))]
+    assert training.train_net(SPEC, data, first, cell, 0)._replace(seconds=0) == found._replace(seconds=0)
+    others = [training.train_net(SPEC, data, arch, cell, seed) for arch, seed in ((first, 1), (second, 0))]
     assert all(other[:2] != found[:2] for other in others)
 
 
 def test_training_is_a_plain_loop_of_adam() -> None:
     """The same again, written out; with the fast paths, as other roundings would count another image now and then."""
-    data = train.splits(SPEC, digits())
+    data = training.splits(SPEC, digits())
     assert data.test is not None
     for (arch, (cell, _)), seed in zip(few(3).cells().items(), (0, 1, 5), strict=False):
-        torch.manual_seed(train.seeded("weights", arch, seed))
+        torch.manual_seed(training.seeded("weights", arch, seed))
         net = Network((numpy.array(cell.matrix), list(cell.operations)), 10, 1, 4, 3, 1).to(
             memory_format=torch.channels_last
         )
         steps = [(epoch, part) for epoch in range(2) for part in range(2)]
         optimizer = torch.optim.Adam(net.parameters(), lr=0.04, fused=True)
         for (epoch, part), share in zip(steps, (0.5, 1, 0.75, 0.25), strict=True):
-            generator = torch.Generator().manual_seed(train.seeded("batches", arch, seed, epoch))
+            generator = torch.Generator().manual_seed(training.seeded("batches", arch, seed, epoch))
             batch = torch.randperm(40, generator=generator)[20 * part : 20 * part + 20]
             optimizer.param_groups[0]["lr"] = 0.04 * share
             optimizer.zero_grad()
@@ -141,13 +141,13 @@ def test_training_is_a_plain_loop_of_adam() -> None:
         net(data.train.images)
         net.eval()
         right = [int((net(part.images).argmax(1) == part.labels).sum()) for part in (data.valid, data.test)]
-        assert list(train.train_net(SPEC, data, arch, cell, seed)[:2]) == right
+        assert list(training.train_net(SPEC, data, arch, cell, seed)[:2]) == right
 
 
 def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
-    data = train.splits(SPEC, digits())
+    data = training.splits(SPEC, digits())
     arch, (cell, _) = list(few(12).cells().items())[5]
-    found = train.train_net(SPEC, data, arch, cell, 1)
+    found = training.train_net(SPEC, data, arch, cell, 1)
     table = pyarrow.parquet.read_table(trained)
     row = table["arch"].to_pylist().index(arch)
     assert found.test is not None
@@ -165,7 +165,7 @@ def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
 
 def test_splits_are_disjoint_and_standardised_alike() -> None:
     raw = digits()
-    data = train.splits(SPEC, raw)
+    data = training.splits(SPEC, raw)
     assert data.test is not None
     assert [len(part.labels) for part in (data.train, data.valid, data.test)] == [40, 80, 360]
     taken = raw.images[:160].double()
@@ -177,51 +177,51 @@ def test_splits_are_disjoint_and_standardised_alike() -> None:
 
 def test_parameters_are_those_of_layers() -> None:
     for cell, _ in few(6).cells().values():
-        net = train.build(SPEC, cell, 10, 1)
+        net = training.build(SPEC, cell, 10, 1)
         layers = (torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.Linear)
         expected = sum(
             weight.numel() for module in net.modules() if isinstance(module, layers) for weight in module.parameters()
         )
-        assert sum(weight.numel() for weight in train.weights(net)) == expected
+        assert sum(weight.numel() for weight in training.weights(net)) == expected
         net(torch.randn(3, 1, 8, 8)).sum().backward()
         unused = {name for name, weight in net.named_parameters() if weight.grad is None}
         assert {name.rpartition(".")[2] for name in unused} == {"a", "dev_param"}
-        assert len(unused) + len(train.weights(net)) == len(list(net.parameters()))
+        assert len(unused) + len(training.weights(net)) == len(list(net.parameters()))
 
 
 def test_statistics_are_of_all_the_training_images_at_the_last_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     cell, _ = next(iter(few(2).cells().values()))
-    net = train.build(SPEC, cell, 10, 1)
-    images = train.splits(SPEC, digits()).train.images
+    net = training.build(SPEC, cell, 10, 1)
+    images = training.splits(SPEC, digits()).train.images
     net(torch.randn(5, 1, 8, 8))
     conv, norm, _ = next(module for module in net.modules() if isinstance(module, torch.nn.Sequential))
     assert isinstance(norm, torch.nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     arriving = conv(images).detach().double()
-    train.estimate_statistics(net, images)
+    training.estimate_statistics(net, images)
     assert torch.allclose(norm.running_mean.double(), arriving.mean((0, 2, 3)), atol=1e-6)
     assert torch.allclose(norm.running_var.double(), arriving.var((0, 2, 3)), rtol=1e-5)
-    monkeypatch.setattr(train, "PASS", 20)
-    train.estimate_statistics(net, images)
+    monkeypatch.setattr(training, "PASS", 20)
+    training.estimate_statistics(net, images)
     assert torch.allclose(norm.running_mean.double(), arriving.mean((0, 2, 3)), atol=1e-6)
     halves = [part.var((0, 2, 3)) for part in arriving.split(20)]
     assert torch.allclose(norm.running_var.double(), (halves[0] + halves[1]) / 2, rtol=1e-5)
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:
-    shares = [train.lr_share(step, 24) for step in range(25)]
+    shares = [training.lr_share(step, 24) for step in range(25)]
     assert shares[:6] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
     assert shares[5:] == sorted(shares[5:], reverse=True)
     assert shares[14:16] == pytest.approx([0.5 + math.cos(math.pi * 9 / 19) / 2, 0.5 + math.cos(math.pi * 10 / 19) / 2])
     assert shares[24] == pytest.approx(0)
-    assert train.lr_share(0, 1) == 0.5
+    assert training.lr_share(0, 1) == 0.5
 
 
 def test_folder_of_another_training_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match=r"parts of another training \(epochs 2 there, 3 here\)"):
         train_table(dataclasses.replace(SPEC, epochs=3), few(12), digits(), trained.parent, 1)
-    monkeypatch.setattr(train, "versions", lambda: {"torch": "9"})
+    monkeypatch.setattr(training, "versions", lambda: {"torch": "9"})
     with pytest.raises(BadInput, match=r"torch .* there, 9 here"):
         train_table(SPEC, few(12), digits(), trained.parent, 1)
 
@@ -242,10 +242,10 @@ def test_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> No
     ],
 )
 def test_damaged_part_is_named(tmp_path: Path, text: str, message: str) -> None:
-    train.claim(tmp_path, SPEC)
+    training.claim(tmp_path, SPEC)
     (tmp_path / "ab.json").write_text(text)
     with pytest.raises(CorruptFile, match=message) as caught:
-        train.read_parts(tmp_path, 2)
+        training.read_parts(tmp_path, 2)
     assert str(tmp_path / "ab.json") in str(caught.value)
 
 
@@ -332,9 +332,9 @@ def test_shipped_table_is_what_training_gives() -> None:
     """Exactly so on the machine that made it; another rounding of convolutions alone moves it by 2.3 points."""
     spec = TrainSpec()
     table = open_table(SHIPPED)
-    data = train.splits(spec, digits())
+    data = training.splits(spec, digits())
     off = [
-        100 * train.train_net(spec, data, arch, cell, seed).valid / 719
+        100 * training.train_net(spec, data, arch, cell, seed).valid / 719
         - table.score(arch, spec.data, "valid", spec.epochs, seed)
         for (arch, (cell, _)), seed in zip(few(6).cells().items(), itertools.cycle(range(spec.seeds)), strict=False)
     ]

@@ -104,8 +104,8 @@ def start(study: Path, out: Path, errors: IO[bytes], die_at: int = 0, workers: i
 
 def inside(die_at: int, arguments: list[str]) -> int:
     """The command line, in a process that dies before its ``die_at``-th file operation."""
-    from benchmarks import files
-    from nas_stability import main
+    from nas_stability.benchmarks import files
+    from nas_stability.command_line import main
 
     done = 0
 
@@ -198,7 +198,7 @@ def repeated(path: Path) -> object:
     if path.suffix == ".json":
         return plain(json.loads(path.read_text()))
     if path.suffix == ".pt":
-        from harness import checkpoint
+        from nas_stability.harness.runs import checkpoint
 
         return plain(checkpoint.load(path))
     return path.read_bytes()

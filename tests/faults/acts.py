@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import workers
+from nas_stability.benchmarks import workers
 
 
 def act(task: str) -> str:

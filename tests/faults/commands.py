@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_stability import main
+from nas_stability.command_line import main
 
 NEEDED = {"space": "nasbench201", "method": "darts", "data": "digits"}
 COMMAND = ["run", *(part for name, value in NEEDED.items() for part in (f"--{name}", value))]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import attempt, batch
-from harness.record import LOCK
-from harness.study import Study
-from nas_stability import main
+from nas_stability.command_line import main
+from nas_stability.harness.records.record import LOCK
+from nas_stability.harness.runs import attempt, batch
+from nas_stability.harness.specs.study_file import Study
 from tests.faults import processes
 from tests.faults.test_workers import until
 from tests.small import PLACE, small_spec
@@ -123,7 +123,7 @@ def test_h12_a_signal_saves_what_the_cluster_has(tmp_path: Path) -> None:
 def test_d2_a_scheduler_that_is_not_there_is_one_line(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("harness.cluster.PATIENCE", 1)
+    monkeypatch.setattr("nas_stability.harness.runs.cluster.PATIENCE", 1)
     file = tmp_path / "one.toml"
     file.write_text('[base]\nspace = "nasbench201"\nmethod = "darts"\ndata = "digits"\nepochs = 1\n')
     out = tmp_path / "out"

@@ -16,11 +16,12 @@ import numpy
 import pytest
 import torch
 
-from benchmarks import npz, spellings
-from benchmarks.catalog import DATASETS, load_data
-from benchmarks.data import Raw, half_sizes, halves, sha256_of
-from benchmarks.errors import BadInput, CorruptFile
-from nas_stability import main
+from nas_stability.benchmarks import spellings
+from nas_stability.benchmarks.catalog import DATASETS, load_data
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.images import npz
+from nas_stability.benchmarks.images.dataset import Raw, half_sizes, halves, sha256_of
+from nas_stability.command_line import main
 from tests.small import CPU
 
 Arrays = dict[str, Any]

@@ -12,10 +12,10 @@ import numpy
 import pytest
 import torchvision
 
-from benchmarks import downloads
-from benchmarks.catalog import load_data
-from benchmarks.data import Raw
-from benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.catalog import load_data
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.images import torchvision_sets
+from nas_stability.benchmarks.images.dataset import Raw
 
 
 class Stub:
@@ -80,7 +80,7 @@ def test_data_in_a_folder_that_is_only_read_needs_no_lock(
         raise PermissionError(30, "Read-only file system")
 
     (tmp_path / "stub.bin").unlink()
-    monkeypatch.setattr(downloads.filelock, "FileLock", lambda path: type("", (), {"acquire": no_lock})())
+    monkeypatch.setattr(torchvision_sets.filelock, "FileLock", lambda path: type("", (), {"acquire": no_lock})())
     assert len(load_data("fashion-mnist", tmp_path).labels) == 4
 
 

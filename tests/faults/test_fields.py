@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalog import DATASETS
-from benchmarks.errors import BadInput
-from benchmarks.spellings import IMAGES
-from harness.fields import Range
-from harness.search import METHODS
-from harness.spec import FIELDS, TYPES, run_spec, typed
-from nas_stability import main
+from nas_stability.benchmarks.catalog import DATASETS
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spellings import IMAGES
+from nas_stability.command_line import main
+from nas_stability.harness.search import METHODS
+from nas_stability.harness.specs.fields import Range
+from nas_stability.harness.specs.spec import FIELDS, TYPES, run_spec, typed
 from tests.faults.commands import COMMAND, NEEDED, refused
 from tests.small import small_spec
 

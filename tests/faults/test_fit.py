@@ -10,18 +10,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.catalog import SPACES, load_data
-from benchmarks.data import Raw, batch_sizes, halves, index_batches, steps_per_epoch
-from benchmarks.errors import BadInput
-from benchmarks.space import SupernetShape, softmax
-from harness import study
-from harness.architect import Batch
-from harness.curvature import validation_hessian
-from harness.fit import refuse_unfit
-from harness.measure import probe
-from harness.rng import stream
-from harness.search import advance, start
-from harness.spec import RunSpec, Value, run_spec
+from nas_stability.benchmarks.catalog import SPACES, load_data
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.images.dataset import Raw, batch_sizes, halves, index_batches, steps_per_epoch
+from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
+from nas_stability.harness.measuring.curvature import validation_hessian
+from nas_stability.harness.measuring.measure import probe
+from nas_stability.harness.methods.architects import Batch
+from nas_stability.harness.rng import stream
+from nas_stability.harness.search import advance, start
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.fit import refuse_unfit
+from nas_stability.harness.specs.spec import RunSpec, Value, run_spec
 from tests import oracles
 from tests.small import CPU, random_alpha, random_net, small_spec
 
@@ -230,10 +230,10 @@ def test_batch_sizes_are_those_of_the_batches() -> None:
 CIFAR10 = Raw(torch.zeros(50000, 3, 32, 32, dtype=torch.uint8), torch.arange(50000) % 10)
 
 
-@pytest.mark.parametrize("name", study.shipped())
+@pytest.mark.parametrize("name", study_file.shipped())
 def test_shipped_studies_fit_their_images(name: str) -> None:
     raw = {"digits": load_data("digits", Path()), "cifar10": CIFAR10}
-    for spec in study.read(study.shipped()[name]).runs:
+    for spec in study_file.read(study_file.shipped()[name]).runs:
         refuse_unfit(spec, raw[spec.data], SPACES[spec.space])
 
 

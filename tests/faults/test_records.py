@@ -16,18 +16,30 @@ import numpy
 import pytest
 import torch
 
-from benchmarks.errors import BadInput, CorruptFile
-from harness import batch, checkpoint, claiming, machine
-from harness.folder import survey
-from harness.landscape import Grid, carry_out
-from harness.measure import slope
-from harness.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, LANDSCAPE, PLANE, SPEC, SPECTRUM, STUDY
-from harness.run import Place, Watch, run
-from harness.sealed import read_head, sealed
-from harness.spec import RunSpec
-from harness.status import read_status
-from harness.study import Study
-from nas_stability import main
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.command_line import main
+from nas_stability.harness.measuring.landscape import Grid, carry_out
+from nas_stability.harness.measuring.measure import slope
+from nas_stability.harness.records import claiming
+from nas_stability.harness.records.folder import survey
+from nas_stability.harness.records.record import (
+    ALPHAS,
+    CHECKPOINT,
+    DONE,
+    EPOCHS,
+    ERROR,
+    LANDSCAPE,
+    PLANE,
+    SPEC,
+    SPECTRUM,
+    STUDY,
+)
+from nas_stability.harness.records.sealed import read_head, sealed
+from nas_stability.harness.records.status import read_status
+from nas_stability.harness.runs import batch, checkpoint, machine
+from nas_stability.harness.runs.run import Place, Watch, run
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.specs.study_file import Study
 from tests.mutations import trial
 from tests.small import PLACE, begin, reseal, small_spec
 from tests.test_run import Killed, interrupted
@@ -235,7 +247,7 @@ def test_other_images_under_the_same_path_are_refused_b2_h3(tmp_path: Path) -> N
 
 
 def test_another_data_set_of_the_same_name_is_refused_b2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import inputs
+    from nas_stability.harness.runs import inputs
 
     spec = small_spec(epochs=3)
     interrupted(spec, tmp_path)
@@ -432,7 +444,7 @@ def test_one_edge_for_every_error(
     def broken(folder: Path) -> object:
         raise error
 
-    monkeypatch.setattr("harness.status.read_status", broken)
+    monkeypatch.setattr("nas_stability.harness.records.status.read_status", broken)
     assert main(["status", str(study), *(["--debug"] if debug else [])]) == code
     said = capsys.readouterr().err
     assert message in said
@@ -502,7 +514,7 @@ def test_an_archive_without_checkpoints_is_checked_d10(study: Path, capsys: Capt
 
 
 def test_logits_that_are_not_finite_are_called_so_e(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import search as searching
+    from nas_stability.harness import search as searching
 
     search, data = begin(small_spec())
 
@@ -546,8 +558,8 @@ def test_the_gradients_norm_is_that_of_differences() -> None:
         search, data = begin(small_spec(hessian_dtype="float64", dtype="float64", hessian_batch_norm=statistics))
         before = {name: value.clone() for name, value in search.net.state_dict().items()}
         found = slope(search, data)
-        from harness.curvature import probe_loss
-        from harness.measure import probe, softmax
+        from nas_stability.harness.measuring.curvature import probe_loss
+        from nas_stability.harness.measuring.measure import probe, softmax
 
         batch_of = probe(search, data, torch.float64)
         squares = 0.0
@@ -569,7 +581,7 @@ def test_the_gradients_norm_is_that_of_differences() -> None:
 
 def old_names(folder: Path, specs: tuple[RunSpec, ...]) -> dict[str, dict[str, object]]:
     """Makes a study's folder what version 0.1 would have left, before any run began; old id -> spec."""
-    from harness.spec import known_ids
+    from nas_stability.harness.specs.spec import known_ids
 
     values = [
         {name: value for name, value in json.loads(spec.json()).items() if name != "data_sha256"} for spec in specs

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from benchmarks.errors import BadInput
-from harness import study
-from harness.spec import RunSpec, known_ids, old_digest, recorded_spec, run_spec, same_run, typed
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.spec import RunSpec, known_ids, old_digest, recorded_spec, run_spec, same_run, typed
 from tests.faults.commands import COMMAND, NEEDED, refused
 from tests.small import small_spec
 
@@ -84,7 +84,7 @@ def test_h12_a_path_in_a_study_is_taken_from_its_folder(tmp_path: Path, monkeypa
     found = []
     for folder, path in ((tmp_path / "elsewhere", "../studies/own.toml"), (tmp_path / "studies", "own.toml")):
         monkeypatch.chdir(folder)
-        found.append(study.read(study.find(path)).runs)
+        found.append(study_file.read(study_file.find(path)).runs)
     assert [spec.run_id for spec in found[0]] == [spec.run_id for spec in found[1]]
     for runs in found:
         assert [Path(spec.data.removeprefix("npz:")).resolve() for spec in runs[:2]] == [mine, home]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import BadInput
-from benchmarks.names import check_name
-from harness import study
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.names import check_name
+from nas_stability.harness.specs import study_file
 from tests.faults.commands import refused
 
 BASE = '[base]\nspace = "nasbench201"\nmethod = "darts"\ndata = "digits"\n'
@@ -122,12 +122,15 @@ def test_a_study_file_in_another_encoding(
 def test_e_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "with.toml").write_text(BASE, encoding="utf-8-sig")
     (tmp_path / "without.toml").write_text(BASE, encoding="utf-8")
-    assert study.read(tmp_path / "with.toml").runs == study.read(tmp_path / "without.toml").runs
+    assert study_file.read(tmp_path / "with.toml").runs == study_file.read(tmp_path / "without.toml").runs
 
 
 def test_f_a_study_has_the_same_runs_in_every_locale(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(BASE + 'table = "näs"\n', encoding="utf-8")
-    code = "import pathlib; from harness import study; print(study.read(pathlib.Path('mine.toml')).runs[0].run_id)"
+    code = (
+        "import pathlib\nfrom nas_stability.harness.specs.study_file import read\n"
+        "print(read(pathlib.Path('mine.toml')).runs[0].run_id)"
+    )
     said = {
         subprocess.run(
             [sys.executable, "-X", "utf8=0", "-c", code],
@@ -139,7 +142,7 @@ def test_f_a_study_has_the_same_runs_in_every_locale(tmp_path: Path) -> None:
         ).stdout
         for locale in ("C", "C.UTF-8", "en_US.ISO-8859-1")
     }
-    assert said == {study.read(tmp_path / "mine.toml").runs[0].run_id + "\n"}
+    assert said == {study_file.read(tmp_path / "mine.toml").runs[0].run_id + "\n"}
 
 
 NAMES = {
@@ -179,8 +182,8 @@ def test_what_is_no_name(name: str) -> None:
 
 
 def test_a_copy_of_a_shipped_study_keeps_its_name(tmp_path: Path) -> None:
-    (tmp_path / "quick.toml").write_bytes(study.find("quick").read_bytes())
-    assert study.read(tmp_path / "quick.toml") == study.read(study.find("quick"))
+    (tmp_path / "quick.toml").write_bytes(study_file.find("quick").read_bytes())
+    assert study_file.read(tmp_path / "quick.toml") == study_file.read(study_file.find("quick"))
 
 
 PLACES = {
@@ -210,7 +213,7 @@ def test_a_study_that_is_not_there(
 def test_g_keys_with_dashes(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(BASE + "batch-size = 3\n[over]\nattack-steps = [1, 2]\n[[also]]\nlr-min = 0.0\n")
-    found = study.read(path).runs
+    found = study_file.read(path).runs
     assert [(spec.batch_size, spec.attack_steps, spec.lr_min) for spec in found] == [
         (3, 1, 0.001),
         (3, 2, 0.001),
@@ -221,14 +224,14 @@ def test_g_keys_with_dashes(tmp_path: Path) -> None:
 def test_a_run_of_also_that_is_there_already_is_merged(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(BASE + '[over]\nseed = "0-2"\n[[also]]\nseed = 1\n[[also]]\nseed = 3\n')
-    assert [spec.seed for spec in study.read(path).runs] == [0, 1, 2, 3]
+    assert [spec.seed for spec in study_file.read(path).runs] == [0, 1, 2, 3]
 
 
 def test_as_many_runs_as_a_study_may_have_are_read_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(BASE + '[over]\nseed = "0-9999"\n')
     began = time.process_time()
-    found = study.read(path).runs
-    assert len(found) == study.MOST_RUNS
+    found = study_file.read(path).runs
+    assert len(found) == study_file.MOST_RUNS
     assert time.process_time() - began < 10
     assert re.search(r"-s9999-[0-9a-f]{8}$", found[-1].run_id)

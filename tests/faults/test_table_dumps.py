@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import download, fetch, pack, store
-from benchmarks.errors import BadInput, CorruptFile
-from benchmarks.table import open_table
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.tables import cache, download, fetching, packing
+from nas_stability.benchmarks.tables.open_file import open_table
 from tests import oracles_tables
 from tests.faults.acts_tables import HASHES, command, left, record, refused
 from tests.served import Answer, Served, serving
@@ -79,15 +79,15 @@ def test_a_dump_of_nasbench101_that_ends_between_two_records(
         place += 16 + int.from_bytes(content[place : place + 8], "little")
     file.write_bytes(content[:place])
     with pytest.raises(CorruptFile, match=message):
-        pack.pack(name, file, tmp_path / "tables", progress=False)
+        packing.pack(name, file, tmp_path / "tables", progress=False)
     assert left(tmp_path / "tables") == []
 
 
 def test_a_dump_of_fewer_budgets_is_not_the_full_one(tmp_path: Path, small_dumps: None) -> None:
     (tmp_path / "dump.tfrecord").write_bytes(record(HASHES[0]) * 3 + record(HASHES[1]) * 3)
-    pack.DUMPS["nasbench101-full"] = pack.DUMPS["nasbench101-full"]._replace(archs=2)
+    packing.DUMPS["nasbench101-full"] = packing.DUMPS["nasbench101-full"]._replace(archs=2)
     with pytest.raises(CorruptFile, match="it has no budget of 4 epochs"):
-        pack.pack("nasbench101-full", tmp_path / "dump.tfrecord", tmp_path / "tables", progress=False)
+        packing.pack("nasbench101-full", tmp_path / "dump.tfrecord", tmp_path / "tables", progress=False)
 
 
 def change(state: dict[str, Any], attribute: str, value: object) -> None:
@@ -168,8 +168,8 @@ def test_a_part_of_an_archive_has_another_name_and_says_so_h4(tmp_path: Path) ->
 def test_a_whole_dump_is_not_packed_as_a_part(tmp_path: Path) -> None:
     write_archive(tmp_path / "archive")
     with pytest.raises(BadInput, match="is a whole dump of nasbench201: pack it without --partial"):
-        pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False, partial=True)
-    pack.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
+        packing.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False, partial=True)
+    packing.pack("nasbench201", tmp_path / "archive", tmp_path / "tables", progress=False)
 
 
 @pytest.mark.usefixtures("small_dumps")
@@ -183,17 +183,17 @@ def test_a_folder_that_has_the_dump_h4(tmp_path: Path) -> None:
     (archive / "more").mkdir()
     with tarfile.open(folder / f"{archive.name}.tar", "w") as tar:
         tar.add(archive, archive.name)
-    assert pack.find("nasbench201", folder) == archive
-    assert pack.find("nasbench201", archive) == archive
+    assert packing.find("nasbench201", folder) == archive
+    assert packing.find("nasbench201", archive) == archive
     said = command("table", "pack", "nasbench201", folder, "--tables", tmp_path / "tables")
     assert f"packing {archive}" in said.err
     assert open_table(tmp_path / "tables" / "nasbench201.parquet").source == archive.name
     shutil.rmtree(archive)
-    assert pack.find("nasbench201", folder).suffix == ".tar"
+    assert packing.find("nasbench201", folder).suffix == ".tar"
     write_nasbench101(folder / "nasbench_full.tfrecord")
     write_nasbench101(folder / "nasbench_only108.tfrecord")
-    assert pack.find("nasbench101", folder).name == "nasbench_only108.tfrecord"
-    assert pack.find("nasbench101-full", folder).name == "nasbench_full.tfrecord"
+    assert packing.find("nasbench101", folder).name == "nasbench_only108.tfrecord"
+    assert packing.find("nasbench101-full", folder).name == "nasbench_full.tfrecord"
 
 
 def test_paths_that_cannot_be_packed(tmp_path: Path) -> None:
@@ -285,26 +285,26 @@ def test_the_next_address_is_tried_after_one_whose_file_cannot_be_packed(served:
     good = served.say
     served.say = lambda answer: answer.send(200, HALF) if "bad" in answer.path else good(answer)
     urls = [f"{served.url}/bad.tfrecord", f"{served.url}/good.tfrecord"]
-    path = fetch.fetch("nasbench101", urls, override=tmp_path / "tables", progress=False)
+    path = fetching.fetch("nasbench101", urls, override=tmp_path / "tables", progress=False)
     assert len(open_table(path).keys) == 4
     bad = [f"{served.url}/bad.tfrecord", f"{served.url}/bad2.tfrecord"]
     with pytest.raises(BadInput, match=r"bad\.tfrecord: what arrived .*; .*bad2\.tfrecord: what arrived"):
-        fetch.fetch("nasbench101", bad, override=tmp_path / "other", progress=False)
+        fetching.fetch("nasbench101", bad, override=tmp_path / "other", progress=False)
     assert left(tmp_path / "other") == []
 
 
 def test_a_table_that_is_there_is_not_fetched_again(served: Served, tmp_path: Path) -> None:
-    pack.DUMPS["nasbench101"] = pack.DUMPS["nasbench101"]._replace(urls=(f"{served.url}/x.tfrecord",))
-    path = fetch.fetch("nasbench101", override=tmp_path / "tables", progress=False)
-    assert fetch.fetch("nasbench101", override=tmp_path / "tables", progress=False) == path
+    packing.DUMPS["nasbench101"] = packing.DUMPS["nasbench101"]._replace(urls=(f"{served.url}/x.tfrecord",))
+    path = fetching.fetch("nasbench101", override=tmp_path / "tables", progress=False)
+    assert fetching.fetch("nasbench101", override=tmp_path / "tables", progress=False) == path
     assert len(served.ranges) == 1
     write_nasbench101(tmp_path / "source.tfrecord", seed=9)
     other = dump_of(tmp_path)
     served.say = lambda answer: answer.send_rest(other)
-    with pytest.raises(pack.Taken, match="nasbench101 is there already"):
-        fetch.fetch("nasbench101", [f"{served.url}/y.tfrecord"], override=tmp_path / "tables", progress=False)
+    with pytest.raises(packing.Taken, match="nasbench101 is there already"):
+        fetching.fetch("nasbench101", [f"{served.url}/y.tfrecord"], override=tmp_path / "tables", progress=False)
     before = open_table(path).sha256
-    fetch.fetch("nasbench101", override=tmp_path / "tables", again=True, progress=False)
+    fetching.fetch("nasbench101", override=tmp_path / "tables", again=True, progress=False)
     assert open_table(path).sha256 != before
 
 
@@ -341,10 +341,10 @@ def test_a_download_that_the_disk_cannot_hold(served: Served, tmp_path: Path, mo
 
 def test_what_another_version_left_is_not_taken(served: Served, tmp_path: Path) -> None:
     """Earlier versions called a download by the last part of its address alone."""
-    folder = store.folder(tmp_path / "tables") / "downloads"
+    folder = cache.folder(tmp_path / "tables") / "downloads"
     folder.mkdir(parents=True)
     for name in ("nasbench_only108.tfrecord", "nasbench_only108.tfrecord.partial"):
         (folder / name).write_bytes(json.dumps("a web page").encode())
     url = f"{served.url}/nasbench_only108.tfrecord"
-    fetch.fetch("nasbench101", [url], override=tmp_path / "tables", progress=False)
+    fetching.fetch("nasbench101", [url], override=tmp_path / "tables", progress=False)
     assert served.ranges == [None]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import importing, natsbench
-from benchmarks.architecture import official_order, read
-from benchmarks.catalog import SPACES, TABLES, open_table
-from benchmarks.errors import BadInput
-from benchmarks.table import Question, Source, write_packed
-from harness import measure
+from nas_stability.benchmarks.catalog import SPACES, TABLES, open_table
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.tables import dumps_201, import_file
+from nas_stability.benchmarks.tables.open_file import Question, Source, write_packed
+from nas_stability.benchmarks.tables.typed_architecture import official_order, read
+from nas_stability.harness.measuring import measure
 from tests.faults.acts_tables import ARCH, HASHES, command, left, refused, tidy
 from tests.small import SHARED, small_spec
 
@@ -78,7 +78,7 @@ def test_the_official_order_of_nasbench201() -> None:
 
 @pytest.mark.skipif(not META.exists(), reason="the real records are not beside this checkout")
 def test_the_official_order_is_the_archives() -> None:
-    assert list(official_order()) == natsbench.unpickle(META, "meta", META.read_bytes())["meta_archs"]
+    assert list(official_order()) == dumps_201.unpickle(META, "meta", META.read_bytes())["meta_archs"]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def cells(tmp_path: Path) -> Path:
     """A folder with the table ``cells`` of two cells of NAS-Bench-101."""
     path = tmp_path / "cells.csv"
     tidy().to_csv(path, index=False)
-    importing.import_file(path, SPACES["nasbench1shot1-s1"], override=tmp_path / "tables")
+    import_file.import_file(path, SPACES["nasbench1shot1-s1"], override=tmp_path / "tables")
     return tmp_path / "tables"
 
 

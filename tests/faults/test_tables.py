@@ -12,11 +12,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from benchmarks import answer, importing, table
-from benchmarks.catalog import SPACES, open_table
-from benchmarks.errors import BadInput
-from benchmarks.spellings import canonical_data
-from benchmarks.table import Question, Source, write_packed
+from nas_stability.benchmarks.catalog import SPACES, open_table
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spellings import canonical_data
+from nas_stability.benchmarks.tables import import_file, open_file, table
+from nas_stability.benchmarks.tables.open_file import Question, Source, write_packed
 from tests.faults.acts_tables import COLUMNS, HASHES, command, left, refused, tidy
 
 HEADER = ",".join(COLUMNS)
@@ -164,8 +164,8 @@ def test_other_columns_and_other_ways_to_write_a_table_are_taken(tmp_path: Path)
         file = saved(frame, tmp_path / f"mine{suffix[1:]}{suffix}")
         if suffix == ".csv":
             file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-        path = importing.import_file(file, SPACES["nasbench1shot1-s1"], override=tmp_path / "tables")
-        assert table.open_table(path).score(HASHES[1], "cifar10", "test", 108) == 90
+        path = import_file.import_file(file, SPACES["nasbench1shot1-s1"], override=tmp_path / "tables")
+        assert open_file.open_table(path).score(HASHES[1], "cifar10", "test", 108) == 90
 
 
 @pytest.mark.parametrize("theirs", ["ImageNet16-120", "imagenet16_120", "IMAGENET16-120"])
@@ -216,7 +216,7 @@ def test_names_that_cannot_be_asked_for(name: str, message: str, tmp_path: Path)
 def test_every_name_that_is_taken_can_be_asked_for(tmp_path: Path) -> None:
     file = saved(tidy(), tmp_path / "mine.csv")
     for name in ("a", "my_table", "A-1.2_b", "9", "x.parquet.lock", "auto2", "n" * 100):
-        importing.import_file(file, SPACES["nasbench1shot1-s1"], name, tmp_path / "tables")
+        import_file.import_file(file, SPACES["nasbench1shot1-s1"], name, tmp_path / "tables")
         found = open_table(name, "nasbench1shot1-s1", tmp_path / "tables")
         assert found is not None
         assert found.name == name
@@ -255,8 +255,8 @@ def test_empty_tables_say_that_they_are(tmp_path: Path) -> None:
     metadata = {b"nas-stability": packed.schema.metadata[b"nas-stability"]}
     pyarrow.parquet.write_table(packed.slice(0, 0).replace_schema_metadata(metadata), path)
     refused("is empty: it has no architectures", "table", "verify", "mine", "--tables", tmp_path)
-    empty = answer.Table("mine", "", "", pyarrow.array([], pyarrow.string()), {})
-    with pytest.raises(answer.Unanswered, match="the table mine is empty: it has 0 architectures and no accuracies"):
+    empty = table.Table("mine", "", "", pyarrow.array([], pyarrow.string()), {})
+    with pytest.raises(table.Unanswered, match="the table mine is empty: it has 0 architectures and no accuracies"):
         empty.score(HASHES[0], "d", "valid", 108)
     with pytest.raises(BadInput, match="is empty"):
         write_packed(path, Source("mine", "x", "", "0" * 64, ""), [], {})
@@ -266,7 +266,7 @@ def test_a_table_replaced_while_it_is_open_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "mine.parquet"
     question = Question("d", "valid", 108, 0)
     write_packed(path, Source("mine", "x", "", "0" * 64, ""), HASHES, {question: [1.0, 2.0]})
-    found = table.open_table(path)
+    found = open_file.open_table(path)
     write_packed(path, Source("mine", "y", "", "1" * 64, ""), HASHES, {question: [3.0, 4.0]})
     with pytest.raises(BadInput, match="replaced by another table after it had been opened"):
         found.score(HASHES[0], "d", "valid", 108)
@@ -275,7 +275,7 @@ def test_a_table_replaced_while_it_is_open_is_noticed(tmp_path: Path) -> None:
 def test_a_writer_that_fails_leaves_the_earlier_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = saved(tidy(), tmp_path / "mine.csv")
     tables = tmp_path / "tables"
-    path = importing.import_file(file, SPACES["nasbench1shot1-s1"], override=tables)
+    path = import_file.import_file(file, SPACES["nasbench1shot1-s1"], override=tables)
     before = path.read_bytes()
     write = pyarrow.parquet.write_table
 
@@ -286,6 +286,6 @@ def test_a_writer_that_fails_leaves_the_earlier_table(tmp_path: Path, monkeypatc
     monkeypatch.setattr(pyarrow.parquet, "write_table", full)
     other = saved(tidy(accuracy=50.5), tmp_path / "other.csv")
     with pytest.raises(OSError, match="No space left"):
-        importing.import_file(other, SPACES["nasbench1shot1-s1"], "mine", tables, again=True)
+        import_file.import_file(other, SPACES["nasbench1shot1-s1"], "mine", tables, again=True)
     assert path.read_bytes() == before
     assert left(tables) == ["mine.parquet"]

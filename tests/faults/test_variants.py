@@ -19,19 +19,22 @@ import numpy
 import pandas
 import pytest
 
-from analysis import ablation, claims, escape, names, page, tables
-from analysis.curves import draw_gap
-from analysis.panels import PAPER, SCREEN, style
-from analysis.plots import FIGURES
-from analysis.report import write_report
-from analysis.stats import estimate
-from analysis.study import Study
-from analysis.tables import TABLES
-from analysis.variants import Group, field_names, natural, variants
-from benchmarks.errors import BadInput
-from harness.run import Watch, run
-from harness.spec import FIELDS
-from nas_stability import main
+from nas_stability.analysis import escape, names, summaries
+from nas_stability.analysis.claims import judging
+from nas_stability.analysis.figures import ablation
+from nas_stability.analysis.figures.curves import draw_gap
+from nas_stability.analysis.figures.figures import FIGURES
+from nas_stability.analysis.figures.panels import PAPER, SCREEN, style
+from nas_stability.analysis.page import whole_page
+from nas_stability.analysis.report import write_report
+from nas_stability.analysis.statistics.statistics import estimate
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.summaries import TABLES
+from nas_stability.analysis.variants import Group, field_names, natural, variants
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.command_line import main
+from nas_stability.harness.runs.run import Watch, run
+from nas_stability.harness.specs.spec import FIELDS
 from tests.small import PLACE, load, small_spec
 from tests.test_analysis import ACCURACY, write_run
 from tests.test_figures import PUBLISHED, check_words, enriched
@@ -269,7 +272,7 @@ SEEDS = {"radius": {3}, "attack": {3}, "data": {2}, "baseline": {3}}
 @pytest.mark.parametrize("table", [*TABLES, "summary"])
 def test_a_table_has_a_row_per_variant_with_its_own_seeds(table: str, name: str, studies: dict[str, Study]) -> None:
     study = studies[name]
-    found = tables.summary(study) if table == "summary" else TABLES[table](study)
+    found = summaries.summary(study) if table == "summary" else TABLES[table](study)
     assert set(found["seeds"]) == SEEDS[name]
     groups = [group for space in study.spaces for group in study.groups(space)]
     assert list(found[["space", "method", "variant"]].itertuples(index=False, name=None)) == [*map(tuple, groups)]
@@ -287,12 +290,12 @@ def test_the_numbers_of_a_row_are_those_of_its_variant_alone(studies: dict[str, 
 
 def test_a_table_of_variants_says_what_they_are(studies: dict[str, Study]) -> None:
     table = TABLES["results"](studies["attack"])
-    shown = tables.markdown(table, tables.NOTES["results"])
+    shown = summaries.markdown(table, summaries.NOTES["results"])
     assert "| sdarts-rs | attack_batch_norm training |" in shown
-    assert tables.VARIANTS in shown
-    latex = tables.latex(table, tables.NOTES["results"])
+    assert summaries.VARIANTS in shown
+    latex = summaries.latex(table, summaries.NOTES["results"])
     assert r"attack\_batch\_norm training" in latex
-    assert tables.VARIANTS in latex
+    assert summaries.VARIANTS in latex
     assert r"\begin{tabular}{llll" in latex
 
 
@@ -423,7 +426,7 @@ def test_an_ablation_of_every_combination_has_a_row_per_setting_of_the_others(tm
 
 
 def test_a_claim_is_judged_within_each_variant(studies: dict[str, Study]) -> None:
-    judged = claims.judge(studies["radius"]).set_index(["claim", "variant"])
+    judged = judging.judge(studies["radius"]).set_index(["claim", "variant"])
     for lower, radius in enumerate((0.03, 0.1, 0.2, 0.3, 0.5)):
         row = judged.loc[("darts-deteriorates", f"radius {radius}")]
         falls = [of_seed[1] - (of_seed[2] - lower) for of_seed in ACCURACY["darts"]]
@@ -434,13 +437,13 @@ def test_a_claim_is_judged_within_each_variant(studies: dict[str, Study]) -> Non
 
 
 def test_methods_are_compared_where_they_have_the_same_fields(studies: dict[str, Study]) -> None:
-    judged = claims.judge(studies["baseline"])
+    judged = judging.judge(studies["baseline"])
     found = judged[judged["claim"] == "sdarts-rs-ends-better"].set_index(["space", "variant"])
     assert found.loc[("nasbench201", "radius 0.3"), "n"] == 3
     assert found.loc[("nasbench201", "radius 0.1"), "verdict"] == "no data"
     assert found.loc[("nasbench201", "radius 0.1"), "reason"] == "no finished run of darts with the same fields"
     assert found.loc[(S1, ""), "reason"] == "no finished run of sdarts-rs"
-    pooled = judged[(judged["claim"] == "darts-deteriorates") & (judged["space"] == claims.POOLED)]
+    pooled = judged[(judged["claim"] == "darts-deteriorates") & (judged["space"] == judging.POOLED)]
     assert list(pooled["variant"]) == [""]
     assert list(pooled["n"]) == [6]
 
@@ -457,20 +460,20 @@ def test_methods_that_differ_say_so(
 ) -> None:
     runs = [("nasbench201", "darts", seed, {"radius": 0.3}) for seed in range(3)]
     runs += [("nasbench201", "sdarts-rs", seed, {"radius": radius}) for radius in rs for seed in range(3)]
-    judged = claims.judge(load(written(tmp_path, runs))).set_index("claim")
+    judged = judging.judge(load(written(tmp_path, runs))).set_index("claim")
     row = judged.loc["sdarts-rs-ends-better"]
     assert (row["verdict"], row["variant"]) == (verdict, ""), case
     assert reason in row["reason"], case
 
 
 def test_verdicts_of_variants_for_people(studies: dict[str, Study]) -> None:
-    judged = claims.judge(studies["baseline"])
-    blocks = claims.text(judged).split("\n\n")
+    judged = judging.judge(studies["baseline"])
+    blocks = judging.text(judged).split("\n\n")
     assert [block.splitlines()[0] for block in blocks] == [
         *(S1, "nasbench201", "nasbench201, radius 0.1", "nasbench201, radius 0.3", "all spaces"),
     ]
-    assert claims.markdown(judged).startswith("| claim | space | variant | verdict |")
-    assert "| variant |" not in claims.markdown(judged.assign(variant=""))
+    assert judging.markdown(judged).startswith("| claim | space | variant | verdict |")
+    assert "| variant |" not in judging.markdown(judged.assign(variant=""))
 
 
 # The page
@@ -479,11 +482,11 @@ def test_verdicts_of_variants_for_people(studies: dict[str, Study]) -> None:
 def test_the_page_tells_variants_apart(studies: dict[str, Study], tmp_path: Path) -> None:
     study = studies["attack"]
     written_report = write_report(study, tmp_path, only="results")
-    html = page.write_page(written_report, claims.judge(study)).read_text()
+    html = whole_page.write_page(written_report, judging.judge(study)).read_text()
     assert "7 variants: attack_steps, attack_batch_norm, attack_fallback and batch_norm_momentum vary" in html
     assert "sdarts-rs, attack_batch_norm training, seed 2" in html
     assert f"{S1}, attack_steps 20</span>" in html
-    design = page.design(study, page.varied_fields(study.runs))
+    design = whole_page.design(study, whole_page.varied_fields(study.runs))
     assert list(design["variant"]) == study.variants
     assert set(design["runs"]) == {3}
     assert list(design["seeds"]) == ["0\N{EN DASH}2"] * 7
@@ -514,7 +517,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_report_of_hostile_names(hostile: Path, tmp_path: Path) -> None:
     report = write_report(load(hostile), tmp_path)
-    html = page.write_page(report, claims.judge(report.study)).read_text()
+    html = whole_page.write_page(report, judging.judge(report.study)).read_text()
     assert "<b>" not in html
     assert {"trajectory.png", "rank.png", "ablation.png", "results.md"} <= {path.name for path in tmp_path.iterdir()}
     for path in tmp_path.glob("*.csv"):
@@ -561,7 +564,7 @@ def test_missing_values_of_a_data_set_with_underscores(tmp_path: Path) -> None:
     rows = pandas.read_csv(place / "epochs.csv")
     rows.columns = rows.columns.str.replace("cifar10_", "my_data_", regex=False)
     rows.to_csv(place / "epochs.csv", index=False)
-    assert page.never_answered(load(tmp_path)) == [("nasbench201", ["my_data test"])]
+    assert whole_page.never_answered(load(tmp_path)) == [("nasbench201", ["my_data test"])]
 
 
 @pytest.mark.parametrize(
@@ -601,7 +604,7 @@ def test_a_full_disk_leaves_the_earlier_file(
         if case == "A2: the verdicts":
             return main(["claims", str(folder), "--out", str(verdicts), "--unverified"])
         report = write_report(load(folder), tmp_path / "out", only="hessian" if case == "A2: a figure" else "results")
-        return page.write_page(report, None) if case == "A2: the page" else report
+        return whole_page.write_page(report, None) if case == "A2: the page" else report
 
     write()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

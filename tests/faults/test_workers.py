@@ -18,15 +18,17 @@ import joblib
 import pytest
 import torch
 
-from analysis import report
-from benchmarks import stopping, train, workers
-from benchmarks.errors import BadInput
-from harness import attempt, batch
-from harness.record import EPOCHS, ERROR, LOCK
-from harness.run import Watch, run
-from harness.spec import RunSpec
-from harness.study import Study, read
-from nas_stability import REQUEUE, main
+from nas_stability.analysis import report
+from nas_stability.benchmarks import stopping, workers
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.tables import training
+from nas_stability.command_line import main
+from nas_stability.flags import REQUEUE
+from nas_stability.harness.records.record import EPOCHS, ERROR, LOCK
+from nas_stability.harness.runs import attempt, batch
+from nas_stability.harness.runs.run import Watch, run
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.specs.study_file import Study, read
 from tests import torture
 from tests.faults import acts, processes
 from tests.small import PLACE, small_spec
@@ -146,7 +148,7 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 PARENT = """
 import sys, time
-from benchmarks.workers import Crew
+from nas_stability.benchmarks.workers import Crew
 from tests.faults import acts
 function = getattr(acts, sys.argv[1])
 with Crew(function, 2) as crew:
@@ -341,7 +343,7 @@ def test_the_report_of_a_study_uses_no_more_workers_than_the_study_h12(
 
 def test_a_part_of_a_table_whose_worker_is_killed_keeps_no_other_back_d2() -> None:
     chunks = [[(name, None)] * 2 for name in ("a", "cursed", "b", "c")]
-    counts = train.train_parts(acts.part, chunks, 2)  # type: ignore[arg-type]
+    counts = training.train_parts(acts.part, chunks, 2)  # type: ignore[arg-type]
     assert [next(counts) for _ in range(3)] == [2, 2, 2]
     with pytest.raises(workers.Lost, match=r"2 cells are not trained: .*signal 9 .*fewer --workers"):
         next(counts)

@@ -1,0 +1,332 @@
+"""Tables: a study in, a data frame out; as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy
+import pandas
+import scipy.stats
+
+from nas_stability.analysis import escape
+from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
+from nas_stability.analysis.statistics.statistics import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
+from nas_stability.analysis.study import Study
+from nas_stability.analysis.variants import Group, told
+
+COLLAPSE = 5.0
+"""Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
+
+Statistic = Callable[[pandas.DataFrame, str], float]
+"""(epochs of one run, name of the accuracy column) -> one number, NaN where it has none."""
+
+
+class Column(NamedTuple):
+    """A column of a table: a number per run, how it is summarised over the seeds, and its heading for people."""
+
+    statistic: Statistic
+    heading: str
+    summarise: Callable[[Floats], Estimate] = estimate
+
+
+class Tabulate(Protocol):
+    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high."""
+
+    def __call__(self, study: Study) -> pandas.DataFrame: ...
+
+
+def best_row(run: pandas.DataFrame, answer: str) -> pandas.Series | None:
+    """The first epoch with the highest table accuracy, None where the table never answered."""
+    if not answer or run[answer].isna().all():
+        return None
+    return run.iloc[int(run[answer].to_numpy(dtype=numpy.float64, na_value=-numpy.inf).argmax())]
+
+
+def at_best(run: pandas.DataFrame, answer: str) -> float:
+    """Largest eigenvalue in the epoch whose architecture is best by the table."""
+    row = best_row(run, answer)
+    return numpy.nan if row is None else float(row["eigenvalue_max"])
+
+
+def measured(run: pandas.DataFrame) -> pandas.Series:
+    """The largest eigenvalues that were measured, in order of epochs."""
+    return run["eigenvalue_max"].dropna()
+
+
+def first(run: pandas.DataFrame, answer: str) -> float:
+    """Largest eigenvalue in the first measured epoch after row 0: the untrained net says little of the search."""
+    values = run.loc[run["epoch"] > 0, "eigenvalue_max"].dropna()
+    return float(values.iloc[0]) if len(values) else numpy.nan
+
+
+def last(run: pandas.DataFrame, answer: str) -> float:
+    """Largest eigenvalue in the last measured epoch."""
+    return float(measured(run).iloc[-1]) if len(measured(run)) else numpy.nan
+
+
+def highest(run: pandas.DataFrame, answer: str) -> float:
+    """Maximum over epochs of the largest eigenvalue."""
+    return float(measured(run).max()) if len(measured(run)) else numpy.nan
+
+
+def final_accuracy(run: pandas.DataFrame, answer: str) -> float:
+    """Table accuracy of the last architecture, in percent."""
+    return float(run[answer].iloc[-1]) if answer else numpy.nan
+
+
+def best_accuracy(run: pandas.DataFrame, answer: str) -> float:
+    """Highest table accuracy over the epochs, in percent."""
+    return float(run[answer].max()) if answer else numpy.nan
+
+
+def fall(run: pandas.DataFrame, answer: str) -> float:
+    """Best less final table accuracy, in points; never negative."""
+    return best_accuracy(run, answer) - final_accuracy(run, answer)
+
+
+def growth(run: pandas.DataFrame, answer: str) -> float:
+    """Last over first of the largest eigenvalue (``last`` over ``first``); NaN unless both are positive."""
+    start, end = first(run, answer), last(run, answer)
+    return end / start if start > 0 and end > 0 else numpy.nan
+
+
+def regret(run: pandas.DataFrame, answer: str) -> float:
+    """Regret of the last architecture, in points."""
+    column = f"regret_{answer_of(answer)}"
+    return float(run[column].iloc[-1]) if answer and column in run else numpy.nan
+
+
+def collapse(run: pandas.DataFrame, answer: str) -> float:
+    """1 where the fall is more than COLLAPSE points, else 0; NaN where the fall is not known."""
+    points = fall(run, answer)
+    return numpy.nan if numpy.isnan(points) else float(points > COLLAPSE)
+
+
+def area(run: pandas.DataFrame, answer: str) -> float:
+    """Area under the trajectory: mean table accuracy over the epochs that have one, the untrained one included."""
+    return float(run[answer].mean()) if answer else numpy.nan
+
+
+def geometric(values: Floats) -> Estimate:
+    """Geometric mean of the present values, with the interval of the mean of their logarithms."""
+    found = estimate(numpy.log(values))
+    mean, low, high = numpy.exp([found.mean, found.low, found.high])
+    return found._replace(mean=float(mean), low=float(low), high=float(high))
+
+
+def proportion(values: Floats) -> Estimate:
+    """Share of the present zeros and ones that are one, with Wilson's 95 % interval; none for fewer than FEWEST."""
+
+    def wilson(present: Floats) -> tuple[float, float]:
+        found = scipy.stats.binomtest(int(present.sum()), len(present)).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+    return summarised(values, wilson)
+
+
+EIGENVALUES = {
+    "first": Column(first, "first"),
+    "at_best": Column(at_best, "at best"),
+    "last": Column(last, "last"),
+    "max": Column(highest, "maximum"),
+    "growth": Column(growth, "growth factor", geometric),
+}
+RESULTS = {
+    "final": Column(final_accuracy, "final (%)"),
+    "best": Column(best_accuracy, "best (%)"),
+    "fall": Column(fall, "fall (points)"),
+    "regret": Column(regret, "regret (points)"),
+    "collapse": Column(collapse, "chance of collapse", proportion),
+    "area": Column(area, "area (%)"),
+}
+SUMMARY = {name: RESULTS[name] for name in ("final", "best", "fall")} | {"eigenvalue_max": EIGENVALUES["max"]}
+HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.items()}
+
+NOTES = {
+    "eigenvalues": (
+        "Largest signed eigenvalue of the exact Hessian of the validation loss with respect to the logits, in nats: "
+        "in the first measured epoch after the untrained one, in the epoch whose architecture is best by the table "
+        "(`answer`), in the last measured one, and the maximum over epochs. Growth factor: last over first per seed, "
+        "geometric mean over seeds; a seed where one of the two is not positive counts as missing."
+    ),
+    "results": (
+        "Table accuracy of the last architecture and of the best of all epochs, their difference, the regret of the "
+        f"last one, the share of seeds whose last architecture is more than {COLLAPSE:g} points below their best, and "
+        "the area under the trajectory: mean table accuracy over all epochs that have one. Column `unanswered`: rows "
+        "(seeds times epochs) without a table accuracy, of all. The fall is never negative, so that noise alone makes "
+        "one."
+    ),
+}
+"""Name of a table -> how its numbers were made."""
+
+NAMES: dict[str, Callable[[str], str]] = {
+    "space": space_name,
+    "method": method_name,
+    "variant": str,
+    "answer": answer_name,
+}
+"""Columns of names, and how people write them."""
+
+VARIANTS = (
+    "Column `variant`: the fields in which the runs differ from others of their space and method; a field that is not "
+    "named has its usual value. Seeds are counted, and averaged over, within one variant."
+)
+INTERVALS = (
+    f"Mean over seeds [{100 * CONFIDENCE:.0f} % percentile bootstrap interval; of a share Wilson's], from {FEWEST} "
+    "seeds on. (n = ...): seeds that have a value, where some have none."
+)
+
+
+def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = False) -> pandas.DataFrame:
+    """Per space, data set and split, method and variant: seeds, and mean with interval of each column over the seeds.
+
+    The column ``variant`` is there only where something varies.
+
+    Args:
+        study: in question.
+        columns: name -> column.
+        every_answer: a row for every data set and split that the space's table answers for; else only for the first.
+    """
+    rows = []
+    for space in study.spaces:
+        answers = study.answers(space) or [""]
+        for answer in answers if every_answer else answers[:1]:
+            for group in study.groups(space):
+                rows.append({**group._asdict(), **row_of(study.rows(group), answer, columns)})
+    return told(pandas.DataFrame(rows))
+
+
+def row_of(runs: pandas.DataFrame, answer: str, columns: Mapping[str, Column]) -> dict[str, object]:
+    """One row of a table: the runs of a space, method and variant summarised."""
+    row: dict[str, object] = {"answer": answer_of(answer), "seeds": runs["seed"].nunique()}
+    for name, column in columns.items():
+        of_runs = [column.statistic(run, answer) for _, run in runs.groupby("run", sort=True, observed=True)]
+        found = column.summarise(numpy.array(of_runs))
+        row |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+        row[f"{name}_missing"] = found.missing
+    return row
+
+
+def eigenvalues(study: Study) -> pandas.DataFrame:
+    """Largest eigenvalue of the Hessian: first (epoch 1), at the best architecture, last, maximum, growth factor."""
+    return tabulate(study, EIGENVALUES)
+
+
+def results(study: Study) -> pandas.DataFrame:
+    """Table accuracy: final, best, fall, regret, chance of collapse, area; for every data set and split."""
+    found = tabulate(study, RESULTS, every_answer=True)
+    rows, unanswered = [], []
+    labels = found.get("variant", pandas.Series("", found.index))
+    for *group, answer in zip(found["space"], found["method"], labels, found["answer"], strict=True):
+        runs = study.rows(Group(*group))
+        rows.append(len(runs))
+        unanswered.append(int(runs[f"accuracy_{answer}"].isna().sum()) if answer else len(runs))
+    return found.assign(unanswered=unanswered, rows=rows)
+
+
+def summary(study: Study) -> pandas.DataFrame:
+    """What the command line prints after a study: one row per space, method and variant, means over seeds."""
+    found = tabulate(study, SUMMARY)
+    return found[[name for name in ("space", "method", "variant", "answer", "seeds", *SUMMARY) if name in found]]
+
+
+def readable(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Mean and interval in one cell, for people; an interval that was refused is left out.
+
+    Where seeds lack their value the cell says how many have one; ``unanswered`` says of how many rows.
+    """
+    names = [name for name in table.columns if f"{name}_low" in table.columns]
+    shown = table[[name for name in table.columns if not name.endswith(("_low", "_high", "_missing"))]].astype(object)
+    for name in names:
+        cells = zip(
+            table[name],
+            table[f"{name}_low"],
+            table[f"{name}_high"],
+            table["seeds"],
+            table[f"{name}_missing"],
+            strict=True,
+        )
+        shown[name] = [
+            cell(mean, low, high) + (f" (n = {seeds - missing})" if missing and missing < seeds else "")
+            for mean, low, high, seeds, missing in cells
+        ]
+    if "unanswered" in shown:
+        shown["unanswered"] = [
+            f"{missing} of {rows}" for missing, rows in zip(shown["unanswered"], shown.pop("rows"), strict=True)
+        ]
+    return shown
+
+
+def cell(mean: float, low: float, high: float) -> str:
+    """12.3 [11.9, 12.8]"""
+    if numpy.isnan(mean):
+        return "-"
+    return number(mean) if numpy.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
+
+
+def number(value: float) -> str:
+    """Two decimals from 10 on, three significant digits below."""
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:#.3g}"
+
+
+def markdown(table: pandas.DataFrame, note: str = "") -> str:
+    """The readable table in Markdown, with how it was made below."""
+    shown = readable(table)
+    lines = [[HEADINGS.get(name, name) for name in shown.columns], ["---"] * len(shown.columns)]
+    lines += [[markdown_cell(*cell) for cell in row.items()] for row in shown.to_dict("records")]
+    text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return f"{text}\n{note_of(table, note)}\n" if note else text
+
+
+def note_of(table: pandas.DataFrame, note: str) -> str:
+    """How a table was made, with what a variant is where it has some."""
+    return f"{note} {INTERVALS}{f' {VARIANTS}' if 'variant' in table else ''}"
+
+
+def markdown_cell(name: object, text: object) -> str:
+    """A cell of a Markdown table; names are escaped."""
+    return escape.markdown(str(text)) if name in NAMES else str(text)
+
+
+def latex(table: pandas.DataFrame, note: str = "") -> str:
+    r"""The readable table as a tabular of LaTeX for the package booktabs, a rule between spaces and answers.
+
+    How it was made is in a comment on top: for the caption.
+    """
+    shown = readable(table)
+    heads = [escape.latex(HEADINGS.get(name, name)) for name in shown.columns]
+    kinds = "".join("l" if name in NAMES else "r" for name in shown.columns)
+    lines = [f"% {note_of(table, note)}".strip()] if note else []
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+    previous: Sequence[object] = ()
+    for row in shown.to_dict("records"):
+        group = (row["space"], row["answer"])
+        if previous and group != previous:
+            lines.append(r"\midrule")
+        previous = group
+        lines.append(" & ".join(latex_cell(name, str(value)) for name, value in row.items()) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_cell(name: object, text: str) -> str:
+    """A cell of a LaTeX table: names as people write them, an interval smaller than its mean."""
+    if name in NAMES:
+        return escape.latex(NAMES[str(name)](text))
+    mean, bracket, interval = text.partition(" [")
+    mean = "--" if mean == "-" else mean
+    interval, _, count = interval.partition("]")
+    small = rf" {{\scriptsize [{interval}]}}" if bracket else ""
+    return f"{minus(mean)}{minus(small)}{count}"
+
+
+def minus(text: str) -> str:
+    """Negative numbers with a minus sign of LaTeX."""
+    return re.sub(r"(?<![-\w])-(?=\d)", "$-$", text)
+
+
+TABLES: dict[str, Tabulate] = {
+    "eigenvalues": eigenvalues,
+    "results": results,
+}

@@ -1,0 +1,177 @@
+"""The words of the harness: Mixture, Alpha, Arch, Supernet, Space.
+
+A search space is a few plain values. The supernet takes the mixture as an argument, so that an idea about the
+architecture is tried by passing another mixture; nothing is overwritten and restored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
+
+Mixture = tuple[Tensor, ...]
+"""One (rows, choices) matrix per group of decisions, each row on the simplex."""
+
+Alpha = tuple[Tensor, ...]
+"""The logits behind a mixture: same shapes, leaves that require a gradient."""
+
+Arch = str
+"""Canonical text of a discrete architecture: the key of tables and a cell of the CSV."""
+
+
+class Cell(NamedTuple):
+    """A cell as a graph: ``matrix[i][j]`` is 1 where vertex i feeds vertex j; ``operations`` names the vertices."""
+
+    matrix: tuple[tuple[int, ...], ...]
+    operations: tuple[str, ...]
+
+
+class Supernet(nn.Module):
+    """Every architecture of a space at once, mixed by the mixture.
+
+    Composed of a stem that does not see the mixture, blocks ``(features, weights) -> features``, and a head. Features
+    lie channels-last in memory: on a CPU pooling is four times and BatchNorm twice as fast as channels-first.
+
+    Args:
+        stem: images (B, C, H, W) -> features.
+        blocks: modules called in order with (features, weights).
+        head: features -> logits (B, classes).
+        arrange: mixture and number of images -> the weights of each block. They are made once, then handed out as views
+            of one tensor, so that their gradients are summed by one operation, not by one per block.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        blocks: list[nn.Module],
+        head: nn.Module,
+        arrange: Callable[[Mixture, int], Sequence[Any]],
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+        self.arrange = arrange
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
+        """Images (B, C, H, W), standardised, and a mixture -> logits (B, classes); a pass in training mode counts."""
+        if self.training:
+            torch._foreach_add_([count for name, count in self.named_buffers() if name.endswith("tracked")], 1)
+        return self.logits(self.stem(images), mixture)
+
+    def logits(self, features: Tensor, mixture: Mixture) -> Tensor:
+        """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
+        # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
+        features = channels_last(features)
+        for block, weights in zip(self.blocks, self.arrange(mixture, len(features)), strict=True):
+            features = block(features, weights)
+        logits: Tensor = self.head(features)
+        return logits
+
+
+class SupernetShape(NamedTuple):
+    """The size of a supernet.
+
+    Attributes:
+        width: channels of the stem.
+        depth: cells per stage (NAS-Bench-201) or cells in all (NAS-Bench-1Shot1).
+        classes: number of classes.
+        in_channels: channels of an image.
+        batch_norm_momentum: PyTorch's convention: the share of the newest batch in the running statistics.
+    """
+
+    width: int
+    depth: int
+    classes: int
+    in_channels: int
+    batch_norm_momentum: float
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space.
+
+    Attributes:
+        name: its name in the catalog.
+        shapes: (rows, choices) of each group of decisions.
+        operations: names of the choices of group 0, in order.
+        parameter_free: which of the operations have no weights, by kind: "skip", "none", "pool".
+        datasets: datasets that its public table answers for.
+        supernet: size -> supernet, initialised from PyTorch's global generator.
+        deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
+            smallest there are; images of every side pass.
+        discretize: mixture -> architecture; ties go to the first choice.
+        describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
+        cells: every reachable architecture once, in sorted order, with its cell and the number of raw
+            configurations (parents x operations) that it stands for.
+        neighbours: mixture -> the distinct architectures one decision away from the one that it decides for (another
+            operation, or one kept input exchanged for one that is not), sorted, without the architecture itself.
+        configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
+            operation's row is one-hot, kept inputs share the weight of their row equally.
+        published: a supernet -> views of its weights and buffers under the names of the published implementation.
+    """
+
+    name: str
+    shapes: tuple[tuple[int, int], ...]
+    operations: tuple[str, ...]
+    parameter_free: Mapping[str, str]
+    datasets: tuple[str, ...]
+    supernet: Callable[[SupernetShape], Supernet]
+    deepest_side: Callable[[int, int], int]
+    discretize: Callable[[Mixture], Arch]
+    describe: Callable[[Mixture], str]
+    cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
+    neighbours: Callable[[Mixture], tuple[Arch, ...]]
+    configuration: Callable[[Cell], Mixture]
+    published: Callable[[Supernet], dict[str, Tensor]]
+
+    def archs(self) -> tuple[Arch, ...]:
+        """Every reachable architecture, once, sorted."""
+        return tuple(self.cells())
+
+
+def softmax(alpha: Alpha) -> Mixture:
+    """The mixture of the logits: the softmax of each row."""
+    return tuple(torch.softmax(logits, dim=-1) for logits in alpha)
+
+
+def one_hot(mixture: Mixture) -> Mixture:
+    """The mixture with all of each row's weight on its largest entry (ties: the first)."""
+    return tuple(F.one_hot(rows.argmax(-1), rows.shape[-1]).to(rows.dtype) for rows in mixture)
+
+
+def entropy(mixture: Mixture) -> float:
+    """Mean over all rows of the entropy as a share of its maximum: 1 is uniform, 0 is decided. No unit."""
+    rows = [
+        float(torch.special.entr(row.double()).sum() / math.log(len(row)))
+        for group in mixture
+        for row in group.detach().cpu()
+    ]
+    return sum(rows) / len(rows)
+
+
+def leading(row: list[float], count: int) -> list[int]:
+    """Indices of the ``count`` largest entries of a row, in ascending order; ties go to the first."""
+    return sorted(sorted(range(len(row)), key=lambda index: (-row[index], index))[:count])
+
+
+def tensors(prefix: str, module: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
+    """Views of one of equal ``parts`` of a module's tensors along their first dimension, named ``prefix.NAME``."""
+    return {
+        f"{prefix}.{name}": value if value.ndim == 0 else value.chunk(parts)[part]
+        for name, value in module.state_dict().items()
+    }
+
+
+def paired(conv: str, norm: str, pair: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
+    """Views of a ConvNorm's tensors, its convolution's named ``conv.NAME`` and its BatchNorm's ``norm.NAME``."""
+    return tensors(conv, pair.conv, part, parts) | tensors(norm, pair.norm, part, parts)

@@ -1,0 +1,467 @@
+"""A table of our own: every distinct cell of a NAS-Bench-1Shot1 space trained from scratch on a small data set.
+
+NAS-Bench-101 cannot be shipped, so that a search on a fresh machine would have no answers. Networks are those of
+nasbench_pytorch (a stem and stacks of the cell; Ying et al., NAS-Bench-101, ICML 2019, section 2.1), only smaller.
+They are trained on the training half of the images; validation accuracy is of the other half, test accuracy of the test
+images. Every number but the seconds is a function of (TrainSpec, architecture, seed): it does not depend on the number
+of workers, on the order in which they work, or on interruptions.
+
+nasbench_pytorch gives its BatchNorms a momentum of 0.997 in the stem and the projections, in PyTorch's convention:
+running statistics would be those of the last batch alone, and 0.1 in the vertices. Neither is good after a few dozen
+steps, so that running statistics are thrown away and estimated anew after training, from the whole training half.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import filelock
+import numpy
+import torch
+import torch.nn.functional as F
+from nasbench_pytorch.model import Network
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.images.dataset import Half, Raw, halves, standardise
+from nas_stability.benchmarks.spaces import module_hash
+from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
+from nas_stability.benchmarks.tables.open_file import Floats, Question, Run, Source, write_packed
+from nas_stability.benchmarks.workers import Crew, Lost
+
+Chunk: TypeAlias = Sequence[tuple[Arch, Cell]]
+"""The cells of one part."""
+
+CELLS_PER_PART = 15
+"""Cells per part: what an interruption loses at most, per worker; about half a minute of work."""
+
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises."""
+
+PASS = 1024
+"""Images per forward pass outside of training."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How the networks are trained: everything that decides the numbers, and nothing else.
+
+    The learning rate rises linearly over the first fifth of the steps and then falls to 0 as half a cosine. The
+    optimizer is Adam without weight decay: with SGD, seeds differed more than twice as much in the pilot
+    (results/tables/README.md).
+
+    Attributes:
+        space: name of a space made of NAS-Bench-101 cells.
+        data: name of the images.
+        images: of the training images only the first n, halved into training and validation; 0: all.
+        train_images: of the training half only the first n, which makes the task harder; 0: all.
+        width: channels of the stem; doubled from stack to stack.
+        stacks: stacks of cells, with a halved resolution between them.
+        modules: cells per stack.
+        epochs: passes over the training images.
+        batch_size: images per step; a ragged last batch is kept.
+        lr: highest learning rate.
+        seeds: networks per cell; their seeds are 0, 1, ...
+    """
+
+    space: str = "nasbench1shot1-s1"
+    data: str = "digits"
+    images: int = 0
+    train_images: int = 360
+    width: int = 8
+    stacks: int = 3
+    modules: int = 1
+    epochs: int = 6
+    batch_size: int = 90
+    lr: float = 0.04
+    seeds: int = 3
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return f"{self.space}-{self.data}"
+
+    def json(self) -> str:
+        """All fields as JSON, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def sha256(self) -> str:
+        """SHA-256 of the JSON, in hexadecimal."""
+        return hashlib.sha256(self.json().encode()).hexdigest()
+
+
+class Examples(NamedTuple):
+    """Standardised images, float32 (N, C, H, W), and labels, int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Splits(NamedTuple):
+    """What a network is trained on and judged by; all are standardised alike.
+
+    Attributes:
+        train: the training half, or its beginning.
+        valid: the validation half.
+        test: the test images; None where the data has none.
+        classes: number of classes.
+    """
+
+    train: Examples
+    valid: Examples
+    test: Examples | None
+    classes: int
+
+
+class Trained(NamedTuple):
+    """One trained network.
+
+    Attributes:
+        valid: images of the validation half classified correctly.
+        test: test images classified correctly; None where there are none.
+        seconds: processor time of training on one thread, without evaluation.
+        parameters: trained weights.
+    """
+
+    valid: int
+    test: int | None
+    seconds: float
+    parameters: int
+
+
+def splits(spec: TrainSpec, raw: Raw) -> Splits:
+    """The images of a spec. Mean and deviation are those of all the training images taken, as in the search.
+
+    Raises:
+        BadInput: the spec asks for more images than there are, or for more stacks than their size allows.
+    """
+    found = halves(raw, spec.images, torch.device("cpu"))
+    if spec.train_images > len(found.train.labels):
+        raise BadInput(
+            f"the field 'train_images' asks for {spec.train_images} images, "
+            f"the training half of {spec.data} has {len(found.train.labels)}"
+        )
+    if min(raw.images.shape[-2:]) < 1 << (spec.stacks - 1):
+        raise BadInput(
+            f"the field 'stacks' is {spec.stacks}: images of {' x '.join(map(str, raw.images.shape[-2:]))} "
+            f"cannot be halved {spec.stacks - 1} times"
+        )
+    count = spec.train_images or len(found.train.labels)
+
+    def examples(half: Half) -> Examples:
+        return Examples(standardise(half, half.images, torch.float32), half.labels)
+
+    test = None
+    if raw.test_images is not None and raw.test_labels is not None:
+        test = examples(found.train._replace(images=raw.test_images, labels=raw.test_labels))
+    train = examples(found.train._replace(images=found.train.images[:count], labels=found.train.labels[:count]))
+    return Splits(train, examples(found.valid), test, found.classes)
+
+
+def seeded(*parts: object) -> int:
+    """A signed 64-bit seed that is a function of the parts."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def build(spec: TrainSpec, cell: Cell, classes: int, in_channels: int) -> nn.Module:
+    """The network of a cell, initialised from PyTorch's global generator."""
+    net: nn.Module = Network(
+        (numpy.array(cell.matrix), list(cell.operations)),
+        num_labels=classes,
+        in_channels=in_channels,
+        stem_out_channels=spec.width,
+        num_stacks=spec.stacks,
+        num_modules_per_stack=spec.modules,
+    )
+    return net
+
+
+def weights(net: nn.Module) -> list[nn.Parameter]:
+    """The parameters that an output depends on: without those of nasbench_pytorch's placeholders."""
+    return [value for name, value in net.named_parameters() if name.rpartition(".")[2] not in ("a", "dev_param")]
+
+
+def lr_share(step: int, steps: int) -> float:
+    """Learning rate of a step (from 0) as a share of the highest: linear rise, then half a cosine to 0."""
+    warm = math.ceil(WARM_UP * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
+
+
+def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) -> Trained:
+    """Trains one network from scratch; weights and batches are functions of (arch, seed)."""
+    images, labels = data.train
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded("weights", arch, seed))
+        net = build(spec, cell, data.classes, images.shape[1])
+    net.to(memory_format=torch.channels_last)  # a fifth faster than the default on a CPU
+    trained = weights(net)
+    optimizer = torch.optim.Adam(trained, lr=spec.lr, fused=True)
+    steps = spec.epochs * math.ceil(len(labels) / spec.batch_size)
+    step = 0
+    began = time.process_time()
+    for epoch in range(spec.epochs):
+        generator = torch.Generator().manual_seed(seeded("batches", arch, seed, epoch))
+        for batch in torch.randperm(len(labels), generator=generator).split(spec.batch_size):
+            optimizer.param_groups[0]["lr"] = spec.lr * lr_share(step, steps)
+            optimizer.zero_grad()
+            F.cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimizer.step()
+            step += 1
+    seconds = time.process_time() - began
+    estimate_statistics(net, images)
+    return Trained(
+        valid=correct(net, data.valid),
+        test=None if data.test is None else correct(net, data.test),
+        seconds=round(seconds, 3),
+        parameters=sum(weight.numel() for weight in trained),
+    )
+
+
+def estimate_statistics(net: nn.Module, images: Tensor) -> None:
+    """Sets the running statistics of every BatchNorm to their mean over passes of up to PASS of the images."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # PyTorch's word for the plain mean over passes
+    net.train()
+    with torch.no_grad():
+        for part in images.split(PASS):
+            net(part)
+
+
+def correct(net: nn.Module, examples: Examples) -> int:
+    """Number of images classified correctly, with running statistics."""
+    net.eval()
+    with torch.no_grad():
+        return sum(
+            int((net(images).argmax(1) == labels).sum())
+            for images, labels in zip(examples.images.split(PASS), examples.labels.split(PASS), strict=True)
+        )
+
+
+def train_part(spec: TrainSpec, data: Splits, parts: Path, cells: Chunk) -> int:
+    """Trains some cells with every seed, on one thread, and writes the part; how many cells."""
+    path = parts / f"{cells[0][0]}.json"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a sum split over threads rounds differently
+    try:
+        rows = {arch: [train_net(spec, data, arch, cell, seed) for seed in range(spec.seeds)] for arch, cell in cells}
+    finally:
+        torch.set_num_threads(threads)
+    files.write(path, json.dumps(rows))
+    return len(cells)
+
+
+def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int = 1) -> Path:
+    """Trains every distinct cell of a space and packs the results; started again, it goes on where it was stopped.
+
+    Args:
+        spec: how.
+        space: of the spec's name, made of NAS-Bench-101 cells.
+        raw: the images of the spec's name.
+        out: folder for the parts (``parts``) and the table.
+        workers: processes of one thread each; they change no accuracy.
+
+    Returns:
+        The table file, ``OUT/NAME.parquet``.
+
+    Raises:
+        BadInput: a field out of range; cells that are not NAS-Bench-101's; the folder holds parts of another spec, or
+            another process trains in it.
+        CorruptFile: a part in the folder is not what was written.
+        Lost: workers died, so that some cells are not trained; all others are.
+    """
+    check(spec, space)
+    if workers < 1:
+        raise BadInput(f"the number of workers must be at least 1, not {workers}")
+    data = splits(spec, raw)
+    parts = out / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / "lock", timeout=0):
+            claim(parts, spec)
+            train_rest(spec, data, {arch: cell for arch, (cell, _) in space.cells().items()}, parts, workers)
+            return pack(spec, data, read_parts(parts, spec.seeds), out / f"{spec.name}.parquet")
+    except filelock.Timeout as error:
+        raise BadInput(f"another process trains a table in {out}") from error
+
+
+LEAST = {
+    "images": 0,
+    "train_images": 0,
+    "width": 2,
+    "stacks": 1,
+    "modules": 1,
+    "epochs": 1,
+    "batch_size": 2,
+    "seeds": 1,
+}
+"""Smallest value of each whole field."""
+
+
+def check(spec: TrainSpec, space: Space) -> None:
+    """Refuses what cannot be trained.
+
+    Raises:
+        BadInput: naming the field.
+    """
+    for field, least in LEAST.items():
+        if getattr(spec, field) < least:
+            raise BadInput(f"the field {field!r} must be at least {least}, not {getattr(spec, field)}")
+    if not (math.isfinite(spec.lr) and spec.lr > 0):
+        raise BadInput(f"the field 'lr' must be a positive number, not {spec.lr}")
+    if space.name != spec.space:
+        raise BadInput(f"the field 'space' is {spec.space}, the space given is {space.name}")
+    if not set(space.operations) <= set(module_hash.LABELS):
+        raise BadInput(f"the space {space.name} is not made of NAS-Bench-101 cells, which alone can be trained")
+
+
+def claim(parts: Path, spec: TrainSpec) -> None:
+    """Makes a folder of parts this spec's, with the versions of the libraries that decide the numbers.
+
+    Raises:
+        BadInput: it is of another spec or of other versions.
+    """
+    note = parts / "spec.json"
+    wanted = {"spec": dataclasses.asdict(spec), "versions": versions()}
+    if not note.exists():
+        files.write(note, json.dumps(wanted, indent=1))
+    found = read_json(note)
+    differing = [
+        f"{key} {found.get(group, {}).get(key)} there, {value} here"
+        for group, values in wanted.items()
+        for key, value in values.items()
+        if found.get(group, {}).get(key) != value
+    ]
+    if differing:
+        raise BadInput(
+            f"the folder {parts} holds parts of another training ({'; '.join(differing)}); use another folder"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide the numbers."""
+    return {name: version(name) for name in ("torch", "nasbench-pytorch", "scikit-learn")}
+
+
+def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Cell], parts: Path, workers: int) -> None:
+    """Trains the cells that no part has yet."""
+    finished = read_parts(parts, spec.seeds)
+    rest = [(arch, cell) for arch, cell in cells.items() if arch not in finished]
+    chunks = [rest[start : start + CELLS_PER_PART] for start in range(0, len(rest), CELLS_PER_PART)]
+    one = functools.partial(train_part, spec, data, parts)
+    show(train_parts(one, chunks, min(workers, len(chunks))), len(cells) - len(rest), len(cells))
+
+
+def train_parts(one: Callable[[Chunk], int], chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
+    """How many cells each part has, as they come; a part that has lost its workers does not keep the others back.
+
+    Raises:
+        Lost: at the end, if some cells were not trained.
+    """
+    if workers <= 1:
+        yield from map(one, chunks)
+        return
+    lost: list[tuple[int, str]] = []
+    with Crew(one, workers, threads=1) as crew:
+        for answer in crew.carry_out(chunks, name=lambda chunk: f"the part of {chunk[0][0]}"):
+            if isinstance(answer.error, Lost):
+                lost.append((len(chunks[answer.task]), str(answer.error)))
+            else:
+                yield answer.result()
+    if lost:
+        raise Lost(
+            f"{sum(count for count, _ in lost)} cells are not trained: {lost[-1][1]}; the same command, with fewer "
+            "--workers, goes on from there"
+        )
+
+
+def show(done: Iterable[int], already: int, total: int) -> None:
+    """Works through ``done`` (cells each) with a bar on standard error, or plain lines where that is no terminal."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, initial=already, unit="cell", file=sys.stderr) as bar:
+            for count in done:
+                bar.update(count)
+        return
+    began = time.monotonic()
+    finished = already
+    for count in done:
+        finished += count
+        left = (time.monotonic() - began) / (finished - already) * (total - finished)
+        print(f"trained {finished} of {total} cells, {left / 60:.0f} min left", file=sys.stderr, flush=True)
+
+
+def read_parts(parts: Path, seeds: int) -> dict[Arch, list[Trained]]:
+    """What is finished: architecture -> one result for each of the seeds.
+
+    Raises:
+        CorruptFile: naming the part.
+    """
+    rows: dict[Arch, list[Trained]] = {}
+    for path in sorted(parts.glob("*.json")):
+        if path.name == "spec.json":
+            continue
+        for arch, results in read_json(path).items():
+            try:
+                rows[arch] = [Trained(*values) for values in results]
+            except TypeError as error:
+                raise CorruptFile(f"the part {path} is not what was written: {arch}: {error}") from error
+            if len(rows[arch]) != seeds:
+                raise CorruptFile(f"the part {path} has {len(rows[arch])} results for {arch}, not {seeds}")
+    return rows
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        CorruptFile: there is none.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise CorruptFile(f"the file {path} is not readable JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CorruptFile(f"the file {path} holds no JSON object")
+    return found
+
+
+def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], path: Path) -> Path:
+    """Writes the packed table, one row per architecture in sorted order.
+
+    Its source is the spec: ``source_version`` is the spec's JSON, ``sha256`` the sum over that.
+    """
+    archs = sorted(rows)
+    accuracies: dict[Question, Floats] = {}
+    seconds: dict[Run, Floats] = {}
+    for seed in range(spec.seeds):
+        results = [rows[arch][seed] for arch in archs]
+        right = {"valid": [result.valid for result in results]}
+        images = {"valid": len(data.valid.labels)}
+        if data.test is not None:
+            right["test"] = [result.test or 0 for result in results]
+            images["test"] = len(data.test.labels)
+        for split, counts in right.items():
+            question = Question(spec.data, split, spec.epochs, seed)
+            accuracies[question] = 100 * numpy.array(counts, dtype=numpy.float64) / images[split]
+        seconds[Run(spec.data, spec.epochs, seed)] = numpy.array([result.seconds for result in results])
+    made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
+    source = Source(spec.name, f"nas-stability table train ({made_by})", spec.json(), spec.sha256(), "Apache-2.0")
+    write_packed(path, source, archs, accuracies, seconds, [rows[arch][0].parameters for arch in archs])
+    return path

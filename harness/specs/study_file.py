@@ -1,0 +1,287 @@
+"""Study: a base RunSpec and what to vary, read from TOML. The standard library only.
+
+    [base]            fields of every run
+    [over]            lists, one run per combination; integers may be a range such as "0-9"
+    [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+
+Strict: an unknown key, a wrong type or an empty list is an error with file, line and the nearest name. Fields may be
+spelled with dashes, as flags are. Paths are taken from the file's folder, unless they are absolute.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nas_stability.benchmarks.errors import BadInput, shown, unknown
+from nas_stability.benchmarks.names import check_name
+from nas_stability.harness.specs.fields import Value
+from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec, run_spec, typed
+
+SHIPPED = Path(__file__).parent / "studies"
+SECTIONS = ("base", "over", "also")
+RESERVED = ("bench", "published", "tables")
+"""Folders in results/ that are not a study's: a study of such a name would be written among what is there."""
+
+MOST_RUNS = 10_000
+"""Runs of a study: as many as are read in seconds; more are a slip of the fingers, or several studies."""
+
+LARGEST = 1 << 20
+"""Bytes of a study's file."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a study, each once, in the order of the file.
+
+    Attributes:
+        name: of its folder.
+        runs: specs with distinct run ids.
+    """
+
+    name: str
+    runs: tuple[RunSpec, ...]
+
+    def json(self) -> str:
+        """Name and specs as JSON."""
+        runs = {spec.run_id: json.loads(spec.json()) for spec in self.runs}
+        return json.dumps({"name": self.name, "runs": runs}, indent=1)
+
+
+class Section(NamedTuple):
+    """A section of a study's file, to say where in it something is wrong.
+
+    Attributes:
+        path: of the file.
+        text: of the file.
+        name: of the section; empty for the file as a whole.
+        number: of the section among those of its name, from 0.
+    """
+
+    path: Path
+    text: str
+    name: str = ""
+    number: int = 0
+
+    def error(self, key: str, error: BadInput) -> BadInput:
+        """The error with the file and the line on which a key stands, or else the section."""
+        header = re.compile(rf"^\s*\[+\s*\"?{re.escape(self.name)}\"?\s*\]")
+        entry = re.compile(rf"^\s*\[*\s*\"?{re.escape(key).replace('_', '[-_]')}\"?\s*(=|\])")
+        lines = list(enumerate(self.text.split("\n"), start=1))
+        headers = [number for number, line in lines if self.name and header.match(line)]
+        start = headers[self.number] if self.number < len(headers) else 0
+        keys = [number for number, line in lines if number > start and entry.match(line)]
+        line = keys[0] if keys else start
+        return BadInput(f"{self.path}:{line}: {error}" if line else f"the study file {self.path}: {error}")
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def find(name: str) -> Path:
+    """The file of a shipped study, or the path itself.
+
+    Raises:
+        BadInput: neither.
+    """
+    if name in shipped():
+        return shipped()[name]
+    try:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        if not name:
+            raise unknown("study", name, shipped())
+        if path.is_dir():
+            raise BadInput(f"{shown(name)} is a folder; a study is a TOML file, or the name of a shipped one")
+        if path.exists():
+            raise BadInput(f"{shown(name)} is no ordinary file; a study is a TOML file")
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"the study file {shown(name)} cannot be read: {error}") from error
+    if path.stem in shipped() and path.suffix == ".toml":
+        raise BadInput(f"the study file {name} does not exist; did you mean the shipped study {path.stem!r}?")
+    if path.suffix == ".toml" or "/" in name:
+        raise BadInput(f"the study file {name} does not exist")
+    raise unknown("study", name, shipped())
+
+
+def read(path: Path) -> Study:
+    """A study file.
+
+    Raises:
+        BadInput: naming file, line and the nearest known name.
+    """
+    text = text_of(path)
+    name = name_of(path, text)
+    whole = Section(path, text)
+    found = parsed(path, text)
+    for section in found:
+        if section not in SECTIONS:
+            raise whole.error(section, unknown("section", section, SECTIONS))
+    base = fields(Section(path, text, "base"), found.get("base", {}))
+    over = {
+        name: listed(Section(path, text, "over"), name, values)
+        for name, values in keyed(Section(path, text, "over"), found.get("over", {})).items()
+    }
+    also = found.get("also", [])
+    if not isinstance(also, list):
+        raise whole.error("also", BadInput("'also' is written [[also]], once per extra run"))
+    groups = [over] if over or not also else []
+    groups += [extras(Section(path, text, "also", number), extra) for number, extra in enumerate(also)]
+    return Study(name, runs_of(path, base, groups))
+
+
+def runs_of(path: Path, base: Mapping[str, Value], groups: Sequence[Mapping[str, list[Value]]]) -> tuple[RunSpec, ...]:
+    """One run per combination of each group, each run once.
+
+    Raises:
+        BadInput: a spec that cannot be, or more runs than a study has.
+    """
+    count = sum(math.prod(len(values) for values in group.values()) for group in groups)
+    if count > MOST_RUNS:
+        raise BadInput(f"the study file {path} asks for {count:,} runs; a study has at most {MOST_RUNS:,}")
+    specs: dict[str, RunSpec] = {}
+    for group in groups:
+        for values in itertools.product(*group.values()):
+            try:
+                spec = run_spec({**base, **dict(zip(group, values, strict=True))}, path.parent)
+            except BadInput as error:
+                raise BadInput(f"the study file {path}: {error}") from error
+            specs[spec.run_id] = spec
+    return tuple(specs.values())
+
+
+def name_of(path: Path, text: str) -> str:
+    """The study's name: the file's, without its ending.
+
+    Raises:
+        BadInput: it cannot be a folder in results/, or is that of another study there.
+    """
+    name = check_name("study", path.stem)
+    if name in RESERVED:
+        raise BadInput(f"the study file {path}: results/{name} is not a study's folder; give the file another name")
+    if name in shipped() and text != text_of(shipped()[name]):
+        raise BadInput(f"the study file {path}: a study {name!r} is shipped; give the file another name")
+    return name
+
+
+def text_of(path: Path) -> str:
+    """A study file's text: UTF-8, whatever the locale, with or without a byte order mark.
+
+    Raises:
+        BadInput: it cannot be read, or is no such text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise BadInput(f"the study file {path} has more than {LARGEST:,} bytes")
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise BadInput(f"the study file {path} is UTF-16; save it as UTF-8")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise BadInput(f"the study file {path} cannot be read: {error.strerror or error}") from error
+
+
+def parsed(path: Path, text: str) -> dict[str, Any]:
+    """The file's sections.
+
+    Raises:
+        BadInput: not TOML, or none that Python reads.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"the study file {path}: {error}") from error
+    except RecursionError:
+        raise BadInput(f"the study file {path}: lists or tables are nested too deeply") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise BadInput(f"the study file {path}: a number in it cannot be read: {error}") from error
+
+
+def keyed(section: Section, entries: object) -> dict[str, Any]:
+    """The entries of a section by field; a key may have dashes for underscores."""
+    if not isinstance(entries, dict):
+        raise section.error(section.name, BadInput("a section is written [base], [over] or [[also]]"))
+    found: dict[str, Any] = {}
+    for key, value in entries.items():
+        name = key.replace("-", "_")
+        if name not in FIELDS:
+            raise section.error(key, unknown("field", key, FIELDS))
+        if name in found:
+            raise section.error(name, BadInput(f"{name!r} is given twice, with dashes and with underscores"))
+        found[name] = value
+    return found
+
+
+def fields(section: Section, entries: object) -> dict[str, Value]:
+    """A section of single values, each of its field's type."""
+    return {name: value_of(section, name, value) for name, value in keyed(section, entries).items()}
+
+
+def extras(section: Section, entries: object) -> dict[str, list[Value]]:
+    """The runs of one [[also]]: one, or one per combination of the fields that are lists or ranges there."""
+    return {
+        name: listed(section, name, value)
+        if isinstance(value, list) or (TYPES[name] is int and isinstance(value, str))
+        else [value_of(section, name, value)]
+        for name, value in keyed(section, entries).items()
+    }
+
+
+def value_of(section: Section, name: str, value: object) -> Value:
+    """One value of a field's type."""
+    if section.name == "base" and (isinstance(value, list) or (TYPES[name] is int and span(value))):
+        raise section.error(
+            name, BadInput(f"{name!r} in [base] takes one value, not {shown(value)}; vary it in [over]")
+        )
+    try:
+        return typed(name, value)
+    except BadInput as error:
+        raise section.error(name, error) from error
+
+
+def span(value: object) -> tuple[int, int] | None:
+    """First and last of a range of integers as text, such as "0-9"."""
+    ends = re.fullmatch(r"([0-9]{1,30})-([0-9]{1,30})", value) if isinstance(value, str) else None
+    return (int(ends[1]), int(ends[2])) if ends else None
+
+
+def listed(section: Section, name: str, values: object) -> list[Value]:
+    """The values of a field to vary: a list, or a range of integers as text."""
+
+    def refused(what: str) -> BadInput:
+        return section.error(name, BadInput(f"{name!r} in [{section.name}] {what}"))
+
+    ends = span(values)
+    if ends and TYPES[name] is int:
+        first, last = ends
+        if first > last:
+            raise refused(f'takes a range that goes up, not {values!r}; did you mean "{last}-{first}"?')
+        if last - first >= MOST_RUNS:
+            raise refused(f"is a range of {last - first + 1:,} values; a study has at most {MOST_RUNS:,} runs")
+        values = list(range(first, last + 1))
+    if not isinstance(values, list):
+        ranges = ', or a range such as "0-9"' if TYPES[name] is int else "; ranges are for fields of integers"
+        raise refused(f"takes a list{ranges}, not {shown(values)}")
+    if not values:
+        raise refused("is empty: the study would have no run")
+    found = [value_of(section, name, value) for value in values]
+    twice = next((value for value in found if found.count(value) > 1), None) if len(set(found)) < len(found) else None
+    if twice is not None:
+        raise refused(f"has {shown(twice)} twice: a run is carried out once")
+    return found
