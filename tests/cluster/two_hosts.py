@@ -3,9 +3,10 @@
     sudo python tests/cluster/two_hosts.py
 
 Makes two network namespaces joined to this one by a bridge (10.77.0.0/24), starts a dask scheduler here, one worker in
-each, with a /tmp of its own in memory; carries a small study out through them; kills one worker when the first run is
-in; carries the same study out here in one process; compares every file. Needs root, the commands ip (iproute2), unshare
-and mount, and the extra ``cluster``. Exits with 0 if all files agree, 77 where the tools are not there.
+each, with a file system of its own in memory where the study's folder lies; carries a small study out through them;
+kills one worker when the first run is in; carries the same study out here in one process; compares every file. Needs
+root, the commands ip (iproute2), unshare and mount, and the extra ``cluster``. Exits with 0 if all files agree, 77
+where the tools are not there.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def tear_down() -> None:
     sh(f"ip link del {BRIDGE}", check=False)
 
 
-def worker(number: int) -> subprocess.Popen[bytes]:
-    """A dask worker on one host: its own address, its own /tmp."""
-    dask = f"exec dask worker tcp://{SUBNET}.1:{PORT} --nworkers 1 --nthreads 1 --no-dashboard --local-directory /tmp"
+def worker(number: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A dask worker on one host: its own address, and a file system of its own in place of the study's folder."""
+    dask = f"dask worker tcp://{SUBNET}.1:{PORT} --nworkers 1 --nthreads 1 --no-dashboard --local-directory {folder}"
     command = [
         "ip",
         "netns",
@@ -75,7 +76,7 @@ def worker(number: int) -> subprocess.Popen[bytes]:
         "--mount",
         "sh",
         "-c",
-        f"mount -t tmpfs own /tmp; {dask}",
+        f"mount -t tmpfs own {folder} && export TMPDIR={folder} && exec {dask}",
     ]
     return subprocess.Popen(command, start_new_session=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
 
@@ -98,7 +99,7 @@ def main() -> int:
         build()
         scheduler = ["dask", "scheduler", "--host", f"{SUBNET}.1", "--port", str(PORT), "--no-dashboard"]
         processes.append(subprocess.Popen(scheduler, start_new_session=True, stderr=subprocess.DEVNULL))
-        processes += [worker(2), worker(3)]
+        processes += [worker(2, folder), worker(3, folder)]
         away = study(file, folder / "away", "--backend", "dask", "--scheduler", f"tcp://{SUBNET}.1:{PORT}")
         patience = time.monotonic() + 120
         while time.monotonic() < patience and not list((folder / "away").glob("*/run.json")):
