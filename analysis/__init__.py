@@ -2,18 +2,20 @@
 
 In a notebook:
 
-    from nas_stability import analysis
-    from nas_stability.analysis import curves, tables
     from matplotlib import pyplot
 
-    study = analysis.load("results/quick")
+    import nas_stability as ns
+    from nas_stability.analysis import summaries
+    from nas_stability.analysis.figures import curves
+
+    study = ns.load("results/quick")
     study.epochs.groupby("method")["accuracy_cifar10_valid"].max()
-    tables.results(study)
+    summaries.results(study)
     figure, axes = pyplot.subplots()
     curves.draw_trajectory(axes, study, "nasbench201", "cifar10_valid")
 
-Each ``draw_X(axes, ...)`` of curves, spectrum, cells and landscape draws one panel and returns its axes; ``FIGURES`` of
-plots has whole figures with their numbers and captions.
+Each ``draw_X(axes, ...)`` of figures/ draws one panel and returns its axes; ``FIGURES`` of
+figures/figures.py has whole figures with their numbers and captions.
 """
 
 from nas_stability.analysis.study import Study, load

@@ -86,7 +86,12 @@ def check_name(only: str | None) -> None:
 
 
 def write_report(
-    study: Study, out: Path | None = None, only: str | None = None, paper: bool = False, workers: int = 1
+    study: Study,
+    out: Path | None = None,
+    only: str | None = None,
+    paper: bool = False,
+    workers: int = 1,
+    quiet: bool = False,
 ) -> Report:
     """Draws the figures and tables of a study; progress goes to standard error.
 
@@ -96,6 +101,7 @@ def write_report(
         only: name of one figure or table.
         paper: column width and serif text.
         workers: processes that draw; 1 draws in this one.
+        quiet: say nothing meanwhile.
 
     Raises:
         BadInput: an unknown name, or ``out`` is a place of records.
@@ -107,7 +113,8 @@ def write_report(
     place.mkdir(parents=True, exist_ok=True)
     files.clear_parts(place)
     wanted = [name for name in (*FIGURES, *TABLES) if only in (None, name)]
-    written = dict(progress(draw(wanted, functools.partial(write, study, place, paper), workers), len(wanted)))
+    drawn = draw(wanted, functools.partial(write, study, place, paper), workers)
+    written = dict(drawn if quiet else progress(drawn, len(wanted)))
     pieces = {name: written[name] for name in wanted}
     return Report(
         study,

@@ -70,6 +70,17 @@ class Study:
             object.__setattr__(self, "epochs", labelled(self.epochs, named))
             object.__setattr__(self, "spectrum", labelled(self.spectrum, named))
 
+    def _repr_html_(self) -> str:
+        """How many seeds each method has in each space and variant, for a notebook."""
+        counted = self.runs.groupby(["space", "method", "variant"], sort=False)["seed"]
+        shown = counted.agg(seeds="nunique", list=lambda seeds: ", ".join(map(str, sorted(seeds)))).reset_index()
+        shown = shown.rename(columns={"list": "which"})
+        if self.variants == [""]:
+            shown = shown.drop(columns="variant")
+        left = [*self.remarks, *([f"{len(self.unfinished)} runs are not finished"] if self.unfinished else [])]
+        title = pandas.DataFrame({"study": [self.folder.name], "runs": [len(self.runs)], "without": ["; ".join(left)]})
+        return title.to_html(index=False) + shown.to_html(index=False)
+
     @property
     def methods(self) -> list[str]:
         """Methods in the fixed order."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 from nas_stability.harness.records.record import EpochRecord, LandscapeRecord, SpectrumRecord
 from nas_stability.harness.specs.spec import FIELDS
+from tests import architecture
 from tests.readme import first_screen_commands
 
 ROOT = Path(__file__).parents[1]
@@ -49,3 +53,23 @@ def test_the_repository_stays_small() -> None:
     files = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True)
     sizes = [(ROOT / name).stat().st_size for name in files.stdout.splitlines() if (ROOT / name).exists()]
     assert sum(sizes) < 15_000_000
+
+
+def test_the_picture_of_the_rooms_is_the_codes() -> None:
+    assert subprocess.run([sys.executable, "-m", "tests.architecture", "--check"], cwd=ROOT).returncode == 0
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    listed = {name for contract in contracts for floor in contract.get("layers", ()) for name in floor.split(" | ")}
+    found = {name for name, path in architecture.modules().items() if path.name not in ("__init__.py", "__main__.py")}
+    assert not found - listed
+    assert not listed - found - {f"nas_stability.{top}" for top in architecture.TOPS}
+
+
+def test_every_room_says_what_lives_there() -> None:
+    rooms = [path.parent for top in architecture.TOPS for path in ROOT.joinpath(top).rglob("__init__.py")]
+    assert len(rooms) > 12
+    for room in rooms:
+        text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+        assert len(text.splitlines()) >= 2, room

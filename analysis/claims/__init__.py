@@ -1,0 +1,4 @@
+"""Which claims of the paper a study supports: what is claimed, over which windows, by what evidence.
+
+Imports statistics and study; draws nothing.
+"""

@@ -1,6 +1,6 @@
 """The figures of a study by name: a study in, a figure, the numbers drawn and a caption out.
 
-The figures of one kind and their panels are in curves, spectrum, cells and landscape; what they share in panels.
+The figures of one kind and their panels are in curves, spectrum, final_cells and planes; what they share in panels.
 """
 
 from __future__ import annotations
