@@ -99,7 +99,9 @@ def test_a_study_is_read_judged_and_drawn(
 
 
 def test_a_study_with_a_failed_run_names_it(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(STUDY + "lr = [0.025, 1e6]\nweight_decay = [1e6]\n")
+    (tmp_path / "mine.toml").write_text(
+        STUDY.replace("[0, 1]", "[0]") + "lr = [0.025, 1e6]\nweight_decay = [3e-4, 1e6]\n"
+    )
     with pytest.raises(ns.StudyFailed, match="did not finish") as failed:
         ns.study(tmp_path / "mine.toml", tmp_path / "out")
     assert all("finite" in reason for reason in failed.value.reasons.values())
