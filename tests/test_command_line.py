@@ -170,8 +170,8 @@ def test_verify_names_a_damaged_trace(harm: str, tmp_path: Path, capsys: pytest.
 
 def test_help_is_quick_and_imports_no_torch() -> None:
     code = (
-        "import sys, nas_stability\n"
-        "try: nas_stability.main(['--help'])\n"
+        "import sys, nas_stability.command_line\n"
+        "try: nas_stability.command_line.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print('torch' in sys.modules)"
     )

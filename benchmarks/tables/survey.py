@@ -219,7 +219,7 @@ def tables(override: Path | None = None) -> list[Listed]:
             source = f"unusable: {error}"
         found.append(Listed(name, "packed", path.stat().st_size, source, str(path)))
     for name in SHIPPED:
-        path = Path(__file__).with_name("tables") / f"{name}.parquet"
+        path = Path(__file__).with_name(f"{name}.parquet")
         shipped = TABLES[name]()
         size, place = (path.stat().st_size, str(path)) if path.exists() else (None, "")
         found.append(Listed(name, "shipped", size, shipped.source.partition(" {")[0], place))

@@ -25,7 +25,7 @@ from nas_stability.benchmarks.names import check_name
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec, run_spec, typed
 
-SHIPPED = Path(__file__).parent / "studies"
+SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 SECTIONS = ("base", "over", "also")
 RESERVED = ("bench", "published", "tables")
 """Folders in results/ that are not a study's: a study of such a name would be written among what is there."""

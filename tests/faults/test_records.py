@@ -640,9 +640,9 @@ def test_a_run_of_an_old_study_that_has_not_begun_gets_its_name_of_today(tmp_pat
 def test_a_signal_to_a_run_saves_it_in_a_process_of_its_own_d9(tmp_path: Path) -> None:
     """Ctrl-C while a report's modules are imported is one line; the exit code says what it was."""
     code = (
-        "import os, signal, sys, threading, nas_stability\n"
+        "import os, signal, sys, threading, nas_stability.command_line\n"
         "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
-        "sys.exit(nas_stability.main(['report', sys.argv[1]]))\n"
+        "sys.exit(nas_stability.command_line.main(['report', sys.argv[1]]))\n"
     )
     run(small_spec(epochs=1), tmp_path / "run", Place(threads=1), Watch())
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True)
