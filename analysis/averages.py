@@ -9,7 +9,7 @@ import numpy
 import pandas
 
 from nas_stability.analysis.names import answer_name, answer_of, space_name
-from nas_stability.analysis.statistics.statistics import FEWEST, Floats, bootstrap_mean
+from nas_stability.analysis.statistics.intervals import FEWEST, Floats, bootstrap_mean
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import natural, told
 

@@ -11,7 +11,7 @@ import numpy.typing
 import pandas
 
 from nas_stability.analysis.claims.windows import QUANTITIES, per_run
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import WITH_DATA, natural, variation
 

@@ -12,7 +12,7 @@ import scipy.stats
 
 from nas_stability.analysis import escape
 from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
-from nas_stability.analysis.statistics.statistics import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
+from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
 

@@ -21,7 +21,8 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unrea
 from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
 from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
-from nas_stability.harness.search import METHODS, Method, Search, assemble, search_step
+from nas_stability.harness.methods.compositions import METHODS, Method
+from nas_stability.harness.search import Search, assemble, search_step
 from nas_stability.harness.specs.published import PUBLISHED
 from nas_stability.harness.specs.spec import run_spec
 

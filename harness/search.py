@@ -25,23 +25,10 @@ from nas_stability.benchmarks.spaces.layers.batch_norm import folded
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.methods.compositions import METHODS, Method
 from nas_stability.harness.rng import stream, uniform
+from nas_stability.harness.schedules import learning_rate, perturbation_radius
 from nas_stability.harness.specs.spec import RunSpec
-
-
-class Method(NamedTuple):
-    """A search method: how alpha's gradient is taken, and how the mixture is perturbed in the weight step."""
-
-    architect: architects.Architect
-    perturbation: perturbations.Perturbation
-
-
-METHODS: dict[str, Method] = {
-    "darts": Method(architects.first_order, perturbations.unperturbed),
-    "darts-2nd": Method(architects.second_order, perturbations.unperturbed),
-    "sdarts-rs": Method(architects.first_order, perturbations.random),
-    "sdarts-adv": Method(architects.first_order, perturbations.adversarial),
-}
 
 
 class Step(NamedTuple):
@@ -163,19 +150,6 @@ def assemble(
             capturable=device.type not in ("cpu", "mps"),
         ),
     )
-
-
-def learning_rate(spec: RunSpec, epoch: int) -> float:
-    """Cosine from lr to lr_min over the epochs, read ``lr_epoch_shift`` epochs ahead (published: 1)."""
-    share = (epoch + spec.lr_epoch_shift) / spec.epochs
-    return spec.lr_min + (spec.lr - spec.lr_min) * (1 + math.cos(math.pi * share)) / 2
-
-
-def perturbation_radius(spec: RunSpec, epoch: int) -> float:
-    """Radius of an epoch, in probability: linear from radius_min towards radius, or constant."""
-    if spec.radius_schedule == "constant":
-        return spec.radius
-    return spec.radius_min + (spec.radius - spec.radius_min) * epoch / spec.epochs
 
 
 def never() -> bool:

@@ -313,7 +313,7 @@ def table(name: str, tables: str | Path | None = None) -> Table:
 
 def methods() -> tuple[str, ...]:
     """The names that the field ``method`` takes."""
-    from nas_stability.harness.search import METHODS
+    from nas_stability.harness.methods.compositions import METHODS
 
     return tuple(METHODS)
 

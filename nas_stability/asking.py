@@ -215,9 +215,9 @@ def table_best_verb(options: argparse.Namespace) -> int:
 def table_train_verb(options: argparse.Namespace) -> int:
     """Trains a table of our own."""
     from nas_stability.benchmarks import catalog, errors, names, workers
-    from nas_stability.benchmarks.tables import open_file, training
+    from nas_stability.benchmarks.tables import open_file, train_spec, training
 
-    found = training.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
+    found = train_spec.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
     space = errors.choose("space", found.space, catalog.SPACES)
     names.check_name("data set", found.data)
     out = options.out or Path("results") / "tables" / found.name

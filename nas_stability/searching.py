@@ -102,13 +102,13 @@ def run_verb(options: argparse.Namespace) -> int:
     found = given_spec(options)
     folder: Path = options.out or Path("results") / found.run_id
 
-    from nas_stability.harness.measuring import measure
+    from nas_stability.harness.measuring import asked_table
     from nas_stability.harness.records import record
     from nas_stability.harness.runs import run
 
     place = place_of(options, options.device, [found])
-    if measure.table_of(found) is None:
-        print(measure.why_no_table(found), file=sys.stderr)
+    if asked_table.table_of(found) is None:
+        print(asked_table.why_no_table(found), file=sys.stderr)
     bar = progress_bar(found.epochs, found.run_id)
     try:
         code = watched(lambda watch: run.run(found, folder, place, watch), bar, folder, [])
@@ -228,11 +228,11 @@ def print_plan(found: study_file.Study, place: run.Place, workers: int) -> None:
 
 def landscape_verb(options: argparse.Namespace) -> int:
     """The plane around a run's logits, or around one run of each kind of a study."""
-    from nas_stability.harness.measuring import landscape
+    from nas_stability.harness.measuring import landscape, plane
     from nas_stability.harness.records import record
     from nas_stability.harness.runs import run
 
-    grid = landscape.Grid(options.grid, options.reach)
+    grid = plane.Grid(options.grid, options.reach)
     place = run.Place(options.device, options.threads, str(options.data_dir))
     stopped: list[bool] = []
     for chosen in landscape.chosen_runs(options.folder):

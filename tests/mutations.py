@@ -24,7 +24,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from nas_stability.command_line import main as nas_stability
-from nas_stability.harness.measuring import landscape
+from nas_stability.harness.measuring import landscape, plane
 from nas_stability.harness.records.record import (
     ALPHAS,
     CHECKPOINT,
@@ -71,7 +71,7 @@ def finished_study(folder: Path) -> list[Path]:
     batch.carry_out(Study("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
     runs = [folder / spec.run_id for spec in specs]
     for run in runs[:2]:
-        landscape.carry_out(run, landscape.Grid(3, 1.0), PLACE, Watch())
+        landscape.carry_out(run, plane.Grid(3, 1.0), PLACE, Watch())
     return runs
 
 

@@ -15,7 +15,7 @@ from nas_stability.analysis import summaries
 from nas_stability.analysis.figures.curves import over_epochs
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.report import summary, write_report
-from nas_stability.analysis.statistics.statistics import bootstrap_mean, estimate
+from nas_stability.analysis.statistics.intervals import bootstrap_mean, estimate
 from nas_stability.analysis.summaries import TABLES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.harness.records.record import EpochRecord, csv_text

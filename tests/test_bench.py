@@ -26,8 +26,10 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.command_line import main
-from nas_stability.harness import bench
-from nas_stability.harness.bench import HESSIAN, LITERAL, METHODS, OURS, Asked, Case, Counter, Growth, Measured
+from nas_stability.harness import bench, bench_cases, bench_instrument, bench_markdown
+from nas_stability.harness.bench import LITERAL, OURS
+from nas_stability.harness.bench_cases import HESSIAN, METHODS, Case, Growth, Measured
+from nas_stability.harness.bench_instrument import Asked, Counter
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.search import Search, epoch_batches, evaluated_loss, search_step, start
 from nas_stability.harness.specs.spec import RunSpec, run_spec
@@ -74,8 +76,8 @@ def test_flop_are_pytorchs_own_count(space: str) -> None:
 
 def test_a_published_forward_pass_is_about_31_gflop() -> None:
     """The number of issue 6, from which its lower bounds of a step follow; on the meta device nothing is computed."""
-    spec = bench.published("nasbench201", "darts")
-    search = start(spec, bench.CLASSES, 3, torch.device("meta"))
+    spec = bench_cases.published("nasbench201", "darts")
+    search = start(spec, bench_instrument.CLASSES, 3, torch.device("meta"))
     images = torch.empty(spec.batch_size, 3, 32, 32, device="meta")
     with torch.no_grad(), Counter() as counter:
         search.net(images, softmax(search.alpha))
@@ -106,7 +108,7 @@ def test_what_a_backward_pass_needs_is_held_until_then() -> None:
 
 
 def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
-    case = Case("published", "sdarts-adv", bench.published("nasbench201", "sdarts-adv"))
+    case = Case("published", "sdarts-adv", bench_cases.published("nasbench201", "sdarts-adv"))
     measured = {
         OURS: Measured(100, Asked(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
         LITERAL: Measured(290, Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
@@ -122,7 +124,7 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
         "operations": (2.9, 2.9, 2.9, 3.0, False),
         "peak_mb": (0.6, 0.6, 0.6, 0.7, True),
     }
-    lines = [line.split("|") for line in bench.tables(found, compared).splitlines()]
+    lines = [line.split("|") for line in bench_markdown.tables(found, compared).splitlines()]
     cells = [[cell.strip() for cell in line[4:-1]] for line in lines if "times" in line[4:5] or len(line) == 11]
     assert ["times faster", "met", "2.25", "2.00", "3.00", ">= 2.2"] in cells
     assert ["times fewer operations", "not met", "2.90", "2.90", "2.90", ">= 3"] in cells
@@ -133,7 +135,7 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
     def bars(space: str, what: str) -> dict[str, float | None]:
         method = "darts" if what == HESSIAN else what
         one = Measured(1, Asked(1, 1.0, 1.0), (1.0,))
-        case = Case("published", what, bench.published(space, method))
+        case = Case("published", what, bench_cases.published(space, method))
         return {row.quantity: row.bar for row in bench.ratios(case, {OURS: one, LITERAL: one})}
 
     for space in SPACES:
@@ -199,7 +201,7 @@ def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> No
 
 def after_steps(spec: RunSpec, channels: int, side: int, count: int) -> tuple[Search, Batch]:
     """A search after that many steps on random images, and its last training batch."""
-    search = start(spec, bench.CLASSES, channels, CPU)
+    search = start(spec, bench_instrument.CLASSES, channels, CPU)
     for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), count):
         search_step(search, batches, spec.lr, 0.1, noise)
     return search, batches.train
@@ -207,8 +209,8 @@ def after_steps(spec: RunSpec, channels: int, side: int, count: int) -> tuple[Se
 
 def slope_errors(space: str, seed: int) -> tuple[float, float]:
     """Largest error of an attack's first slopes in float32, ours and the reference's, over the largest slope."""
-    spec = dataclasses.replace(bench.quick(space, "sdarts-adv"), seed=seed)
-    search, (images, labels) = after_steps(spec, *bench.IMAGES[spec.data], count=4)
+    spec = dataclasses.replace(bench_cases.quick(space, "sdarts-adv"), seed=seed)
+    search, (images, labels) = after_steps(spec, *bench_cases.IMAGES[spec.data], count=4)
     mixture = tuple(rows.detach().requires_grad_() for rows in softmax(search.alpha))
     exact = copy.deepcopy(search.net).double().eval()
     wide = tuple(rows.detach().double().requires_grad_() for rows in mixture)
@@ -236,7 +238,7 @@ def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
 
 def gradient_errors(space: str, seed: int) -> tuple[float, float]:
     """Error of the weights' gradient in float32 on 32x32 images over its length, ours and the reference's."""
-    spec = dataclasses.replace(bench.quick(space, "darts"), seed=seed)
+    spec = dataclasses.replace(bench_cases.quick(space, "darts"), seed=seed)
     search, (images, labels) = after_steps(spec, 3, 32, count=3)
     mixture = tuple(rows.detach() for rows in softmax(search.alpha))
     twin = twin_of(search)
@@ -275,7 +277,7 @@ def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> 
 @pytest.mark.parametrize(("space", "method"), EVERY)
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
-    case = tiny(space, method, depth=bench.published(space, method).depth)
+    case = tiny(space, method, depth=bench_cases.published(space, method).depth)
     measured = bench.measure(case, CPU, oracles, 1)
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
@@ -303,14 +305,14 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
     found, _ = bench.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
     assert told == list(range(1, len(cases) + len(growths) + 1))
     steps = pandas.read_csv(tmp_path / bench.STEP)
-    assert list(steps.columns) == list(bench.Cost._fields)
+    assert list(steps.columns) == list(bench_cases.Cost._fields)
     assert len(steps) == len(found) == 2 * len(cases)
     assert (steps["rounds"] == 3).all()
     assert (steps["seconds_min"] <= steps["seconds_median"]).all()
     assert (steps["seconds_median"] <= steps["seconds_max"]).all()
     assert steps["share_of_peak"].between(0, 1, inclusive="neither").all()
     ratios = pandas.read_csv(tmp_path / bench.RATIOS)
-    assert list(ratios.columns) == [*bench.Ratio._fields, "met"]
+    assert list(ratios.columns) == [*bench_cases.Ratio._fields, "met"]
     indexed = steps.set_index(["space", "what", "implementation"])
     for row in ratios[ratios["quantity"] == "operations"].itertuples():
         ours, literal = (indexed.loc[(row.space, row.what, name), "operations"] for name in (OURS, LITERAL))
@@ -343,12 +345,13 @@ def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatc
     found, compared = bench.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
     assert compared == []
     assert [row.implementation for row in found] == [OURS]
-    assert "times" not in bench.tables(found, compared)
+    assert "times" not in bench_markdown.tables(found, compared)
 
 
 def test_sizes_are_the_papers_and_those_of_quick() -> None:
     cases = {
-        (case.spec.space, case.size, case.what): case.spec for case in bench.plan(tuple(SPACES), tuple(bench.SIZES))
+        (case.spec.space, case.size, case.what): case.spec
+        for case in bench_cases.plan(tuple(SPACES), tuple(bench_cases.SIZES))
     }
     assert len(cases) == len(SPACES) * 2 * 4
     assert cases["nasbench201", "published", "darts"] == run_spec(
@@ -362,7 +365,7 @@ def test_sizes_are_the_papers_and_those_of_quick() -> None:
 
 def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="did you mean 'nasbench201'"):
-        bench.plan(("nasbench20",), ("quick",))
+        bench_cases.plan(("nasbench20",), ("quick",))
     assert main(["bench", "--space", "nasbench20", "--size", "quick"]) == 2
     assert "did you mean 'nasbench201'" in capsys.readouterr().err
     assert main(["bench", "--rounds", "-1"]) == 2

@@ -15,7 +15,7 @@ import pytest
 from nas_stability.analysis import comparable
 from nas_stability.analysis.claims import evidence, judging, windows
 from nas_stability.analysis.claims.judging import CLAIMS, COLUMNS, POOLED, judge
-from nas_stability.analysis.statistics.statistics import holm, mean_test
+from nas_stability.analysis.statistics.significance import holm, mean_test
 from nas_stability.analysis.study import Floats, Study
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main

@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from nas_stability.asking import TRAIN_DEFAULTS
-from nas_stability.benchmarks.tables import training
+from nas_stability.benchmarks.tables import train_spec
 from nas_stability.command_line import main
 from nas_stability.harness.runs import batch
 from tests.faults import processes
@@ -232,4 +232,4 @@ def test_table_verbs_refuse_in_one_line(
 
 
 def test_flags_of_table_train_are_the_fields_of_its_spec() -> None:
-    assert dataclasses.asdict(training.TrainSpec()) == TRAIN_DEFAULTS
+    assert dataclasses.asdict(train_spec.TrainSpec()) == TRAIN_DEFAULTS

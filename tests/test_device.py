@@ -30,6 +30,7 @@ from nas_stability.harness.capture import Captured, Launch, available, compiled
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods import perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.records.record import CHECKPOINT, DONE, EPOCHS
 from nas_stability.harness.records.sealed import read_head
 from nas_stability.harness.records.status import read_rows
@@ -37,7 +38,7 @@ from nas_stability.harness.rng import stream
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.machine import tf32
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.search import METHODS, Search, advance, epoch_batches, search_step, start
+from nas_stability.harness.search import Search, advance, epoch_batches, search_step, start
 from nas_stability.harness.specs.spec import Value
 from tests.small import CPU, PLACE, begin, small_spec
 from tests.test_search import differing, state

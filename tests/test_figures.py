@@ -27,7 +27,8 @@ from nas_stability.analysis.figures import curves, final_cells, layout, panels, 
 from nas_stability.analysis.figures.cell_graph import graph_of, nasbench101_graph, nasbench201_graph
 from nas_stability.analysis.figures.figures import FIGURES, PAPER, Drawn, style
 from nas_stability.analysis.report import write_figure
-from nas_stability.analysis.statistics.statistics import bootstrap_mean, spearman, weighted_spearman
+from nas_stability.analysis.statistics.correlation import spearman, weighted_spearman
+from nas_stability.analysis.statistics.intervals import bootstrap_mean
 from nas_stability.analysis.study import METHODS, Study
 from nas_stability.benchmarks.catalog import SPACES
 from tests import oracles_figures as oracles

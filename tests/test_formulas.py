@@ -19,7 +19,7 @@ from nas_stability.harness.measuring.curvature import eigenvalues, hessian, vali
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Optimizer
 from nas_stability.harness.rng import stream, uniform
-from nas_stability.harness.search import learning_rate, perturbation_radius
+from nas_stability.harness.schedules import learning_rate, perturbation_radius
 from tests import oracles
 from tests.small import random_alpha, random_batches, random_net, small_spec
 

@@ -21,15 +21,8 @@ from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
 from nas_stability.benchmarks.spaces.space import Mixture, softmax
 from nas_stability.benchmarks.tables import survey
 from nas_stability.benchmarks.tables.table import Question, Table
-from nas_stability.harness.measuring.measure import (
-    answers,
-    columns_of,
-    kendall_tau,
-    measure,
-    neighbourhood,
-    sample_accuracies,
-    table_of,
-)
+from nas_stability.harness.measuring.asked_table import answers, columns_of, neighbourhood, table_of
+from nas_stability.harness.measuring.measure import kendall_tau, measure, sample_accuracies
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, SPEC
 from nas_stability.harness.records.sealed import SEAL
 from nas_stability.harness.rng import stream

@@ -14,10 +14,10 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.catalog import SPACES, open_table
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.spaces.space import softmax
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, SPECTRUM
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.search import METHODS
 from nas_stability.harness.specs.spec import RunSpec
 from tests.small import DIVERGES, PLACE, small_spec
 

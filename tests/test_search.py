@@ -11,8 +11,10 @@ import torch
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.harness import replay
-from nas_stability.harness.measuring.measure import answers, measure, table_of
-from nas_stability.harness.search import METHODS, Search, advance, epoch_batches, search_step
+from nas_stability.harness.measuring.asked_table import answers, table_of
+from nas_stability.harness.measuring.measure import measure
+from nas_stability.harness.methods.compositions import METHODS
+from nas_stability.harness.search import Search, advance, epoch_batches, search_step
 from nas_stability.harness.specs.spec import Value
 from tests.small import DIVERGES, SHARED, begin, small_spec
 

@@ -10,7 +10,7 @@ import pytest
 from nas_stability.benchmarks.catalog import DATASETS, SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spellings import IMAGES
-from nas_stability.harness.search import METHODS
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED
 from nas_stability.harness.specs.spec import FIELDS, parse, run_spec

@@ -13,7 +13,7 @@ import pytest
 
 from nas_stability.analysis import summaries
 from nas_stability.analysis.report import write_table
-from nas_stability.analysis.statistics.statistics import estimate
+from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import TABLES
 from tests import oracles_figures as oracles

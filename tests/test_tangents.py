@@ -14,8 +14,10 @@ from torch import Tensor
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
-from nas_stability.harness.measuring import tangents
-from nas_stability.harness.measuring.tangents import CURVED, STRAIGHT, Bends, Tangents
+from nas_stability.harness.measuring import straight_rules
+from nas_stability.harness.measuring.curved_rules import CURVED
+from nas_stability.harness.measuring.straight_rules import STRAIGHT
+from nas_stability.harness.measuring.tangents import Bends, Tangents
 from tests import oracles
 
 BATCH, WIDTH, SIDE = 3, 2, 5
@@ -132,7 +134,7 @@ def _the_maker_is_straight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STRAIGHT, Tensor.matmul, matrix)  # type: ignore[arg-type]
 
 
-def matrix(call: tangents.Call) -> tuple[Tensor, Tensor]:
+def matrix(call: straight_rules.Call) -> tuple[Tensor, Tensor]:
     left, right = call.args
     return call.value(), call.moving[right] @ left.T
 
@@ -161,7 +163,7 @@ def test_every_rule_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A case for each: none is listed that nothing above would miss."""
     listed, used = {*STRAIGHT, *CURVED} - {Tensor.__matmul__, Tensor.matmul}, set()
 
-    def watched(call: tangents.Call, *rest: Any) -> Any:
+    def watched(call: straight_rules.Call, *rest: Any) -> Any:
         used.add(call.func)
         return rules[call.func](call, *rest)
 

@@ -25,9 +25,10 @@ from nas_stability.benchmarks.catalog import SPACES, load_data
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Raw
 from nas_stability.benchmarks.spaces.space import Space
-from nas_stability.benchmarks.tables import agreement, training
+from nas_stability.benchmarks.tables import agreement, train_spec, training
 from nas_stability.benchmarks.tables.open_file import open_table
-from nas_stability.benchmarks.tables.training import TrainSpec, train_table
+from nas_stability.benchmarks.tables.train_spec import TrainSpec
+from nas_stability.benchmarks.tables.training import train_table
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "benchmarks" / "tables" / "nasbench1shot1-s1-digits.parquet"
@@ -107,7 +108,7 @@ def test_killed_and_started_again_gives_the_same_numbers(trained: Path, tmp_path
 
 def test_a_network_is_a_function_of_spec_architecture_and_seed() -> None:
     (first, (cell, _)), (second, _) = list(few(2).cells().items())[:2]
-    data = training.splits(SPEC, digits())
+    data = train_spec.splits(SPEC, digits())
     state = torch.get_rng_state()
     found = training.train_net(SPEC, data, first, cell, 0)
     assert torch.equal(torch.get_rng_state(), state)
@@ -119,7 +120,7 @@ def test_a_network_is_a_function_of_spec_architecture_and_seed() -> None:
 
 def test_training_is_a_plain_loop_of_adam() -> None:
     """The same again, written out; with the fast paths, as other roundings would count another image now and then."""
-    data = training.splits(SPEC, digits())
+    data = train_spec.splits(SPEC, digits())
     assert data.test is not None
     for (arch, (cell, _)), seed in zip(few(3).cells().items(), (0, 1, 5), strict=False):
         torch.manual_seed(training.seeded("weights", arch, seed))
@@ -145,7 +146,7 @@ def test_training_is_a_plain_loop_of_adam() -> None:
 
 
 def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
-    data = training.splits(SPEC, digits())
+    data = train_spec.splits(SPEC, digits())
     arch, (cell, _) = list(few(12).cells().items())[5]
     found = training.train_net(SPEC, data, arch, cell, 1)
     table = pyarrow.parquet.read_table(trained)
@@ -165,7 +166,7 @@ def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
 
 def test_splits_are_disjoint_and_standardised_alike() -> None:
     raw = digits()
-    data = training.splits(SPEC, raw)
+    data = train_spec.splits(SPEC, raw)
     assert data.test is not None
     assert [len(part.labels) for part in (data.train, data.valid, data.test)] == [40, 80, 360]
     taken = raw.images[:160].double()
@@ -192,7 +193,7 @@ def test_parameters_are_those_of_layers() -> None:
 def test_statistics_are_of_all_the_training_images_at_the_last_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     cell, _ = next(iter(few(2).cells().values()))
     net = training.build(SPEC, cell, 10, 1)
-    images = training.splits(SPEC, digits()).train.images
+    images = train_spec.splits(SPEC, digits()).train.images
     net(torch.randn(5, 1, 8, 8))
     conv, norm, _ = next(module for module in net.modules() if isinstance(module, torch.nn.Sequential))
     assert isinstance(norm, torch.nn.BatchNorm2d)
@@ -332,7 +333,7 @@ def test_shipped_table_is_what_training_gives() -> None:
     """Exactly so on the machine that made it; another rounding of convolutions alone moves it by 2.3 points."""
     spec = TrainSpec()
     table = open_table(SHIPPED)
-    data = training.splits(spec, digits())
+    data = train_spec.splits(spec, digits())
     off = [
         100 * training.train_net(spec, data, arch, cell, seed).valid / 719
         - table.score(arch, spec.data, "valid", spec.epochs, seed)

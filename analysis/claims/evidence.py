@@ -9,20 +9,10 @@ from typing import NamedTuple
 import numpy
 from scipy import special
 
-from nas_stability.analysis.statistics.statistics import (
-    CONFIDENCE,
-    FEWEST,
-    MOST_SEEDS,
-    POWER,
-    Floats,
-    Interval,
-    fisher_interval,
-    mean_test,
-    seed_permutation_test,
-    seeds_needed,
-    sign_flip_test,
-    within_correlation,
-)
+from nas_stability.analysis.statistics.correlation import fisher_interval, seed_permutation_test, within_correlation
+from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Floats, Interval
+from nas_stability.analysis.statistics.power import MOST_SEEDS, POWER, seeds_needed
+from nas_stability.analysis.statistics.significance import mean_test, sign_flip_test
 
 LEVEL = 1 - CONFIDENCE
 """Family-wise: the chance that any claim of a study without effects is decided wrongly."""

@@ -40,7 +40,9 @@ from nas_stability.analysis.claims.evidence import LEVEL, Evidence
 from nas_stability.analysis.claims.statements import CLAIMS, Claim
 from nas_stability.analysis.claims.verdicts import markdown, records, text
 from nas_stability.analysis.comparable import Alike, Compared, compare
-from nas_stability.analysis.statistics.statistics import FEWEST, MOST_SEEDS, Floats, holm
+from nas_stability.analysis.statistics.intervals import FEWEST, Floats
+from nas_stability.analysis.statistics.power import MOST_SEEDS
+from nas_stability.analysis.statistics.significance import holm
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
 from nas_stability.analysis.variants import natural

@@ -11,7 +11,7 @@ import numpy
 
 from nas_stability.analysis.claims.evidence import Evidence, weigh_correlation, weigh_mean
 from nas_stability.analysis.claims.windows import LANDSCAPE, RADIUS
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 
 Quantities = Mapping[tuple[str, str], Floats]
 """(quantity, method) -> (seeds,) of one space and variant, NaN where missing: the columns of ``windows.per_run``, and

@@ -28,7 +28,7 @@ from nas_stability.analysis.figures.panels import (
     space_name,
 )
 from nas_stability.analysis.names import answer_of
-from nas_stability.analysis.statistics.statistics import Floats, estimate
+from nas_stability.analysis.statistics.intervals import Floats, estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Variation, natural, shortened, told, variation
 

@@ -17,7 +17,7 @@ from nas_stability.analysis.averages import named_answers
 from nas_stability.analysis.figures.cell_graph import Graph, graph_of
 from nas_stability.analysis.figures.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
 from nas_stability.analysis.figures.panels import SCREEN, Drawn, Page, epochs_axis, legend, method_name, space_name
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from nas_stability.analysis import escape, names
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import METHODS, Study
 
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]

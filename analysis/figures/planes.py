@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 from nas_stability.analysis.figures.layout import MOST_PANELS, group_title, groups_of, lines_of
 from nas_stability.analysis.figures.panels import CLOSE, SCREEN, Drawn, Page, answer_label, edges, space_name
 from nas_stability.analysis.figures.trajectories import PAPER_SPACES
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
 

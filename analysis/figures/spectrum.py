@@ -32,7 +32,7 @@ from nas_stability.analysis.figures.panels import (
     space_name,
 )
 from nas_stability.analysis.figures.trajectories import columns_for
-from nas_stability.analysis.statistics.statistics import Correlation, spearman
+from nas_stability.analysis.statistics.correlation import Correlation, spearman
 from nas_stability.analysis.study import Study, chosen
 from nas_stability.analysis.variants import Group, told
 

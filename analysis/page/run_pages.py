@@ -13,7 +13,7 @@ from nas_stability.analysis.names import answer_name, answer_of
 from nas_stability.analysis.page import svg
 from nas_stability.analysis.page.settings import varied_fields
 from nas_stability.analysis.page.texts import MISSING, Cell, Grid, absent, as_float, count, plain, shown
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
 

@@ -14,7 +14,7 @@ import numpy
 from markupsafe import Markup
 
 from nas_stability.analysis.figures.cell_graph import graph_of
-from nas_stability.analysis.statistics.statistics import Floats
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.summaries import number
 
 WIDTH, HEIGHT = 360, 200

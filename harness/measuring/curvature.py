@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, softmax
-from nas_stability.harness.measuring.tangents import Bends, Slopes, Tangents
+from nas_stability.harness.measuring.straight_rules import Slopes
+from nas_stability.harness.measuring.tangents import Bends, Tangents
 from nas_stability.harness.methods.architects import Batch, frozen
 
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,86 +24,35 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Dataset, plain_batches
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, softmax
+from nas_stability.harness.measuring.asked_table import Column, ask_all, columns_of
 from nas_stability.harness.measuring.curvature import flat, unflat
-from nas_stability.harness.measuring.measure import EVALUATION_BATCH, Column, ask_all, columns_of, evaluate
+from nas_stability.harness.measuring.measure import EVALUATION_BATCH, evaluate
+from nas_stability.harness.measuring.plane import (
+    FARTHEST,
+    MOST_POINTS,
+    UNFINISHED,
+    Grid,
+    Plane,
+    certified_lines,
+    read_plane,
+    refuse_other,
+    write_plane,
+)
 from nas_stability.harness.methods.architects import frozen
 from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records.claiming import alone
 from nas_stability.harness.records.folder import survey
 from nas_stability.harness.records.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, LandscapeRecord, csv_text
-from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.inputs import Inputs, open_inputs
 from nas_stability.harness.runs.machine import Place, device_name, settled
 from nas_stability.harness.runs.run import Interrupted, Watch
-from nas_stability.harness.runs.saving import cut_back, restore
+from nas_stability.harness.runs.saving import restore
 from nas_stability.harness.search import Search, start
 from nas_stability.harness.specs.spec import RunSpec, recorded_spec
 
 LOCK = ".landscape.lock"
-UNFINISHED = LANDSCAPE + ".unfinished"
-
-MOST_POINTS = 1001
-"""Per axis: a million points take days."""
-
-FARTHEST = 1e6
-"""Of the reach: at logits of 30 a softmax is decided, and what is far beyond overflows."""
-
-
-class Grid(NamedTuple):
-    """The points of a plane: ``points`` x ``points`` (odd: the middle is the run itself), x and y in [-reach, reach].
-
-    The unit of ``reach`` is that of the logits; both directions have the L2 norm 1 over all of them.
-    """
-
-    points: int = 21
-    reach: float = 1.5
-
-    @property
-    def coordinates(self) -> tuple[float, ...]:
-        """Of each axis, in ascending order; the middle one is exactly 0."""
-        last = self.points - 1
-        return tuple(self.reach * (2 * index - last) / last for index in range(self.points))
-
-    @property
-    def pairs(self) -> Iterator[tuple[float, float]]:
-        """(x, y) of each row of landscape.csv: x varies fastest."""
-        return ((x, y) for y in self.coordinates for x in self.coordinates)
-
-
-class Plane(NamedTuple):
-    """What landscape.json holds: the plane, and what it was measured on.
-
-    Attributes:
-        run: id of the run.
-        schema: version of the columns.
-        grid: points per axis.
-        reach: of each axis, in units of the logits.
-        epoch: of the checkpoint.
-        checkpoint: SHA-256 of its file.
-        device: on which the supernet was evaluated.
-        table: SHA-256 of the table's source; None where there is none.
-        gradient_norm: L2 norm of the gradient of the validation loss with respect to all logits, in nats.
-        gradient: the direction of x (n,), groups of logits flattened and concatenated in order.
-        random: the direction of y, likewise.
-        data: SHA-256 over the tensors of the data set; None where it was not recorded.
-        rows: bytes and SHA-256 of the rows so far, at the end of landscape.csv; None before the first.
-    """
-
-    run: str
-    schema: int
-    grid: int
-    reach: float
-    epoch: int
-    checkpoint: str
-    device: str
-    table: str | None
-    gradient_norm: float
-    gradient: list[float]
-    random: list[float]
-    data: str | None = None
-    rows: dict[str, Any] | None = None
 
 
 def chosen_runs(folder: Path) -> list[Path]:
@@ -199,37 +147,6 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not (folder / CHECKPOINT).exists():
         raise BadInput(f"the run in {folder} has no {CHECKPOINT}: a landscape needs the weights")
     return record
-
-
-def read_plane(folder: Path) -> Plane:
-    """landscape.json.
-
-    Raises:
-        CorruptFile: it is not one of this version.
-    """
-    try:
-        return Plane(**opened(folder / PLANE, "a landscape's"))
-    except (CorruptFile, TypeError) as error:
-        raise CorruptFile(f"the file {folder / PLANE} is not a landscape's: {error}; --again replaces it") from error
-
-
-def write_plane(folder: Path, plane: Plane) -> None:
-    """Replaces landscape.json."""
-    files.write(folder / PLANE, sealed(plane._asdict()))
-
-
-def refuse_other(there: Plane, wanted: dict[str, Any], folder: Path) -> None:
-    """Refuses to go on with a landscape of other settings.
-
-    Raises:
-        BadInput: naming the first that differs.
-    """
-    for name, value in wanted.items():
-        if getattr(there, name) != value:
-            raise BadInput(
-                f"the folder {folder} holds a landscape of another {name}: {getattr(there, name)} there and {value} "
-                "here; --again replaces it"
-            )
 
 
 def restored(spec: RunSpec, folder: Path, data: Dataset, device: torch.device) -> Search:
@@ -343,19 +260,6 @@ def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: W
             raise Interrupted(f"stopped after point {index} of {len(pairs)}; saved in {folder}")
     path.replace(folder / LANDSCAPE)
     files.sync_folder(folder)
-
-
-def certified_lines(path: Path, plane: Plane) -> int:
-    """Lines of the unfinished file, 0 where there is none; what is ahead of landscape.json is cut off.
-
-    Raises:
-        CorruptFile: they are others than landscape.json says.
-    """
-    if plane.rows is None:
-        path.unlink(missing_ok=True)
-        return 0
-    cut_back(path, plane.rows["bytes"], plane.rows["sha256"], f"{PLANE} goes on from; --again begins anew")
-    return path.read_bytes().count(b"\n")
 
 
 def arch_at(spec: RunSpec, logits: tuple[Tensor, ...]) -> Arch:

@@ -16,7 +16,9 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.benchmarks.tables.open_file import Table
 from nas_stability.harness.measuring import landscape
-from nas_stability.harness.measuring.measure import ask, columns_of, neighbourhood, queried_epoch, table_of
+from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
+from nas_stability.harness.measuring.measure import queried_epoch
+from nas_stability.harness.measuring.plane import Grid, read_plane
 from nas_stability.harness.records.folder import damages, read_record, survey
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
 from nas_stability.harness.records.status import read_rows
@@ -206,7 +208,7 @@ def check_neighbours(folder: Path, spec: RunSpec, table: Table | None) -> Iterat
 def check_landscape(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
     """The plane against the run; each point's architecture against its logits and the table."""
     try:
-        plane = landscape.read_plane(folder)
+        plane = read_plane(folder)
         alpha = tuple(group[-1] for group in read_alphas(folder, spec))
         recorded = record.get("table")
         table = table_of(spec, sha256=recorded["sha256"]) if recorded else None
@@ -221,7 +223,7 @@ def check_landscape(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iter
     if abs(inner) > 1e-12 or any(abs(norm - 1) > 1e-12 for norm in norms):
         yield f"{PLANE}: its directions are not orthogonal and of norm 1"
     rows = read_rows(folder / LANDSCAPE)
-    pairs = list(landscape.Grid(plane.grid, plane.reach).pairs)
+    pairs = list(Grid(plane.grid, plane.reach).pairs)
     if [(float(row["x"]), float(row["y"])) for row in rows] != pairs:
         yield f"{LANDSCAPE} does not have the {len(pairs)} points of {PLANE}, once and in order"
         return

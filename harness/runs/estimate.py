@@ -10,10 +10,12 @@ import torch
 
 from nas_stability.benchmarks.images.dataset import steps_per_epoch
 from nas_stability.benchmarks.spaces.space import one_hot, softmax
-from nas_stability.harness.measuring.measure import answers, evaluate, ranks, slope, spectrum
+from nas_stability.harness.measuring.asked_table import answers
+from nas_stability.harness.measuring.measure import evaluate, ranks, slope, spectrum
 from nas_stability.harness.runs.inputs import open_inputs
 from nas_stability.harness.runs.machine import Place
-from nas_stability.harness.search import epoch_batches, perturbation_radius, search_step, start
+from nas_stability.harness.schedules import perturbation_radius
+from nas_stability.harness.search import epoch_batches, search_step, start
 from nas_stability.harness.specs.spec import RunSpec
 
 STEPS = 3

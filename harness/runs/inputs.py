@@ -9,9 +9,9 @@ from nas_stability.benchmarks.catalog import SPACES, load_data
 from nas_stability.benchmarks.errors import BadInput, choose
 from nas_stability.benchmarks.images.dataset import Dataset, halves, sha256_of
 from nas_stability.benchmarks.tables.open_file import Table
-from nas_stability.harness.measuring.measure import table_of
+from nas_stability.harness.measuring.asked_table import table_of
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.runs.machine import Place, find_device
-from nas_stability.harness.search import METHODS
 from nas_stability.harness.specs.fit import refuse_unfit
 from nas_stability.harness.specs.located import refuse_other_images
 from nas_stability.harness.specs.spec import RunSpec

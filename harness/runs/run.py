@@ -22,7 +22,8 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.images.dataset import Dataset
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.harness import capture
-from nas_stability.harness.measuring.measure import Answers, answers, measure, queried_epoch
+from nas_stability.harness.measuring.asked_table import Answers, answers
+from nas_stability.harness.measuring.measure import measure, queried_epoch
 from nas_stability.harness.records.claiming import Held, alone, refuse_other
 from nas_stability.harness.records.record import (
     ALPHAS,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import CorruptFile
-from nas_stability.harness.measuring.measure import Answers
+from nas_stability.harness.measuring.asked_table import Answers
 from nas_stability.harness.records.claiming import name_of
 from nas_stability.harness.records.folder import data_label, prefix_sum
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, EPOCHS, SPEC, SPECTRUM

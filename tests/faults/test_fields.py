@@ -11,7 +11,7 @@ from nas_stability.benchmarks.catalog import DATASETS
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.command_line import main
-from nas_stability.harness.search import METHODS
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs.fields import Range
 from nas_stability.harness.specs.spec import FIELDS, TYPES, run_spec, typed
 from tests.faults.commands import COMMAND, NEEDED, refused

@@ -18,8 +18,9 @@ import torch
 
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.command_line import main
-from nas_stability.harness.measuring.landscape import Grid, carry_out
+from nas_stability.harness.measuring.landscape import carry_out
 from nas_stability.harness.measuring.measure import slope
+from nas_stability.harness.measuring.plane import Grid
 from nas_stability.harness.records import claiming
 from nas_stability.harness.records.folder import survey
 from nas_stability.harness.records.record import (

@@ -13,7 +13,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.tables import dumps_201, import_file
 from nas_stability.benchmarks.tables.open_file import Question, Source, write_packed
 from nas_stability.benchmarks.tables.typed_architecture import official_order, read
-from nas_stability.harness.measuring import measure
+from nas_stability.harness.measuring import asked_table
 from tests.faults.acts_tables import ARCH, HASHES, command, left, refused, tidy
 from tests.small import SHARED, small_spec
 
@@ -234,14 +234,14 @@ def test_what_is_no_table(name: str, message: str, tmp_path: Path) -> None:
 )
 def test_why_there_is_no_table(changes: dict[str, str | int], message: str) -> None:
     spec = small_spec(**({"space": "nasbench1shot1-s1"} | changes))
-    assert measure.table_of(spec) is None
-    assert f"no table: the accuracy and regret columns stay empty, for {message}" in measure.why_no_table(spec)
+    assert asked_table.table_of(spec) is None
+    assert f"no table: the accuracy and regret columns stay empty, for {message}" in asked_table.why_no_table(spec)
 
 
 def test_a_named_table_that_lacks_the_budget_is_refused(cells: Path) -> None:
     spec = small_spec(space="nasbench1shot1-s1", table=str(cells / "cells.parquet"), table_epochs=7)
     with pytest.raises(BadInput, match=r"has no budget of 7 epochs \(it has: 108\); set the field 'table_epochs'"):
-        measure.table_of(spec)
+        asked_table.table_of(spec)
     assert left(cells) == ["cells.parquet"]
 
 

@@ -27,7 +27,7 @@ from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.figures.panels import PAPER, SCREEN, style
 from nas_stability.analysis.page import whole_page
 from nas_stability.analysis.report import write_report
-from nas_stability.analysis.statistics.statistics import estimate
+from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import TABLES
 from nas_stability.analysis.variants import Group, field_names, natural, variants

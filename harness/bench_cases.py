@@ -1,0 +1,160 @@
+"""What is measured: cases, and what is found of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import choose
+from nas_stability.harness.bench_instrument import Asked
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.spec import RunSpec, run_spec
+
+METHODS = ("darts", "sdarts-rs", "sdarts-adv")
+
+
+HESSIAN = "hessian"
+
+
+IMAGES = {"cifar10": (3, 32), "digits": (1, 8)}
+"""Channels and side in pixels of the images of the data that the sizes name; random ones of that shape stand in."""
+
+
+class Case(NamedTuple):
+    """One thing to measure.
+
+    Attributes:
+        size: what the settings are called.
+        what: a method, for a search step of it, or "hessian".
+        spec: the settings.
+    """
+
+    size: str
+    what: str
+    spec: RunSpec
+
+
+class Growth(NamedTuple):
+    """A search step at one value of one setting, the others being those of the size ``quick``.
+
+    Attributes:
+        axis: the field that varies: "width", "depth" or "batch_size".
+        value: of the field.
+        case: with that value.
+    """
+
+    axis: str
+    value: int
+    case: Case
+
+
+class Measured(NamedTuple):
+    """One implementation of one case.
+
+    Attributes:
+        launches: ATen operations that a GPU would have to launch for one call.
+        asked: by one call.
+        seconds: wall-clock time of each round.
+    """
+
+    launches: int
+    asked: Asked
+    seconds: tuple[float, ...]
+
+
+class Cost(NamedTuple):
+    """A row of step.csv; units in docs/performance.md."""
+
+    space: str
+    size: str
+    what: str
+    implementation: str
+    threads: int
+    seconds_median: float
+    seconds_min: float
+    seconds_max: float
+    operations: int
+    dispatched: int
+    gflop: float
+    share_of_peak: float
+    peak_mb: float
+    rounds: int
+
+
+class Ratio(NamedTuple):
+    """A row of ratios.csv: how many times cheaper ours is, or for memory the share of the reference's that it needs.
+
+    Attributes:
+        quantity: "seconds", "operations" (both literal / ours) or "peak_mb" (ours / literal).
+        median, low, high: over the rounds; all the same where the quantity does not depend on the round.
+        bar: that is aimed at, None where there is none; the ratio of memory is to lie below it, the others above.
+    """
+
+    space: str
+    size: str
+    what: str
+    quantity: str
+    median: float
+    low: float
+    high: float
+    rounds: int
+    bar: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median meets the bar; None where there is none."""
+        if self.bar is None:
+            return None
+        return self.median <= self.bar if self.quantity == "peak_mb" else self.median >= self.bar
+
+
+def published(space: str, method: str) -> RunSpec:
+    """The paper's settings."""
+    return run_spec({"space": space, "method": method, "data": "cifar10"})
+
+
+def quick(space: str, method: str) -> RunSpec:
+    """The settings of the shipped study ``quick``; a space that it lacks has those of the nearest that it has."""
+    runs = study_file.read(study_file.find("quick")).runs
+    family = space.split("-")[0]
+    spec = next(run for run in runs if run.space.startswith(family) and run.method == method)
+    return dataclasses.replace(spec, space=space)
+
+
+def plan(spaces: Sequence[str], sizes: Sequence[str]) -> list[Case]:
+    """Every method and the Hessian, in every space, at every size.
+
+    Raises:
+        BadInput: an unknown space or size.
+    """
+    settings = [(size, choose("size", size, SIZES)) for size in sizes]
+    for space in spaces:
+        choose("space", space, SPACES)
+    return [
+        Case(size, what, spec_of(space, "darts" if what == HESSIAN else what))
+        for space in spaces
+        for size, spec_of in settings
+        for what in (*METHODS, HESSIAN)
+    ]
+
+
+def growth_plan(spaces: Sequence[str]) -> list[Growth]:
+    """A step of every method in every space, at every value of every axis."""
+    found = []
+    for space in spaces:
+        for method in METHODS:
+            base = dataclasses.replace(quick(space, method), batch_size=16)
+            depths = (base.depth, 2 * base.depth, 3 * base.depth)
+            for axis, values in {"width": (4, 8, 16), "depth": depths, "batch_size": (16, 32, 64)}.items():
+                for value in values:
+                    spec = run_spec({**dataclasses.asdict(base), axis: value})
+                    found.append(Growth(axis, value, Case(axis, method, spec)))
+    return found
+
+
+SIZES: dict[str, Callable[[str, str], RunSpec]] = {
+    "published": published,
+    "quick": quick,
+}

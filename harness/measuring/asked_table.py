@@ -1,0 +1,219 @@
+"""A table as a run asks it: at one budget, with its best reachable architecture, counting what it lacks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy
+
+from nas_stability.benchmarks import catalog
+from nas_stability.benchmarks.catalog import SPACES, open_table
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, Space
+from nas_stability.benchmarks.tables.open_file import Floats, Table, Unanswered
+from nas_stability.benchmarks.tables.survey import cells_of, reachable
+from nas_stability.harness.specs.spec import RunSpec
+
+SPLITS = ("valid", "test")
+
+
+Column = tuple[str, str]
+"""Data set and split of a column of the record."""
+
+
+class Sample(NamedTuple):
+    """The architectures over which the supernet's order is compared with the table's; no seed plays a part.
+
+    Attributes:
+        archs: in ascending order of the table's accuracy that they were stratified by.
+        mixtures: a decided mixture of each, in float64 on the CPU.
+        accuracies: by the table in percent (n,) per column, NaN where it does not answer.
+    """
+
+    archs: tuple[Arch, ...]
+    mixtures: tuple[Mixture, ...]
+    accuracies: Mapping[Column, Floats]
+
+
+class Neighbourhood(NamedTuple):
+    """What a table says about some architectures, per column.
+
+    Attributes:
+        mean: mean accuracy in percent over those that it answers for, None where there is none.
+        worst: the lowest of them, likewise.
+        missing: how many it does not answer for; None where there is no table.
+    """
+
+    mean: dict[Column, float | None]
+    worst: dict[Column, float | None]
+    missing: dict[Column, int | None]
+
+
+@dataclass
+class Answers:
+    """A table as a run asks it: at one budget, with the best reachable architecture, counting what it lacks.
+
+    Attributes:
+        table: None where there is none; every answer is then None.
+        epochs: training budget asked for.
+        columns: (data set, split) of each column of the record.
+        best: accuracy in percent of the best reachable architecture per column, where the table has one.
+        sample: architectures to compare orders over, None where there is no table or none are asked for.
+        asked: architectures asked for so far.
+        missing: how many of them the table lacked altogether.
+    """
+
+    table: Table | None
+    epochs: int
+    columns: tuple[Column, ...]
+    best: Mapping[Column, float]
+    sample: Sample | None = None
+    asked: int = 0
+    missing: int = 0
+
+    def accuracies(self, arch: Arch) -> dict[Column, float | None]:
+        """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
+        found = ask_all(self.table, arch, self.columns, self.epochs)
+        if self.table is not None:
+            self.asked += 1
+            self.missing += all(value is None for value in found.values())
+        return found
+
+    def regrets(self, accuracies: Mapping[Column, float | None]) -> dict[Column, float | None]:
+        """Points to the best reachable architecture per column, None where either is not known."""
+        return {
+            column: None if value is None or column not in self.best else self.best[column] - value
+            for column, value in accuracies.items()
+        }
+
+
+def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
+    """Percent, None where there is no table or it does not answer."""
+    if table is None:
+        return None
+    try:
+        return table.score(arch, dataset, split, epochs)
+    except Unanswered:
+        return None
+
+
+def ask_all(table: Table | None, arch: Arch, columns: Sequence[Column], epochs: int) -> dict[Column, float | None]:
+    """``ask`` for each column."""
+    return {column: ask(table, arch, *column, epochs) for column in columns}
+
+
+def scores(table: Table, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:
+    """Percent (n,), NaN where the table does not answer, be it for the architecture or for the column altogether."""
+    try:
+        return table.scores(archs, *column, epochs)
+    except Unanswered:
+        return numpy.full(len(archs), numpy.nan)
+
+
+def neighbourhood(table: Table | None, archs: Sequence[Arch], columns: Sequence[Column], epochs: int) -> Neighbourhood:
+    """Mean and worst accuracy of some architectures, and how many of them the table lacks, per column."""
+    if table is None:
+        return Neighbourhood(dict.fromkeys(columns), dict.fromkeys(columns), dict.fromkeys(columns))
+    values = {column: scores(table, archs, column, epochs) for column in columns}
+    present = {column: found[~numpy.isnan(found)] for column, found in values.items()}
+    return Neighbourhood(
+        mean={column: float(found.mean()) if len(found) else None for column, found in present.items()},
+        worst={column: float(found.min()) if len(found) else None for column, found in present.items()},
+        missing={column: len(archs) - len(found) for column, found in present.items()},
+    )
+
+
+def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
+    """The table that a run asks; None where there is none, or where the one shipped for the space lacks its budget.
+
+    Args:
+        spec: of the run.
+        sha256: of the table that the run began with; only that one will do.
+
+    Raises:
+        BadInput: an unknown, absent or unusable table, one that is not the run's, or a named one that lacks the run's
+            ``table_epochs`` or every architecture of its space.
+    """
+    table = open_table(spec.table, spec.space, sha256=sha256)
+    if table is None:
+        return None
+    if spec.table_epochs not in table.budgets:
+        if spec.table == "auto":
+            return None
+        raise BadInput(
+            f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: "
+            f"{', '.join(map(str, table.budgets))}); set the field 'table_epochs'"
+        )
+    if spec.table != "auto" and (table.rows(reachable_archs(SPACES[spec.space])) < 0).all():
+        raise BadInput(f"the table {spec.table} has none of the architectures of {spec.space}")
+    return table
+
+
+def why_no_table(spec: RunSpec) -> str:
+    """Why ``table_of`` a run is None, and what to do."""
+    return catalog.why_no_table(spec.table, spec.space, spec.table_epochs)
+
+
+def columns_of(table: Table | None, space: Space) -> tuple[Column, ...]:
+    """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
+    datasets = space.datasets if table is None else table.datasets
+    return tuple((dataset, split) for dataset in datasets for split in SPLITS)
+
+
+def answers(table: Table | None, space: Space, epochs: int, rank_sample: int) -> Answers:
+    """A table prepared for a run: the best reachable architecture of the space per column, and the sample for ranks."""
+    columns = columns_of(table, space)
+    if table is None:
+        return Answers(table, epochs, columns, {})
+    archs = reachable_archs(space)
+    best: dict[Column, float] = {}
+    for column in columns:
+        with contextlib.suppress(Unanswered):
+            best[column] = table.best(archs, *column, epochs)[1]
+    return Answers(table, epochs, columns, best, draw_sample(table, space, archs, columns, epochs, rank_sample))
+
+
+def draw_sample(
+    table: Table, space: Space, archs: Sequence[Arch], columns: Sequence[Column], epochs: int, count: int
+) -> Sample | None:
+    """A stratified sample of the reachable architectures, the same for every run of a space, table, budget and size.
+
+    Those that the table answers for in the first column for which it answers at all are put in order of accuracy (ties
+    as in ``archs``) and cut into ``count`` strata of equal size; the middle one of each is taken.
+
+    Returns:
+        None where the table answers for none, or ``count`` is 0.
+    """
+    for column in columns:
+        values = scores(table, archs, column, epochs)
+        answered = int((~numpy.isnan(values)).sum())
+        if answered and count:
+            order = numpy.argsort(values, kind="stable")  # NaN comes last
+            strata = min(count, answered)
+            taken = [archs[order[(2 * stratum + 1) * answered // (2 * strata)]] for stratum in range(strata)]
+            cells = reachable_cells(space, taken)
+            return Sample(
+                tuple(taken),
+                tuple(space.configuration(cells[arch]) for arch in taken),
+                {column: scores(table, taken, column, epochs) for column in columns},
+            )
+    return None
+
+
+def reachable_archs(space: Space) -> tuple[Arch, ...]:
+    """Every reachable architecture: from this machine's store of tables, or enumerated where that cannot be written."""
+    try:
+        return tuple(reachable(space))
+    except BadInput:
+        return space.archs()
+
+
+def reachable_cells(space: Space, archs: Sequence[Arch]) -> Mapping[Arch, Cell]:
+    """The cells of some reachable architectures, from the same places."""
+    try:
+        return cells_of(space, archs)
+    except BadInput:
+        return {arch: space.cells()[arch][0] for arch in archs}

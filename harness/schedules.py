@@ -1,0 +1,20 @@
+"""What changes over the epochs of a search: the learning rate of the weights and the radius of the perturbation."""
+
+from __future__ import annotations
+
+import math
+
+from nas_stability.harness.specs.spec import RunSpec
+
+
+def learning_rate(spec: RunSpec, epoch: int) -> float:
+    """Cosine from lr to lr_min over the epochs, read ``lr_epoch_shift`` epochs ahead (published: 1)."""
+    share = (epoch + spec.lr_epoch_shift) / spec.epochs
+    return spec.lr_min + (spec.lr - spec.lr_min) * (1 + math.cos(math.pi * share)) / 2
+
+
+def perturbation_radius(spec: RunSpec, epoch: int) -> float:
+    """Radius of an epoch, in probability: linear from radius_min towards radius, or constant."""
+    if spec.radius_schedule == "constant":
+        return spec.radius
+    return spec.radius_min + (spec.radius - spec.radius_min) * epoch / spec.epochs
