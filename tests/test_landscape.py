@@ -22,9 +22,9 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
 from nas_stability.flags import REQUEUE
-from nas_stability.harness.measuring import landscape, plane
+from nas_stability.harness.measuring import landscape
 from nas_stability.harness.measuring.landscape import carry_out, chosen_runs, directions
-from nas_stability.harness.measuring.plane import Grid, read_plane
+from nas_stability.harness.measuring.plane import UNFINISHED, Grid, read_plane, write_plane
 from nas_stability.harness.records import claiming
 from nas_stability.harness.records.record import CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE
 from nas_stability.harness.rng import stream
@@ -180,11 +180,11 @@ class TestPlane:
                 carry_out(folder, Grid(5, 1.5), PLACE, kill_at(point))
             assert not (folder / LANDSCAPE).exists()
             if point == 7:
-                files.append(folder / plane.UNFINISHED, "0.75,-1.5,torn")
+                files.append(folder / UNFINISHED, "0.75,-1.5,torn")
             if point == 8:  # torn within the first write, which holds the header and a row
-                text = (folder / plane.UNFINISHED).read_text()
-                (folder / plane.UNFINISHED).write_text(text[: text.index("\n") + 9])
-                plane.write_plane(folder, read_plane(folder)._replace(rows=None))
+                text = (folder / UNFINISHED).read_text()
+                (folder / UNFINISHED).write_text(text[: text.index("\n") + 9])
+                write_plane(folder, read_plane(folder)._replace(rows=None))
         assert carry_out(folder, Grid(5, 1.5), PLACE, Watch())
         assert contents(folder) == contents(finished[space])
 
@@ -264,8 +264,7 @@ def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[st
 
 def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
-    plane = read_plane(folder)
-    plane.write_plane(folder, plane._replace(device="cuda"))
+    write_plane(folder, read_plane(folder)._replace(device="cuda"))
     with pytest.raises(BadInput, match="a landscape of another device"):
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
     record = json.loads((folder / DONE).read_text())
@@ -279,7 +278,8 @@ def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Pa
 def test_two_processes_do_not_measure_the_same_one(finished: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.measuring.landscape import Grid, carry_out\n"
+        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.measuring.landscape import carry_out\n"
+        "from nas_stability.harness.measuring.plane import Grid\n"
         "from nas_stability.harness.runs.run import Held, Watch\nfrom tests.small import PLACE\n"
         "try: carry_out(Path(sys.argv[1]), Grid(5, 1.5), PLACE, Watch())\n"
         "except Held as error: print(error)\n"

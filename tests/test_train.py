@@ -37,7 +37,7 @@ SPEC = TrainSpec(images=160, train_images=40, width=4, epochs=2, batch_size=20, 
 SCRIPT = """
 import itertools, os, signal, sys
 from pathlib import Path
-from nas_stability.benchmarks import train
+from nas_stability.benchmarks.tables import training
 from nas_stability.benchmarks.catalog import load_data
 from tests.test_train import SPEC, few
 
@@ -49,7 +49,7 @@ def train_net(*given):
     return whole(*given)
 
 train.CELLS_PER_PART, train.train_net = 1, train_net
-train.train_table(SPEC, few(12), load_data("digits", Path()), Path(sys.argv[1]), 1)
+training.train_table(SPEC, few(12), load_data("digits", Path()), Path(sys.argv[1]), 1)
 """
 """Is killed in the middle of the fourth cell."""
 
