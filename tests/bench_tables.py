@@ -53,9 +53,9 @@ GATHER = (
     + """
 import json, sys, time
 from pathlib import Path
-from nas_stability.benchmarks import tfrecord
+from nas_stability.benchmarks.tables import dumps_101
 began = time.process_time()
-contents = tfrecord.contents(Path(sys.argv[1]), tfrecord.records(Path(sys.argv[1])))
+contents = dumps_101.contents(Path(sys.argv[1]), dumps_101.records(Path(sys.argv[1])))
 print(json.dumps({"seconds": time.process_time() - began, "cells": len(contents.archs),
                   "megabytes": megabytes()}))
 """

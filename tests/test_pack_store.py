@@ -32,15 +32,15 @@ def test_the_folder_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 PACKING = """
 import sys
 from pathlib import Path
-from nas_stability.benchmarks import pack, tfrecord
+from nas_stability.benchmarks.tables import dumps_101, packing
 
 def counted(path, found):
     with open(sys.argv[3], "a") as file:
         file.write("read\\n")
     return contents(path, found)
 
-contents, tfrecord.contents = tfrecord.contents, counted
-print(pack.pack("nasbench101", Path(sys.argv[1]), Path(sys.argv[2]), progress=False, partial=True))
+contents, dumps_101.contents = dumps_101.contents, counted
+print(packing.pack("nasbench101", Path(sys.argv[1]), Path(sys.argv[2]), progress=False, partial=True))
 """
 
 

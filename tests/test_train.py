@@ -41,14 +41,14 @@ from nas_stability.benchmarks.tables import training
 from nas_stability.benchmarks.catalog import load_data
 from tests.test_train import SPEC, few
 
-calls, whole = itertools.count(1), train.train_net
+calls, whole = itertools.count(1), training.train_net
 
 def train_net(*given):
     if next(calls) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(*given)
 
-train.CELLS_PER_PART, train.train_net = 1, train_net
+training.CELLS_PER_PART, training.train_net = 1, train_net
 training.train_table(SPEC, few(12), load_data("digits", Path()), Path(sys.argv[1]), 1)
 """
 """Is killed in the middle of the fourth cell."""
