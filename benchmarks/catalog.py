@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nas_stability.benchmarks.errors import BadInput, choose, unknown
@@ -38,8 +38,15 @@ TABLES: dict[str, Callable[[], open_file.Table]] = {
 }
 """Tables that come with the package or its requirements, by name."""
 
-SHIPPED = {name: next(space for space in SPACES if name.startswith(space)) for name in TABLES}
-"""Shipped table -> the space that it answers for."""
+
+def taken_for(tables: Iterable[str], spaces: Iterable[str]) -> dict[str, str]:
+    """Table -> the space that its name begins with; one of no space is left out."""
+    known = list(spaces)
+    return {name: space for name in tables for space in known if name.startswith(space)}
+
+
+SHIPPED = taken_for(TABLES, SPACES)
+"""Shipped table -> the space that it is taken for where none is named; one of no space in SPACES has to be named."""
 
 
 def load_data(name: str, directory: Path) -> dataset.Raw:

@@ -65,7 +65,13 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
         """Images (B, C, H, W), standardised, and a mixture -> logits (B, classes); a pass in training mode counts."""
         if self.training:
-            torch._foreach_add_([count for name, count in self.named_buffers() if name.endswith("tracked")], 1)
+            counts = [
+                module.get_buffer("num_batches_tracked")
+                for module in self.modules()
+                if getattr(module, "counted_together", False)  # PyTorch's own BatchNorms count for themselves
+            ]
+            if counts:
+                torch._foreach_add_(counts, 1)
         return self.logits(self.stem(images), mixture)
 
     def logits(self, features: Tensor, mixture: Mixture) -> Tensor:
@@ -103,7 +109,7 @@ class Space:
     Attributes:
         name: its name in the catalog.
         shapes: (rows, choices) of each group of decisions.
-        operations: names of the choices of group 0, in order.
+        operations: names of the choices of the groups whose choices are operations, in order.
         parameter_free: which of the operations have no weights, by kind: "skip", "none", "pool".
         datasets: datasets that its public table answers for.
         supernet: size -> supernet, initialised from PyTorch's global generator.
@@ -118,6 +124,7 @@ class Space:
         configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
             operation's row is one-hot, kept inputs share the weight of their row equally.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
+        operation_groups: the groups whose choices are operations: one per kind of cell (normal and reduction, say).
     """
 
     name: str
@@ -133,6 +140,7 @@ class Space:
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
     published: Callable[[Supernet], dict[str, Tensor]]
+    operation_groups: tuple[int, ...] = (0,)
 
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""

@@ -13,7 +13,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 
-from nas_stability.benchmarks.catalog import SHIPPED, TABLES
+from nas_stability.benchmarks.catalog import TABLES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.spaces import module_hash, nasbench1shot1, space
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
@@ -218,7 +218,7 @@ def tables(override: Path | None = None) -> list[Listed]:
         except BadInput as error:
             source = f"unusable: {error}"
         found.append(Listed(name, "packed", path.stat().st_size, source, str(path)))
-    for name in SHIPPED:
+    for name in TABLES:
         path = Path(__file__).with_name(f"{name}.parquet")
         shipped = TABLES[name]()
         size, place = (path.stat().st_size, str(path)) if path.exists() else (None, "")

@@ -170,8 +170,12 @@ def kendall_tau(left: Floats, right: Floats) -> float | None:
 
 
 def shares(space: Space, mixture: Mixture) -> dict[str, float | None]:
-    """Share of the edges or choice blocks that decide for a skip, none or pool operation; None where there is none."""
-    chosen = [space.operations[index] for index in mixture[0].argmax(-1).tolist()]
+    """Share of the edges or choice blocks that decide for a skip, none or pool operation; None where there is none.
+
+    Those of all kinds of cells together: every row whose choices are operations counts alike.
+    """
+    rows = torch.cat([mixture[group] for group in space.operation_groups])
+    chosen = [space.operations[index] for index in rows.argmax(-1).tolist()]
     return {
         f"share_{kind}": chosen.count(space.parameter_free[kind]) / len(chosen)
         if kind in space.parameter_free

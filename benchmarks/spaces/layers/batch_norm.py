@@ -25,7 +25,9 @@ FEW = 2048
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """PyTorch's, but it does not count its passes: the supernet counts those of all its BatchNorms in one operation."""
+    """PyTorch's, but it does not count its passes: the supernet counts those of all such in one operation."""
+
+    counted_together = True
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
         """Features (B, C, H, W) -> the same shape; ``scale`` (C,) stands in for the weight of one without affine part.
@@ -174,6 +176,9 @@ def folded(net: nn.Module) -> Iterator[None]:
     affine part stay: the mixture is their scale.
     """
     pairs = [module for module in net.modules() if isinstance(module, ConvNorm) and module.norm.affine]
+    if not pairs:
+        yield
+        return
     norms = [pair.norm for pair in pairs]
     means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
     with torch.no_grad():
