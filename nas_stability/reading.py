@@ -126,6 +126,7 @@ def claims_verb(options: argparse.Namespace) -> int:
 def status_verb(options: argparse.Namespace) -> int:
     """How far a study is."""
     from nas_stability.harness.records import status
+    from nas_stability.harness.records.folder import survey
 
     runs = status.read_status(options.folder)
     if options.json:
@@ -138,6 +139,9 @@ def status_verb(options: argparse.Namespace) -> int:
             accuracy = f"  {float(run.accuracy):.2f} %" if run.accuracy else ""
             print(f"{run.state:8}  {run.epoch:>4} of {run.epochs}  {run.run}{accuracy}  {run.error}".rstrip())
         print(status.summary_line(runs, max(1, [run.state for run in runs].count("running"))))
+    # What is missing is listed above, as waiting.
+    for line in survey(options.folder)._replace(missing=()).remarks:
+        print(f"nas-stability: {line}", file=sys.stderr)
     damaged = [run for run in runs if run.state == "damaged"]
     for run in damaged:
         print(f"nas-stability: {run.run}: {run.error}", file=sys.stderr)

@@ -58,14 +58,14 @@ class Claim:
         return math.exp(value) if self.ratio else value
 
 
-def fall(method: str, found: Quantities) -> Floats:
+def deterioration(method: str, found: Quantities) -> Floats:
     """Mean table accuracy in the second quarter less that in the last, points: what was lost since."""
     return found["early_accuracy", method] - found["late_accuracy", method]
 
 
-def less_fall(method: str, other: str, found: Quantities) -> Floats:
+def less_deterioration(method: str, other: str, found: Quantities) -> Floats:
     """How many points fewer a method loses than another."""
-    return fall(other, found) - fall(method, found)
+    return deterioration(other, found) - deterioration(method, found)
 
 
 def less(name: str, method: str, other: str, found: Quantities) -> Floats:
@@ -73,7 +73,7 @@ def less(name: str, method: str, other: str, found: Quantities) -> Floats:
     return found[name, method] - found[name, other]
 
 
-def growth(method: str, found: Quantities) -> Floats:
+def norm_growth(method: str, found: Quantities) -> Floats:
     """Natural logarithm of the factor from the second quarter's spectral norm to the last's."""
     return found["late_norm", method] - found["early_norm", method]
 
@@ -84,10 +84,12 @@ def slower(method: str, other: str, found: Quantities) -> Floats:
     return numpy.where(same, found["seconds", method] - found["seconds", other], math.nan)
 
 
-def eigenvalue_and_fall(found: Quantities) -> Floats:
+def eigenvalue_and_deterioration(found: Quantities) -> Floats:
     """Late largest eigenvalue and fall of every run, (seeds, methods, 2)."""
     methods = sorted({method for _, method in found})
-    pairs = [numpy.stack([found["late_eigenvalue", method], fall(method, found)], axis=-1) for method in methods]
+    pairs = [
+        numpy.stack([found["late_eigenvalue", method], deterioration(method, found)], axis=-1) for method in methods
+    ]
     return numpy.stack(pairs, axis=1)
 
 
@@ -124,7 +126,7 @@ CLAIMS: dict[str, Claim] = {
         of_accuracy(
             name="darts-deteriorates",
             statement="DARTS loses accuracy in the second half of its search.",
-            statistic=partial(fall, "darts"),
+            statistic=partial(deterioration, "darts"),
             words="table accuracy of DARTS: mean of the second quarter of the epochs less mean of the last",
             methods=("darts",),
         ),
@@ -132,7 +134,7 @@ CLAIMS: dict[str, Claim] = {
             of_accuracy(
                 name=f"{method}-deteriorates-less",
                 statement=f"{NAMES[method]} loses less accuracy in the second half of its search than DARTS.",
-                statistic=partial(less_fall, method, "darts"),
+                statistic=partial(less_deterioration, method, "darts"),
                 words=f"fall of DARTS from the second quarter to the last, less that of {NAMES[method]}, by seed",
                 methods=("darts", method),
             )
@@ -151,7 +153,7 @@ CLAIMS: dict[str, Claim] = {
         of_factor(
             name="darts-hessian-grows",
             statement="The norm of the Hessian grows in the second half of a DARTS search.",
-            statistic=partial(growth, "darts"),
+            statistic=partial(norm_growth, "darts"),
             words="spectral norm under DARTS: geometric mean of the last quarter over that of the second",
             direction=1,
             threshold=FACTOR,
@@ -172,14 +174,14 @@ CLAIMS: dict[str, Claim] = {
         of_accuracy(
             name="sdarts-adv-more-stable",
             statement="SDARTS-ADV loses less accuracy in the second half of its search than SDARTS-RS.",
-            statistic=partial(less_fall, "sdarts-adv", "sdarts-rs"),
+            statistic=partial(less_deterioration, "sdarts-adv", "sdarts-rs"),
             words="fall of SDARTS-RS from the second quarter to the last, less that of SDARTS-ADV, by seed",
             methods=("sdarts-rs", "sdarts-adv"),
         ),
         Claim(
             name="eigenvalue-goes-with-fall",
             statement="Of one method's runs, those with a larger eigenvalue late in the search lose more accuracy.",
-            statistic=eigenvalue_and_fall,
+            statistic=eigenvalue_and_deterioration,
             words="Spearman's correlation of late largest eigenvalue and fall, each less its method's median",
             unit="rho",
             direction=1,

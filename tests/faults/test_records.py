@@ -540,6 +540,22 @@ def test_status_of_odd_files_f(study: Path, capsys: Capture) -> None:
     assert len(printed) < 2_000
 
 
+def test_status_names_what_is_copied_or_foreign_b4(study: Path, capsys: Capture) -> None:
+    assert main(["status", str(study)]) == 0
+    assert capsys.readouterr().err == ""
+    run = first(study)
+    shutil.copytree(run, study / f"{run.name}-copy")
+    other = study / "nasbench201-darts-digits-s9-00000000"
+    shutil.copytree(run, other)
+    spec = json.loads((other / SPEC).read_text())
+    (other / SPEC).write_text(json.dumps({**spec, "seed": 9}))
+    (other / DONE).unlink()
+    assert main(["status", str(study)]) == 0
+    said = capsys.readouterr().err
+    assert f"{run.name}-copy" in said
+    assert other.name in said
+
+
 def test_the_commit_is_of_the_harness_or_of_nothing_h8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (
         ["init", "-q"],
