@@ -377,8 +377,8 @@ def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str
 def test_the_verb_writes_draws_and_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "plan", lambda spaces, sizes: [tiny("nasbench201", "darts")])
-    monkeypatch.setattr(bench, "growth_plan", lambda spaces: [Growth("width", 2, tiny("nasbench201", "darts"))])
+    monkeypatch.setattr(bench_cases, "plan", lambda spaces, sizes: [tiny("nasbench201", "darts")])
+    monkeypatch.setattr(bench_cases, "growth_plan", lambda spaces: [Growth("width", 2, tiny("nasbench201", "darts"))])
     assert main(["bench", "--threads", "1", "--rounds", "2", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "times fewer operations" in printed

@@ -658,6 +658,7 @@ def test_a_signal_to_a_run_saves_it_in_a_process_of_its_own_d9(tmp_path: Path) -
     """Ctrl-C while a report's modules are imported is one line; the exit code says what it was."""
     code = (
         "import os, signal, sys, threading, nas_stability.command_line\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "sys.exit(nas_stability.command_line.main(['report', sys.argv[1]]))\n"
     )

@@ -382,11 +382,16 @@ def test_a_closed_terminal_stops_nothing_under_nohup_h12() -> None:
 def test_a_run_that_is_sent_a_signal_saves_and_exits_with_75(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "run"
     sender = threading.Thread(target=lambda: (until((out / "checkpoint.pt").exists), os.kill(HERE, number)))
-    sender.start()
     fields = ["--space", "nasbench201", "--method", "darts", "--data", "digits", "--images", "200", "--epochs", "500"]
     fields += ["--batch-size", "8", "--width", "2", "--depth", "1", "--hessian-batch-size", "8", "--threads", "1"]
-    code = main(["run", *fields, "--out", str(out)])
-    sender.join()
+    # Whoever runs the tests under nohup or in the background ignores SIGHUP or SIGINT.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        sender.start()
+        code = main(["run", *fields, "--out", str(out)])
+        sender.join()
+    finally:
+        signal.signal(number, before)
     assert code == REQUEUE
     assert not (out / "run.json").exists()
     assert not (out / ERROR).exists()
