@@ -228,9 +228,8 @@ def print_plan(found: study_file.Study, place: run.Place, workers: int) -> None:
 
 def landscape_verb(options: argparse.Namespace) -> int:
     """The plane around a run's logits, or around one run of each kind of a study."""
-    from nas_stability.harness.measuring import landscape, plane
     from nas_stability.harness.records import record
-    from nas_stability.harness.runs import run
+    from nas_stability.harness.runs import landscape, plane, run
 
     grid = plane.Grid(options.grid, options.reach)
     place = run.Place(options.device, options.threads, str(options.data_dir))

@@ -24,7 +24,6 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from nas_stability.command_line import main as nas_stability
-from nas_stability.harness.measuring import landscape, plane
 from nas_stability.harness.records.record import (
     ALPHAS,
     CHECKPOINT,
@@ -36,7 +35,7 @@ from nas_stability.harness.records.record import (
     SPECTRUM,
     STUDY,
 )
-from nas_stability.harness.runs import batch
+from nas_stability.harness.runs import batch, landscape, plane
 from nas_stability.harness.runs.run import Watch
 from nas_stability.harness.specs.study_file import Study
 from tests.small import PLACE, small_spec

@@ -22,14 +22,13 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
 from nas_stability.flags import REQUEUE
-from nas_stability.harness.measuring import landscape
-from nas_stability.harness.measuring.landscape import carry_out, chosen_runs, directions
-from nas_stability.harness.measuring.plane import UNFINISHED, Grid, read_plane, write_plane
 from nas_stability.harness.records import claiming
 from nas_stability.harness.records.record import CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE
 from nas_stability.harness.rng import stream
-from nas_stability.harness.runs import batch, checkpoint
+from nas_stability.harness.runs import batch, checkpoint, landscape
 from nas_stability.harness.runs.check import check_study
+from nas_stability.harness.runs.landscape import carry_out, chosen_runs, directions
+from nas_stability.harness.runs.plane import UNFINISHED, Grid, read_plane, write_plane
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.specs.spec import RunSpec, Value, recorded_spec
 from nas_stability.harness.specs.study_file import Study
@@ -278,8 +277,8 @@ def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Pa
 def test_two_processes_do_not_measure_the_same_one(finished: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.measuring.landscape import carry_out\n"
-        "from nas_stability.harness.measuring.plane import Grid\n"
+        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.runs.landscape import carry_out\n"
+        "from nas_stability.harness.runs.plane import Grid\n"
         "from nas_stability.harness.runs.run import Held, Watch\nfrom tests.small import PLACE\n"
         "try: carry_out(Path(sys.argv[1]), Grid(5, 1.5), PLACE, Watch())\n"
         "except Held as error: print(error)\n"

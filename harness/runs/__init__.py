@@ -1,4 +1,4 @@
-"""Carrying runs out: inputs, checkpoints, one run, many runs on workers or a cluster, checking them again.
+"""Carrying runs out: inputs, checkpoints, one run, many on workers or a cluster, its landscape, checking it again.
 
 The top of the harness: imports all other rooms of it.
 """

@@ -15,14 +15,13 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.benchmarks.tables.open_file import Table
-from nas_stability.harness.measuring import landscape
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
-from nas_stability.harness.measuring.plane import Grid, read_plane
 from nas_stability.harness.records.folder import damages, read_record, survey
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
 from nas_stability.harness.records.status import read_rows
-from nas_stability.harness.runs import checkpoint
+from nas_stability.harness.runs import checkpoint, landscape
+from nas_stability.harness.runs.plane import Grid, read_plane
 from nas_stability.harness.specs.spec import RunSpec, recorded_spec
 
 

@@ -18,9 +18,7 @@ import torch
 
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.command_line import main
-from nas_stability.harness.measuring.landscape import carry_out
 from nas_stability.harness.measuring.measure import slope
-from nas_stability.harness.measuring.plane import Grid
 from nas_stability.harness.records import claiming
 from nas_stability.harness.records.folder import survey
 from nas_stability.harness.records.record import (
@@ -38,6 +36,8 @@ from nas_stability.harness.records.record import (
 from nas_stability.harness.records.sealed import read_head, sealed
 from nas_stability.harness.records.status import read_status
 from nas_stability.harness.runs import batch, checkpoint, machine
+from nas_stability.harness.runs.landscape import carry_out
+from nas_stability.harness.runs.plane import Grid
 from nas_stability.harness.runs.run import Place, Watch, run
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import Study

@@ -27,7 +27,16 @@ from nas_stability.benchmarks.spaces.space import Arch, Mixture, softmax
 from nas_stability.harness.measuring.asked_table import Column, ask_all, columns_of
 from nas_stability.harness.measuring.curvature import flat, unflat
 from nas_stability.harness.measuring.measure import EVALUATION_BATCH, evaluate
-from nas_stability.harness.measuring.plane import (
+from nas_stability.harness.methods.architects import frozen
+from nas_stability.harness.records import folder as folders
+from nas_stability.harness.records.claiming import alone
+from nas_stability.harness.records.folder import survey
+from nas_stability.harness.records.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, LandscapeRecord, csv_text
+from nas_stability.harness.rng import stream
+from nas_stability.harness.runs import checkpoint
+from nas_stability.harness.runs.inputs import Inputs, open_inputs
+from nas_stability.harness.runs.machine import Place, device_name, settled
+from nas_stability.harness.runs.plane import (
     FARTHEST,
     MOST_POINTS,
     UNFINISHED,
@@ -38,15 +47,6 @@ from nas_stability.harness.measuring.plane import (
     refuse_other,
     write_plane,
 )
-from nas_stability.harness.methods.architects import frozen
-from nas_stability.harness.records import folder as folders
-from nas_stability.harness.records.claiming import alone
-from nas_stability.harness.records.folder import survey
-from nas_stability.harness.records.record import CHECKPOINT, DONE, LANDSCAPE, PLANE, SCHEMA, LandscapeRecord, csv_text
-from nas_stability.harness.rng import stream
-from nas_stability.harness.runs import checkpoint
-from nas_stability.harness.runs.inputs import Inputs, open_inputs
-from nas_stability.harness.runs.machine import Place, device_name, settled
 from nas_stability.harness.runs.run import Interrupted, Watch
 from nas_stability.harness.runs.saving import restore
 from nas_stability.harness.search import Search, start
