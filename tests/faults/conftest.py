@@ -1,0 +1,31 @@
+"""Studies that tests harm."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nas_stability.harness.runs import batch
+from nas_stability.harness.runs.landscape import carry_out
+from nas_stability.harness.runs.plane import Grid
+from nas_stability.harness.runs.run import Watch
+from nas_stability.harness.specs.study_file import Study
+from tests.small import PLACE, small_spec
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of two methods and two seeds, one landscape among them."""
+    folder = tmp_path_factory.mktemp("records") / "study"
+    specs = tuple(small_spec(method=method, seed=seed) for method in ("darts", "sdarts-rs") for seed in (0, 1))
+    batch.carry_out(Study("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
+    carry_out(folder / specs[0].run_id, Grid(3, 1.0), PLACE, Watch())
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, to be harmed."""
+    return Path(shutil.copytree(finished, tmp_path / "study"))
