@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from nas_stability.analysis.study import load as load_study
 from nas_stability.benchmarks.errors import BadInput, choose
 from nas_stability.harness.records.folder import read_record
 from nas_stability.harness.records.record import EPOCHS
+from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.spec import RunSpec, run_spec
 
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
     from nas_stability.analysis.report import Report
     from nas_stability.benchmarks.tables.table import Table
-
-__all__ = [
-    "Run",
-    "StudyFailed",
-    "claims",
-    "figure",
-    "load",
-    "methods",
-    "report",
-    "run",
-    "spaces",
-    "study",
-    "table",
-]
 
 Row = dict[str, "int | float | str | None"]
 """A row of epochs.csv by column (results/README.md says what each is); None where it is not known."""
@@ -133,7 +119,7 @@ class Told:
         show: called with the epochs done.
     """
 
-    def __init__(self, folder: Path, on_epoch: Callable[[Row], object] | None, show: Callable[[int], object]) -> None:
+    def __init__(self, folder: Path, on_epoch: Callable[[Row], object] | None, show: Callable[[int], None]) -> None:
         self.folder, self.on_epoch, self.show = folder, on_epoch, show
         self.epoch = 0
 
@@ -141,15 +127,9 @@ class Told:
         """After the rows of ``epoch`` are on disk, or at the epoch from which a run goes on."""
         self.show(epoch)
         if self.on_epoch is not None and (epoch == 0 or epoch == self.epoch + 1):
-            self.on_epoch(last_row(self.folder / EPOCHS))
+            row = read_rows(self.folder / EPOCHS)[-1]
+            self.on_epoch({name: value_of(text) for name, text in row.items()})
         self.epoch = epoch
-
-
-def last_row(path: Path) -> Row:
-    """The last row of epochs.csv in its columns' types."""
-    with path.open(newline="", encoding="utf-8") as file:
-        *_, row = csv.DictReader(file)
-    return {name: value_of(text) for name, text in row.items()}
 
 
 def value_of(text: str) -> int | float | str | None:
@@ -160,16 +140,24 @@ def value_of(text: str) -> int | float | str | None:
     return text or None
 
 
+def unshown(done: int) -> None:
+    """No bar."""
+
+
 @contextlib.contextmanager
-def shown_bar(total: int, label: str, wanted: bool) -> Iterator[Callable[[int], object]]:
+def shown_bar(total: int, label: str, wanted: bool) -> Iterator[Callable[[int], None]]:
     """A bar of epochs, as the notebook or terminal can show it; or nothing."""
     if not wanted:
-        yield lambda done: None
+        yield unshown
         return
     from tqdm.auto import tqdm
 
     with tqdm(total=total, desc=label, unit="epoch") as bar:
-        yield lambda done: bar.update(done - bar.n)
+
+        def show(done: int) -> None:
+            bar.update(done - bar.n)
+
+        yield show
 
 
 def study(
@@ -205,17 +193,11 @@ def study(
     folder = Path("results") / planned.name if out is None else Path(out)
     engine = batch.Engine(min(workers, len(planned.runs)))
     with shown_bar(sum(spec.epochs for spec in planned.runs), planned.name, progress) as show:
-        outcomes = batch.carry_out(
-            planned, folder, Place(device, threads, str(data_dir)), engine, lambda done: void(show(done))
-        )
+        outcomes = batch.carry_out(planned, folder, Place(device, threads, str(data_dir)), engine, show)
     reasons = {one.run: one.error or one.state for one in outcomes if one.state not in ("finished", "skipped")}
     if reasons:
         raise StudyFailed(folder, reasons)
     return load_study(folder)
-
-
-def void(value: object) -> None:
-    """Nothing, whatever it is given."""
 
 
 def load(folder: str | Path, *, verify: bool = True) -> Study:
