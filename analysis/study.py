@@ -23,7 +23,7 @@ from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records.folder import survey, verified
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
-from nas_stability.harness.specs.spec import recorded_spec
+from nas_stability.harness.specs.recorded import recorded_spec
 
 METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
 """Order in which methods are listed and coloured; others follow, sorted."""

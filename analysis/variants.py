@@ -36,6 +36,7 @@ NOT_FIELDS = (
         "table_missing",
         "seconds",
         "inputs_since",
+        "stopped",
         "variant",
     ),
 )

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from nas_stability.benchmarks.errors import BadInput, choose, unknown
+from nas_stability.benchmarks import plugins
+from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.benchmarks.images import dataset, npz, torchvision_sets
 from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
@@ -20,6 +21,16 @@ SPACES: dict[str, Space] = {
     "nasbench1shot1-s2": nasbench1shot1.S2,
     "nasbench1shot1-s3": nasbench1shot1.S3,
 }
+
+
+def find_space(name: str) -> Space:
+    """The space of a name: the harness's own, or a plug-in's.
+
+    Raises:
+        BadInput: unknown.
+    """
+    return plugins.find("spaces", "space", name, SPACES)
+
 
 DATASETS: dict[str, dataset.Loader] = {
     "digits": dataset.digits,
@@ -63,7 +74,7 @@ def load_data(name: str, directory: Path) -> dataset.Raw:
         return npz.read(Path(path))
     if known not in DATASETS and (looks_like_file(name) or Path(name).is_file()):
         raise BadInput(f"unknown data set {name!r}; a file of images is written {FILE}{name}")
-    return choose("data set", known, DATASETS)(directory)
+    return plugins.find("datasets", "data set", known, DATASETS)(directory)
 
 
 def open_table(
@@ -127,11 +138,13 @@ def sources_of(name: str, override: Path | None) -> list[Callable[[], open_file.
         found.append(functools.partial(open_file.open_table, packed))
     if name in TABLES:
         found.append(TABLES[name])
+    elif plugin := plugins.origin("tables", name):
+        found.append(plugin.offers["tables"][name])
     if found:
         return found
     if name in packing.DUMPS:
         raise BadInput(f"the table {name} is not on this machine; nas-stability table fetch {name}, or pack a dump")
-    raise unknown("table", name, {*TABLES, *cache.here(override), *packing.DUMPS})
+    raise unknown("table", name, {*TABLES, *cache.here(override), *packing.DUMPS, *plugins.names("tables")})
 
 
 def the_one(name: str, sources: Sequence[Callable[[], open_file.Table]], sha256: str) -> open_file.Table:

@@ -25,6 +25,7 @@ from nas_stability.benchmarks import files
 from nas_stability.harness.bench_cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
 from nas_stability.harness.bench_instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.bench_markdown import BARS, rounded
+from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream, uniform
@@ -38,8 +39,9 @@ from nas_stability.harness.runs.machine import (
     version,
 )
 from nas_stability.harness.schedules import perturbation_radius
-from nas_stability.harness.search import Search, search_step, start
+from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, start
 
 OURS, LITERAL = "ours", "literal"
 
@@ -95,7 +97,8 @@ def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
         return hessian_works(search, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
     radius = perturbation_radius(spec, 0)
     noise = tuple((radius * uniform(shape, generator)).to(search.alpha[0]) for shape in search.space.shapes)
-    found: dict[str, Work] = {OURS: lambda: search_step(search, Batches(train, valid), spec.lr, radius, noise)}
+    batches, moment, draws = Batches(train, valid), Moment(spec.lr, radius), Draws(noise)
+    found: dict[str, Work] = {OURS: lambda: search_step(search, batches, moment, draws)}
     if literal:
         found[LITERAL] = lambda: literal.literal_step(
             twin, spec.method, train, valid, radius, noise, spec.clip_counts_mixture

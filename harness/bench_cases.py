@@ -10,7 +10,8 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import choose
 from nas_stability.harness.bench_instrument import Asked
 from nas_stability.harness.specs import study_file
-from nas_stability.harness.specs.spec import RunSpec, run_spec
+from nas_stability.harness.specs.filled_in import run_spec
+from nas_stability.harness.specs.spec import RunSpec
 
 METHODS = ("darts", "sdarts-rs", "sdarts-adv")
 

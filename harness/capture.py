@@ -9,15 +9,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.methods.architects import Batch, Batches
-from nas_stability.harness.search import Search, Step, Transition, search_step
+from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.search import Transition, search_step
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, Step
 
 BACKEND = "inductor"
 """Of torch.compile."""
@@ -49,15 +53,22 @@ def available(launch: Launch, device: torch.device, spec: RunSpec) -> tuple[Laun
     if launch.compile and (reason := obstacle_to_compiling(device.type, BACKEND)):
         obstacles.append(f"--compile is not available, steps run as they are: {reason}")
         launch = launch._replace(compile=False)
-    if launch.compile and (spec.method, spec.unrolled_product) == ("darts-2nd", "exact"):
+    second = find_method(spec.method).architect == "second-order"
+    if launch.compile and second and spec.unrolled_product == "exact":
         obstacles.append(
-            "--compile is not available for darts-2nd with unrolled_product exact, steps run as they are: "
+            f"--compile is not available for {spec.method} with unrolled_product exact, steps run as they are: "
             "torch.compile does not differentiate twice"
         )
         launch = launch._replace(compile=False)
     if launch.cuda_graph and device.type != "cuda":
         obstacles.append(
             f"--cuda-graph is not available, steps run as they are: the device is {device}, not a CUDA GPU"
+        )
+        launch = launch._replace(cuda_graph=False)
+    if launch.cuda_graph and spec.weight_optimizer != "sgd":
+        obstacles.append(
+            f"--cuda-graph is not available for weight_optimizer {spec.weight_optimizer}, steps run as they are: "
+            "only sgd is known to need nothing from the host"
         )
         launch = launch._replace(cuda_graph=False)
     return launch, obstacles
@@ -90,8 +101,8 @@ def compiled(search: Search, backend: str) -> Transition:
     net.logits = torch.compile(net.logits, backend=backend, dynamic=False)  # type: ignore[method-assign]
     fast = dataclasses.replace(search, net=net)
 
-    def step(given: Search, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
-        return search_step(fast if whole(given.spec, batches) else given, batches, lr, radius, noise)
+    def step(given: Search, batches: Batches, moment: Moment, draws: Draws) -> Step:
+        return search_step(fast if whole(given.spec, batches) else given, batches, moment, draws)
 
     return step
 
@@ -114,23 +125,23 @@ class Captured:
         self.step = step
         self.stream = torch.cuda.Stream(search.alpha[0].device)
         self.warm = 0
-        self.constants: tuple[float, float] | None = None
+        self.constants: Moment | None = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
         self.outcome: Step | None = None
 
-    def __call__(self, search: Search, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
+    def __call__(self, search: Search, batches: Batches, moment: Moment, draws: Draws) -> Step:
         """As ``search_step``."""
         if not whole(search.spec, batches):
-            return self.step(search, batches, lr, radius, noise)
+            return self.step(search, batches, moment, draws)
         if self.warm < WARM_UP:
             self.warm += 1
-            return self.aside(batches, lr, radius, noise)
-        if self.graph is None or self.constants != (lr, radius):
-            self.capture(batches, lr, radius, noise)
+            return self.aside(batches, moment, draws)
+        if self.graph is None or self.constants != moment:
+            self.capture(batches, moment, draws)
         assert self.graph is not None
         assert self.outcome is not None
-        for place, value in zip(self.inputs, tensors(batches, noise), strict=True):
+        for place, value in zip(self.inputs, tensors(batches, draws), strict=True):
             place.copy_(value)
         self.graph.replay()
         # The next replay writes to the same places.
@@ -139,30 +150,36 @@ class Captured:
             loss.clone(), correct.clone(), images, *(value if value is None else value.clone() for value in attack)
         )
 
-    def aside(self, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
+    def aside(self, batches: Batches, moment: Moment, draws: Draws) -> Step:
         """One real step on the stream of the capture."""
         here = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
-            found = self.step(self.search, batches, lr, radius, noise)
+            found = self.step(self.search, batches, moment, draws)
         here.wait_stream(self.stream)
         return found
 
-    def capture(self, batches: Batches, lr: float, radius: float, noise: Mixture) -> None:
+    def capture(self, batches: Batches, moment: Moment, draws: Draws) -> None:
         """Records a step on copies of its inputs; nothing is computed."""
         # The old graph's memory is free for the new one; gradients are made anew, inside the graph's own memory.
         self.graph, self.outcome, self.inputs = None, None, []
         self.search.weight_optimizer.zero_grad()
         self.search.arch_optimizer.zero_grad()
-        self.inputs = [value.clone() for value in tensors(batches, noise)]
-        train_images, train_labels, valid_images, valid_labels, *of_noise = self.inputs
+        self.inputs = [value.clone() for value in tensors(batches, draws)]
+        train_images, train_labels, valid_images, valid_labels, *drawn = self.inputs
         places = Batches(Batch(train_images, train_labels), Batch(valid_images, valid_labels))
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):
-            self.outcome = self.step(self.search, places, lr, radius, tuple(of_noise))
-        self.graph, self.constants = graph, (lr, radius)
+            self.outcome = self.step(self.search, places, moment, regrouped(drawn, draws))
+        self.graph, self.constants = graph, moment
 
 
-def tensors(batches: Batches, noise: Mixture) -> list[Tensor]:
-    """The inputs of a step: training images and labels, validation images and labels, noise."""
-    return [*batches.train, *batches.valid, *noise]
+def tensors(batches: Batches, draws: Draws) -> list[Tensor]:
+    """The inputs of a step: training images and labels, validation images and labels, draws."""
+    return [*batches.train, *batches.valid, *itertools.chain.from_iterable(draws)]
+
+
+def regrouped(drawn: Sequence[Tensor], like: Draws) -> Draws:
+    """The tensors of draws, put together as others are."""
+    left = iter(drawn)
+    return Draws(*(tuple(itertools.islice(left, len(groups))) for groups in like))

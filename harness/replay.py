@@ -16,15 +16,17 @@ import numpy.typing
 import torch
 from torch import Tensor
 
-from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unreadable
-from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
+from nas_stability.benchmarks.spaces.space import SupernetShape
+from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
 from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
-from nas_stability.harness.methods.compositions import METHODS, Method
-from nas_stability.harness.search import Search, assemble, search_step
+from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.search import search_step
+from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.published import PUBLISHED
-from nas_stability.harness.specs.spec import run_spec
+from nas_stability.harness.state import Search, assemble
 
 TOLERANCE = 1e-8
 
@@ -91,7 +93,7 @@ def compare(arrays: Arrays) -> Deviation:
             for group, logits in enumerate(search.alpha)
         )
         batches = Batches(batch(arrays, "train", step), batch(arrays, "valid", step))
-        losses.append(search_step(search, batches, float(lr), float(radius), noise).loss)
+        losses.append(search_step(search, batches, Moment(float(lr), float(radius)), Draws(noise)).loss)
         recorded = [arrays[f"alpha/{step}/{group}"] for group in range(len(search.alpha))]
         alpha = largest([alpha, *(gap(ours, theirs) for ours, theirs in zip(search.alpha, recorded, strict=True))])
     weights, buffers = tensor_gaps(search, arrays)
@@ -105,7 +107,7 @@ def compare(arrays: Arrays) -> Deviation:
         weight_decay=search.spec.arch_weight_decay,
     )
     with torch.no_grad():
-        logits = search.net.eval()(last.images, softmax(search.alpha))
+        logits = search.net.eval()(last.images, search.evaluated())
     return Deviation(
         loss=gap(torch.stack(losses), arrays["loss"]),
         alpha=alpha,
@@ -120,11 +122,10 @@ def compare(arrays: Arrays) -> Deviation:
 def starting_point(arrays: Arrays) -> Search:
     """The search at the trace's step 0, with the trace's settings in place of the paper's."""
     meta = json.loads(str(arrays["meta"]))
-    space = choose("space", meta["space"], SPACES)
-    method = Method(
-        choose("order", f"{meta['order']}-order", ARCHITECTS),
-        choose("method", meta["method"], METHODS).perturbation,
-    )
+    space = find_space(meta["space"])
+    order = f"{meta['order']}-order"
+    choose("order", order, ARCHITECTS)
+    method = find_method(meta["method"])._replace(architect=order)
     spec = run_spec(
         {
             "space": meta["space"],

@@ -11,9 +11,9 @@ import hashlib
 import torch
 
 
-def stream(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
-    """A fresh CPU generator for one purpose in one epoch."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
+def stream(seed: int, purpose: str, epoch: int = 0, *place: str | int) -> torch.Generator:
+    """A fresh CPU generator for one purpose in one epoch, or for one place in it: a step, a pass, a cell."""
+    digest = hashlib.sha256("/".join(map(str, (seed, purpose, epoch, *place))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 

@@ -10,70 +10,19 @@ import contextlib
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.errors import choose
-from nas_stability.benchmarks.images.dataset import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
+from nas_stability.benchmarks.images.dataset import Dataset, steps_per_epoch
 from nas_stability.benchmarks.spaces.layers.batch_norm import folded
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet, SupernetShape, softmax
+from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
-from nas_stability.harness.methods.compositions import METHODS, Method
-from nas_stability.harness.rng import stream, uniform
-from nas_stability.harness.schedules import learning_rate, perturbation_radius
-from nas_stability.harness.specs.spec import RunSpec
-
-
-class Step(NamedTuple):
-    """What one step leaves, on the device.
-
-    Attributes:
-        loss: training loss at the perturbed mixture, in nats; scalar.
-        correct: number of training images classified correctly in the same pass; scalar.
-        images: of the training batch.
-        gain: the attack's gain in nats, None where there is no attack.
-        fell_back: whether the attack was discarded (0 or 1), None where there is none.
-    """
-
-    loss: Tensor
-    correct: Tensor
-    images: int
-    gain: Tensor | None
-    fell_back: Tensor | None
-
-
-@dataclass
-class Search:
-    """The state of a search: what a checkpoint holds, and the spec that moves it.
-
-    Attributes:
-        spec: the run.
-        space: its space.
-        method: its method.
-        net: the supernet, in training mode between steps.
-        alpha: the logits.
-        weight_optimizer: SGD on the supernet's weights.
-        arch_optimizer: Adam on alpha.
-        epoch: epochs done.
-        steps: what the steps of the epoch under way left so far; empty between epochs.
-    """
-
-    spec: RunSpec
-    space: Space
-    method: Method
-    net: Supernet
-    alpha: Alpha
-    weight_optimizer: torch.optim.SGD
-    arch_optimizer: torch.optim.Adam
-    epoch: int = 0
-    steps: list[Step] = field(default_factory=list)
+from nas_stability.harness.state import Search, Step
 
 
 class Epoch(NamedTuple):
@@ -98,66 +47,12 @@ class Epoch(NamedTuple):
     last_valid: Batch
 
 
-def start(spec: RunSpec, classes: int, in_channels: int, device: torch.device) -> Search:
-    """The state before the first epoch: weights and logits from the seed, the same on every device.
-
-    Args:
-        spec: the run.
-        classes: of the data.
-        in_channels: of an image.
-        device: where the search lives.
-
-    Raises:
-        BadInput: an unknown space or method.
-    """
-    space = choose("space", spec.space, SPACES)
-    method = choose("method", spec.method, METHODS)
-    shape = SupernetShape(spec.width, spec.depth, classes, in_channels, spec.batch_norm_momentum)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(spec.seed, "weights").initial_seed())
-        net = space.supernet(shape)
-    generator = stream(spec.seed, "alpha")
-    alpha = tuple(
-        (spec.arch_init * torch.randn(rows, choices, generator=generator, dtype=torch.float64))
-        for rows, choices in space.shapes
-    )
-    return assemble(spec, space, method, net, alpha, device)
-
-
-def assemble(
-    spec: RunSpec, space: Space, method: Method, net: Supernet, alpha: tuple[Tensor, ...], device: torch.device
-) -> Search:
-    """A search around given weights and logits, in the spec's floating-point type on the device."""
-    dtype = getattr(torch, spec.dtype)
-    net = net.to(device=device, dtype=dtype).train()
-    leaves = tuple(logits.to(device=device, dtype=dtype).requires_grad_() for logits in alpha)
-    return Search(
-        spec=spec,
-        space=space,
-        method=method,
-        net=net,
-        alpha=leaves,
-        weight_optimizer=torch.optim.SGD(
-            net.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
-        ),
-        arch_optimizer=torch.optim.Adam(
-            leaves,
-            lr=spec.arch_lr,
-            betas=(spec.arch_beta1, spec.arch_beta2),
-            weight_decay=spec.arch_weight_decay,
-            foreach=True,
-            # Adam counts its steps where the logits are, so that a step waits for nothing and can be captured.
-            capturable=device.type not in ("cpu", "mps"),
-        ),
-    )
-
-
 def never() -> bool:
     """Nothing interrupts."""
     return False
 
 
-Transition = Callable[[Search, Batches, float, float, Mixture], Step]
+Transition = Callable[[Search, Batches, Moment, Draws], Step]
 """``search_step``, or something that moves the search as it does (harness/capture.py)."""
 
 
@@ -178,23 +73,22 @@ def advance(
     Raises:
         FloatingPointError: the training loss is not finite; the state is not worth keeping.
     """
-    spec, epoch = search.spec, search.epoch
-    lr, radius = learning_rate(spec, epoch), perturbation_radius(spec, epoch)
+    spec, moment = search.spec, moment_of(search.spec, search.epoch)
     total = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
-    for batches, noise in itertools.islice(epoch_batches(search, data, radius), len(search.steps), None):
-        search.steps.append((step or search_step)(search, batches, lr, radius, noise))
+    for batches, draws in itertools.islice(epoch_batches(search, data, moment.radius), len(search.steps), None):
+        search.steps.append((step or search_step)(search, batches, moment, draws))
         if len(search.steps) < total and interrupted():
             return None
     if spec.hessian_moves_statistics:
         with torch.no_grad():
-            search.net(batches.valid.images, softmax(search.alpha))
+            search.net(batches.valid.images, search.evaluated())
     search.epoch += 1
     steps, search.steps = search.steps, []
     outcome = Epoch(
         train_loss=float(torch.stack([step.loss * step.images for step in steps]).sum()) / total_images(steps),
         train_accuracy=100 * float(torch.stack([step.correct for step in steps]).sum()) / total_images(steps),
-        lr=lr,
-        radius=None if search.method.perturbation is perturbations.unperturbed else radius,
+        lr=moment.lr,
+        radius=None if search.parts.perturb is None else moment.radius,
         attack_gain=mean_of([step.gain for step in steps]),
         attack_fallback=mean_of([step.fell_back for step in steps]),
         last_valid=batches.valid,
@@ -219,68 +113,67 @@ def mean_of(values: list[Tensor | None]) -> float | None:
     return float(torch.stack(present).mean()) if present else None
 
 
-def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tuple[Batches, Mixture]]:
-    """The batches of the coming epoch and the noise of each of its steps, all from the seed and the epoch."""
-    spec, epoch = search.spec, search.epoch
-    augmentation = Augmentation(spec.crop_padding, spec.flip, spec.cutout)
-    dtype, device = search.alpha[0].dtype, search.alpha[0].device
-
-    def batches(half: Half, name: str, fresh: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = stream(spec.seed, name, epoch)
-        return draw_batches(half, spec.batch_size, augmentation, generator, fresh, spec.drop_last, steps, dtype)
-
-    steps = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
-    generator = stream(spec.seed, "noise", epoch)
-    noise = [
-        sent((radius * uniform((steps, *shape), generator)).to(dtype), device).unbind(0)
-        for shape in search.space.shapes
-    ]
-    train = batches(data.train, "train-batches", False)
-    valid = batches(data.valid, "valid-batches", spec.valid_batches == "fresh")
-    for step, (left, right) in enumerate(zip(train, valid, strict=True)):
-        yield Batches(Batch(*left), Batch(*right)), tuple(group[step] for group in noise)
-
-
-def search_step(search: Search, batches: Batches, lr: float, radius: float, noise: Mixture) -> Step:
+def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) -> Step:
     """One step: move alpha on the validation batch, perturb its mixture, move the weights at the perturbed mixture.
 
     Args:
         search: the state, moved in place.
         batches: training and validation batch.
-        lr: learning rate of the weights.
-        radius: of the perturbation, in probability.
-        noise: uniform in [-radius, radius], with the mixture's shapes.
+        moment: rates of the epoch.
+        draws: of this step.
     """
-    spec, net = search.spec, search.net
+    spec, net, parts = search.spec, search.net, search.parts
     for group in search.weight_optimizer.param_groups:
-        group["lr"] = lr
-
-    optimizer = architects.Optimizer(
-        lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
-    )
-    with precision(search):
-        gradient = search.method.architect(net, search.alpha, batches, optimizer, spec.unrolled_product)
-    for logits, slope in zip(search.alpha, gradient, strict=True):
-        logits.grad = slope
-    search.arch_optimizer.step()
+        group["lr"] = moment.lr
+    if not moment.frozen:
+        arch_step(search, batches, moment, draws.architect)
 
     with torch.no_grad():
-        mixture = softmax(search.alpha)
+        mixture = parts.relax(search.alpha, draws.weights, moment.progress)
     with precision(search):
-        perturbed = perturb_mixture(search, mixture, batches.train, radius, noise)
+        perturbed = perturb_mixture(search, mixture, batches.train, moment.radius, draws.perturbation)
 
     point = tuple(rows.detach().requires_grad_(spec.clip_counts_mixture) for rows in perturbed.mixture)
     with precision(search):
         logits = net(batches.train.images, point)
-        loss = F.cross_entropy(logits, batches.train.labels)
+        loss = parts.loss(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
     loss.backward()
-    together = True if loss.device.type == "cpu" else None  # None: all at once where the device can
-    torch.nn.utils.clip_grad_norm_([*net.parameters(), *point], spec.grad_clip, foreach=together)
+    clip([*net.parameters(), *point], spec.grad_clip)
     search.weight_optimizer.step()
+    if parts.correct:
+        with torch.no_grad():
+            for leaf, corrected in zip(search.alpha, parts.correct(search.alpha), strict=True):
+                leaf.copy_(corrected)
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
     return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back)
+
+
+def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) -> None:
+    """Moves alpha along the architect's gradient of the validation loss; ``draws`` are the relaxation's."""
+    spec, net, parts = search.spec, search.net, search.parts
+    objective = architects.Objective(
+        lambda alpha: parts.relax(alpha, draws, moment.progress),
+        parts.penalty and (lambda alpha: parts.penalty(alpha, moment.progress)),
+        parts.loss,
+    )
+    optimizer = architects.Optimizer(
+        moment.lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
+    )
+    with precision(search):
+        gradient = parts.architect(net, search.alpha, batches, optimizer, objective)
+    for logits, slope in zip(search.alpha, gradient, strict=True):
+        logits.grad = slope
+    if spec.arch_grad_clip:
+        clip(search.alpha, spec.arch_grad_clip)
+    search.arch_optimizer.step()
+
+
+def clip(tensors: Sequence[Tensor], largest: float) -> None:
+    """Scales the gradients of the tensors down to a norm over all of them together."""
+    together = True if tensors[0].device.type == "cpu" else None  # None: all at once where the device can
+    torch.nn.utils.clip_grad_norm_(tensors, largest, foreach=together)
 
 
 def precision(search: Search) -> contextlib.AbstractContextManager[object]:
@@ -301,29 +194,29 @@ def perturb_mixture(
     search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture
 ) -> perturbations.Perturbed:
     """The method's perturbation against the training loss of the batch; weights are held fixed."""
-    spec, net = search.spec, search.net
-    settings = perturbations.Settings(
-        spec.attack_steps, spec.attack_scale, spec.attack_random_start, spec.attack_fallback
-    )
+    net, parts = search.net, search.parts
+    if parts.perturb is None:
+        return perturbations.Perturbed(mixture)
     with architects.frozen(net), contextlib.ExitStack() as stack:
-        if spec.attack_batch_norm == "training":
-            loss = functools.partial(architects.cross_entropy, net, batch)
+        if search.spec.attack_batch_norm == "training":
+            loss = functools.partial(architects.batch_loss, parts.loss, net, batch)
         else:
-            loss = functools.partial(evaluated_loss, net, stack, [], batch)
-        return search.method.perturbation(mixture, loss, radius, noise, settings)
+            loss = functools.partial(evaluated_loss, search, stack, [], batch)
+        return parts.perturb(mixture, loss, radius, noise)
 
 
 def evaluated_loss(
-    net: Supernet, stack: contextlib.ExitStack, features: list[Tensor], batch: Batch, mixture: Mixture
+    search: Search, stack: contextlib.ExitStack, features: list[Tensor], batch: Batch, mixture: Mixture
 ) -> Tensor:
-    """Cross-entropy in evaluation mode, which the first call enters until ``stack`` is left.
+    """The loss in evaluation mode, which the first call enters until ``stack`` is left.
 
     The stem, which does not see the mixture, is computed at the first call. A perturbation that does not look at the
     loss pays for none of this.
     """
+    net = search.net
     if not features:
         net.eval()
         stack.callback(net.train)
         stack.enter_context(folded(net))
         features.append(net.stem(batch.images))
-    return F.cross_entropy(net.logits(features[0], mixture), batch.labels)
+    return search.parts.loss(net.logits(features[0], mixture), batch.labels)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from nas_stability.api import Run, StudyFailed, claims, figure, load, methods, report, run, spaces, study, table
     from nas_stability.benchmarks.errors import BadInput
     from nas_stability.benchmarks.tables.table import Table
-    from nas_stability.harness.specs.spec import RunSpec, run_spec
+    from nas_stability.harness.specs.filled_in import run_spec
+    from nas_stability.harness.specs.spec import RunSpec
 
 __all__ = [
     "BadInput",
@@ -52,7 +53,7 @@ HOMES = {
     "RunSpec": "nas_stability.harness.specs.spec",
     "Study": "nas_stability.analysis.study",
     "Table": "nas_stability.benchmarks.tables.table",
-    "run_spec": "nas_stability.harness.specs.spec",
+    "run_spec": "nas_stability.harness.specs.filled_in",
 }
 """Where a public name is from; the others are from nas_stability.api."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,14 @@ import pandas
 
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.study import load as load_study
+from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, choose
 from nas_stability.harness.records.folder import read_record
 from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.specs.fields import Value
-from nas_stability.harness.specs.spec import RunSpec, run_spec
+from nas_stability.harness.specs.filled_in import run_spec
+from nas_stability.harness.specs.spec import RunSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +76,7 @@ class Run:
 
 
 def run(
-    spec: RunSpec | Mapping[str, Value],
+    spec: RunSpec | Mapping[str, Value | Sequence[str]],
     folder: str | Path | None = None,
     *,
     on_epoch: Callable[[Row], object] | None = None,
@@ -297,11 +299,11 @@ def methods() -> tuple[str, ...]:
     """The names that the field ``method`` takes."""
     from nas_stability.harness.methods.compositions import METHODS
 
-    return tuple(METHODS)
+    return (*METHODS, *plugins.names("methods"))
 
 
 def spaces() -> tuple[str, ...]:
     """The names that the field ``space`` takes."""
     from nas_stability.benchmarks.catalog import SPACES
 
-    return tuple(SPACES)
+    return (*SPACES, *plugins.names("spaces"))

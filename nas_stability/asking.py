@@ -134,11 +134,11 @@ def table_pack_verb(options: argparse.Namespace) -> int:
 
 def table_import_verb(options: argparse.Namespace) -> int:
     """Packs a tidy file."""
-    from nas_stability.benchmarks import catalog, errors
+    from nas_stability.benchmarks import catalog
     from nas_stability.benchmarks.tables import import_file
 
     refuse_records(options.tables, "--tables")
-    space = errors.choose("space", options.space, catalog.SPACES)
+    space = catalog.find_space(options.space)
     print(import_file.import_file(options.file, space, options.name, options.tables, options.again))
     return 0
 
@@ -195,11 +195,11 @@ def table_verify_verb(options: argparse.Namespace) -> int:
 
 def table_best_verb(options: argparse.Namespace) -> int:
     """The best reachable architectures by validation and by test, and coverage."""
-    from nas_stability.benchmarks import catalog, errors
+    from nas_stability.benchmarks import catalog
     from nas_stability.benchmarks.tables import survey
     from nas_stability.benchmarks.tables.table import Unanswered
 
-    space = errors.choose("space", options.space, catalog.SPACES)
+    space = catalog.find_space(options.space)
     try:
         found = survey.best(asked_table(options), space, options.tables)
     except Unanswered as error:
@@ -214,11 +214,11 @@ def table_best_verb(options: argparse.Namespace) -> int:
 
 def table_train_verb(options: argparse.Namespace) -> int:
     """Trains a table of our own."""
-    from nas_stability.benchmarks import catalog, errors, names, workers
+    from nas_stability.benchmarks import catalog, names, workers
     from nas_stability.benchmarks.tables import open_file, train_spec, training
 
     found = train_spec.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
-    space = errors.choose("space", found.space, catalog.SPACES)
+    space = catalog.find_space(found.space)
     names.check_name("data set", found.data)
     out = options.out or Path("results") / "tables" / found.name
     refuse_records(out, "--out")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from pathlib import Path
 from typing import Literal
 
+from nas_stability.benchmarks import plugins
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.flags import flag
+from nas_stability.harness.specs.filled_in import parse, resolved, run_spec
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
-from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec, parse, run_spec
+from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec
 
 STUDY_FILE = """\
 FILE.toml holds the fields of nas-stability run --help, with underscores or dashes:
@@ -18,11 +22,15 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+    plugins = [...]   above them: Python files and modules that offer methods, spaces or tables by name
 
 A relative path is taken from the file's folder. Images of your own are data = "npz:PATH": a numpy archive of the arrays
 x_train and y_train and, where there are any, x_val, y_val, x_test and y_test; images are uint8 of shape (N, H, W) or
 (N, H, W, C), labels integers of shape (N,).
 """
+
+OTHERWISE = ("plugins", "settings")
+"""Fields that are given by --plugin and --set."""
 
 NAMES = {"space": tuple(PUBLISHED), "data": IMAGES}
 """Field -> the names that it takes."""
@@ -31,7 +39,32 @@ NAMES = {"space": tuple(PUBLISHED), "data": IMAGES}
 def add_fields(parser: argparse.ArgumentParser) -> None:
     """A flag for every field."""
     for name in FIELDS:
-        parser.add_argument(flag(name), metavar=field_values(name), help=field_help(name), dest=f"field_{name}")
+        if name not in OTHERWISE:
+            parser.add_argument(flag(name), metavar=field_values(name), help=field_help(name), dest=f"field_{name}")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a field of a plug-in's method; repeatable"
+    )
+    add_plugins(parser)
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """The flag that names plug-ins."""
+    parser.add_argument(
+        "--plugin",
+        metavar="FILE.py|MODULE",
+        action="append",
+        default=[],
+        help="Python file or module that offers methods, spaces, tables, figures or the like; repeatable",
+    )
+
+
+def load_plugins(options: argparse.Namespace) -> list[str]:
+    """Loads the plug-ins that the flags name, relative ones from the working folder; their addresses.
+
+    Raises:
+        BadInput: one is not there, or breaks at import.
+    """
+    return [plugins.load(address, Path()).address for address in options.plugin]
 
 
 def given_spec(options: argparse.Namespace) -> RunSpec:
@@ -40,8 +73,17 @@ def given_spec(options: argparse.Namespace) -> RunSpec:
     Raises:
         BadInput: as ``parse`` and ``run_spec``.
     """
-    given = {name: getattr(options, f"field_{name}") for name in FIELDS}
-    return run_spec({name: parse(name, text) for name, text in given.items() if text is not None})
+    addresses = load_plugins(options)
+    given = {name: getattr(options, f"field_{name}") for name in FIELDS if name not in OTHERWISE}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--set takes NAME=VALUE, not {text!r}")
+        given[name.replace("-", "_")] = value
+    texts = {name: text for name, text in given.items() if text is not None}
+    loaded, named = resolved({**texts, "plugins": addresses}, Path())
+    values = {name: parse(name, str(text)) for name, text in named.items()}
+    return run_spec({**values, "plugins": [plugin.address for plugin in loaded]})
 
 
 def field_help(name: str) -> str:

@@ -15,7 +15,8 @@ from nas_stability.benchmarks import stopping
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.field_flags import STUDY_FILE, add_fields, given_spec
 from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
-from nas_stability.harness.specs import spec, study_file
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
@@ -84,7 +85,7 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cuda-graph", action="store_true", help="capture the step as a CUDA graph and replay it")
 
 
-def place_of(options: argparse.Namespace, device: str, here: Sequence[spec.RunSpec]) -> run.Place:
+def place_of(options: argparse.Namespace, device: str, here: Sequence[RunSpec]) -> run.Place:
     """Where and how runs are carried out; says what of that is not available to those that are carried out here."""
     from nas_stability.harness import capture
     from nas_stability.harness.runs import machine, run

@@ -29,12 +29,14 @@ import torch
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness import bench_cases, bench_instrument, bench_markdown
+from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream, uniform
 from nas_stability.harness.runs.machine import keep_freed_memory
 from nas_stability.harness.schedules import perturbation_radius
-from nas_stability.harness.search import Search, buffer_of, search_step, start
+from nas_stability.harness.search import buffer_of, search_step
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, start
 from tests import oracles
 
 STEPS = 20
@@ -114,7 +116,7 @@ def deviation(space: str, size: str, method: str, seed: int, again: int) -> Devi
     for step, (batches, noise) in enumerate(random_steps(search, channels, side, radius)):
         if step % again == 0:
             literal, other = twin_of(search), twin_of(search)
-        ours = float(search_step(search, batches, spec.lr, radius, noise).loss)
+        ours = float(search_step(search, batches, Moment(spec.lr, radius), Draws(noise)).loss)
         theirs = literal_loss(literal, spec, batches, radius, noise)
         itself = literal_loss(other, spec, Batches(*map(raised, batches)), radius, noise)
         worst = list(map(max, worst, (abs(ours - theirs) / theirs, abs(itself - theirs) / theirs)))

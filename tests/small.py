@@ -16,8 +16,9 @@ from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.records.record import DONE, LANDSCAPE, PLANE
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.runs.run import Place
-from nas_stability.harness.search import Search, start
-from nas_stability.harness.specs.spec import RunSpec, Value, run_spec
+from nas_stability.harness.specs.filled_in import run_spec
+from nas_stability.harness.specs.spec import RunSpec, Value
+from nas_stability.harness.state import Search, start
 
 SHARED = Path(__file__).parents[2] / "shared"
 """Reference material and real data beside the checkout; tests that need it are skipped where it is absent."""

@@ -30,9 +30,12 @@ from nas_stability.harness import bench, bench_cases, bench_instrument, bench_ma
 from nas_stability.harness.bench import LITERAL, OURS
 from nas_stability.harness.bench_cases import HESSIAN, METHODS, Case, Growth, Measured
 from nas_stability.harness.bench_instrument import Asked, Counter
+from nas_stability.harness.given import Draws, Moment, epoch_batches
 from nas_stability.harness.methods.architects import Batch
-from nas_stability.harness.search import Search, epoch_batches, evaluated_loss, search_step, start
-from nas_stability.harness.specs.spec import RunSpec, run_spec
+from nas_stability.harness.search import evaluated_loss, search_step
+from nas_stability.harness.specs.filled_in import run_spec
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, start
 from tests import oracles
 from tests.bench_losses import literal_loss, random_steps, twin_of
 from tests.small import CPU, PLACE, begin, small_spec
@@ -172,13 +175,13 @@ def deviation(space: str, method: str, seed: int, dtype: str, count: int, alone:
     twin = twin_of(search)
     generator = torch.Generator().manual_seed(seed)
     worst, steps = 0.0, 0
-    for batches, noise in itertools.islice(epoch_batches(search, data, 0.1), count):
+    for batches, draws in itertools.islice(epoch_batches(search, data, 0.1), count):
         for images, _ in batches:
             images += 0.1 * torch.randn(images.shape, generator=generator, dtype=images.dtype)
         if steps % alone == 0:
             twin = twin_of(search)
-        ours = float(search_step(search, batches, spec.lr, 0.1, noise).loss)
-        literal = literal_loss(twin, spec, batches, 0.1, noise)
+        ours = float(search_step(search, batches, Moment(spec.lr, 0.1), draws).loss)
+        literal = literal_loss(twin, spec, batches, 0.1, draws.perturbation)
         worst, steps = max(worst, abs(ours - literal) / literal), steps + 1
     assert steps == count
     return worst
@@ -203,7 +206,7 @@ def after_steps(spec: RunSpec, channels: int, side: int, count: int) -> tuple[Se
     """A search after that many steps on random images, and its last training batch."""
     search = start(spec, bench_instrument.CLASSES, channels, CPU)
     for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), count):
-        search_step(search, batches, spec.lr, 0.1, noise)
+        search_step(search, batches, Moment(spec.lr, 0.1), Draws(noise))
     return search, batches.train
 
 
@@ -219,7 +222,7 @@ def slope_errors(space: str, seed: int) -> tuple[float, float]:
         LITERAL: (twin_of(search).loss((images, labels), mixture, training=False), mixture),
     }
     with contextlib.ExitStack() as stack:
-        losses[OURS] = (evaluated_loss(search.net, stack, [], Batch(images, labels), mixture), mixture)
+        losses[OURS] = (evaluated_loss(search, stack, [], Batch(images, labels), mixture), mixture)
     slopes = {
         name: torch.cat([slope.double().flatten() for slope in torch.autograd.grad(loss, point)])
         for name, (loss, point) in losses.items()

@@ -27,6 +27,7 @@ from nas_stability.benchmarks.spaces.space import Mixture, Supernet
 from nas_stability.command_line import main
 from nas_stability.harness import capture
 from nas_stability.harness.capture import Captured, Launch, available, compiled
+from nas_stability.harness.given import Draws, Moment, epoch_batches
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods import perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
@@ -38,8 +39,9 @@ from nas_stability.harness.rng import stream
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.machine import tf32
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.search import Search, advance, epoch_batches, search_step, start
+from nas_stability.harness.search import advance, search_step
 from nas_stability.harness.specs.spec import Value
+from nas_stability.harness.state import Search, start
 from tests.small import CPU, PLACE, begin, small_spec
 from tests.test_search import differing, state
 
@@ -80,7 +82,7 @@ def meta_steps(space: str, method: str, **values: Value) -> Search:
             for _ in range(2)
         ]
         train, valid = (Batch(*next(batches)) for batches in halves_of)
-        search_step(search, Batches(train, valid), 0.02, 0.1, noise)
+        search_step(search, Batches(train, valid), Moment(0.02, 0.1), Draws(noise))
     return search
 
 
@@ -125,14 +127,15 @@ def mixes(found: perturbations.Perturbed) -> None:
 def test_a_step_that_waits_for_the_device_raises_there(
     meta: None, fault: Callable[[perturbations.Perturbed], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method = METHODS["sdarts-adv"]
+    part = perturbations.PERTURBATIONS["adversarial"]
 
-    def faulty(*arguments: Any) -> perturbations.Perturbed:
-        found = method.perturbation(*arguments)
+    def faulty(*arguments: Any, **settings: Any) -> perturbations.Perturbed:
+        assert part.perturb is not None
+        found = part.perturb(*arguments, **settings)
         fault(found)
         return found
 
-    monkeypatch.setitem(METHODS, "sdarts-adv", method._replace(perturbation=faulty))
+    monkeypatch.setitem(perturbations.PERTURBATIONS, "adversarial", part._replace(perturb=faulty))
     with pytest.raises((RuntimeError, NotImplementedError), match=r"meta"):
         meta_steps("nasbench201", "sdarts-adv")
 
@@ -164,9 +167,9 @@ def test_a_step_on_the_cpu_reads_nothing_but_adams_own_counter(
         of_adam += reads.count - before
 
     search.arch_optimizer.step = counted  # type: ignore[method-assign,assignment]
-    for batches, noise in epoch_batches(search, data, 0.1):
+    for batches, draws in epoch_batches(search, data, 0.1):
         with reads:
-            search_step(search, batches, 0.02, 0.1, noise)
+            search_step(search, batches, Moment(0.02, 0.1), draws)
     assert of_adam > 0  # the count works
     assert reads.count == of_adam
 
@@ -185,8 +188,8 @@ def test_compiled_steps_equal_the_steps_as_they_are(method: str, backend: str) -
     search, twin, batches = pairs("nasbench201", method)
     step = compiled(twin, backend)
     for lr in (0.03, 0.02):
-        for each, noise in batches[-2:]:
-            plain, fast = search_step(search, each, lr, 0.1, noise), step(twin, each, lr, 0.1, noise)
+        for each, draws in batches[-2:]:
+            plain, fast = search_step(search, each, Moment(lr, 0.1), draws), step(twin, each, Moment(lr, 0.1), draws)
             assert torch.equal(plain.loss, fast.loss)
     assert len(batches[-1][0].train.labels) == 3
     assert differing(state(search), state(twin)) == []
@@ -195,9 +198,9 @@ def test_compiled_steps_equal_the_steps_as_they_are(method: str, backend: str) -
 def test_compiled_steps_of_1shot1_equal_but_for_the_order_of_sums() -> None:
     search, twin, batches = pairs("nasbench1shot1-s1", "sdarts-adv", dtype="float64")
     step = compiled(twin, "eager")
-    for each, noise in batches:
-        search_step(search, each, 0.02, 0.1, noise)
-        step(twin, each, 0.02, 0.1, noise)
+    for each, draws in batches:
+        search_step(search, each, Moment(0.02, 0.1), draws)
+        step(twin, each, Moment(0.02, 0.1), draws)
     for name, value in state(search).items():
         torch.testing.assert_close(state(twin)[name], value, rtol=1e-9, atol=1e-9)
 
@@ -214,8 +217,8 @@ def test_only_whole_batches_are_compiled_and_measuring_is_not() -> None:
 
     search, _, batches = pairs("nasbench201", "darts")
     step = compiled(search, backend)  # type: ignore[arg-type]
-    for each, noise in batches:
-        step(search, each, 0.02, 0.1, noise)
+    for each, draws in batches:
+        step(search, each, Moment(0.02, 0.1), draws)
     counted = seen.copy()
     assert sum(counted.values()) == 2 * (len(batches) - 1)
     assert set(counted) == {10}
@@ -245,9 +248,9 @@ class FakeGraph:
         captured = self.captured
         assert captured.constants is not None
         assert captured.outcome is not None
-        train, labels, valid, valid_labels, *noise = (value.clone() for value in captured.inputs)
+        train, labels, valid, valid_labels, *drawn = (value.clone() for value in captured.inputs)
         batches = Batches(Batch(train, labels), Batch(valid, valid_labels))
-        found = captured.step(captured.search, batches, *captured.constants, tuple(noise))
+        found = captured.step(captured.search, batches, captured.constants, Draws(tuple(drawn)))
         for place, value in zip(captured.outcome, found, strict=True):
             if isinstance(place, Tensor):
                 place.copy_(value)
@@ -345,8 +348,8 @@ def test_a_run_goes_on_where_adam_counts_elsewhere(tmp_path: Path) -> None:
 def test_bfloat16_losses_are_near_those_of_float32(space: str, method: str) -> None:
     search, _, batches = pairs(space, method, width=8)
     cast, _ = begin(small_spec(space=space, method=method, images=46, width=8, autocast="bfloat16"))
-    for each, noise in batches[:2]:
-        plain, rounded = (search_step(one, each, 0.02, 0.1, noise).loss for one in (search, cast))
+    for each, draws in batches[:2]:
+        plain, rounded = (search_step(one, each, Moment(0.02, 0.1), draws).loss for one in (search, cast))
         assert rounded.dtype == torch.float32
         assert rounded != plain
         assert float(rounded) == pytest.approx(float(plain), rel=0.05)
@@ -466,8 +469,8 @@ def test_nothing_in_an_epoch_waits_for_the_gpu(method: str) -> None:
     search_step(search, batches[0][0], 0.02, 0.1, batches[0][1])
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for each, noise in batches:
-            search_step(search, each, 0.02, 0.1, noise)
+        for each, draws in batches:
+            search_step(search, each, Moment(0.02, 0.1), draws)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

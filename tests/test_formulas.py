@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +19,19 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import Mixture, softmax
 from nas_stability.harness.measuring.curvature import eigenvalues, hessian, validation_hessian
 from nas_stability.harness.methods import architects, perturbations
-from nas_stability.harness.methods.architects import Optimizer
+from nas_stability.harness.methods.architects import Objective, Optimizer
 from nas_stability.harness.rng import stream, uniform
 from nas_stability.harness.schedules import learning_rate, perturbation_radius
 from tests import oracles
 from tests.small import random_alpha, random_batches, random_net, small_spec
 
 NO_STATE = Optimizer(0.05, 0.9, 3e-4, [])
+
+
+def attack(**values: Any) -> SimpleNamespace:
+    """Settings of an attack: the defaults of its fields, but for the given ones."""
+    fields = perturbations.PERTURBATIONS["adversarial"].fields
+    return SimpleNamespace(**{name: item.default for name, item in fields.items()} | values)
 
 
 def unflat(space: str, point: Tensor) -> tuple[Tensor, ...]:
@@ -84,7 +92,7 @@ class TestEverySpace:
         net, batches, alpha = random_net(space), random_batches(), random_alpha(space)
         point = torch.cat([group.detach().reshape(-1) for group in alpha]).requires_grad_()
         expected = torch.autograd.grad(oracle_loss(space, SPACES[space].published(net), batches.valid)(point), point)[0]
-        found = architects.first_order(net, alpha, batches, NO_STATE, "difference")
+        found = architects.first_order(net, alpha, batches, NO_STATE, Objective(), None)
         torch.testing.assert_close(torch.cat([group.reshape(-1) for group in found]), expected, rtol=0, atol=1e-11)
         assert all(weight.grad is None and weight.requires_grad for weight in net.parameters())
 
@@ -103,7 +111,9 @@ class TestEverySpace:
                 view.copy_(buffers[name])
         optimizer = Optimizer(0.05, 0.9, 3e-4, [weight.detach() for weight in twin.parameters()])
         before = [weight.detach().clone() for weight in net.parameters()]
-        found = architects.second_order(net, alpha, batches, optimizer, product)
+        found = architects.second_order(
+            net, alpha, batches, optimizer, Objective(), SimpleNamespace(unrolled_product=product)
+        )
         torch.testing.assert_close(torch.cat([group.reshape(-1) for group in found]), expected, rtol=1e-8, atol=1e-10)
         assert all(torch.equal(left, right) for left, right in zip(before, net.parameters(), strict=True))
         assert all(weight.grad is None for weight in net.parameters())
@@ -117,7 +127,7 @@ class TestEverySpace:
             def loss(point: Mixture) -> Tensor:
                 return F.cross_entropy(net(batch.images, point), batch.labels)
 
-            found = perturbations.adversarial(mixture, loss, radius, noise, perturbations.Settings())
+            found = perturbations.adversarial(mixture, loss, radius, noise, attack())
             assert found.gain is not None
             with torch.no_grad():
                 before, after = float(loss(mixture)), float(loss(found.mixture))
@@ -180,8 +190,10 @@ def test_projection_of_a_row_without_a_positive_entry_is_one_hot_at_the_largest(
     assert found.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("name", perturbations.PERTURBATIONS)
+@pytest.mark.parametrize("name", [name for name, part in perturbations.PERTURBATIONS.items() if part.perturb])
 def test_every_perturbation_stays_on_the_simplex_and_leaves_its_input(name: str) -> None:
+    perturb = perturbations.PERTURBATIONS[name].perturb
+    assert perturb is not None
     mixture = tuple(group.detach() for group in softmax(random_alpha("nasbench1shot1-s3", 3.0)))
     kept = [rows.clone() for rows in mixture]
     noise = tuple(0.3 * uniform(tuple(rows.shape), stream(1, name)) for rows in mixture)
@@ -190,7 +202,7 @@ def test_every_perturbation_stays_on_the_simplex_and_leaves_its_input(name: str)
     def loss(point: Mixture) -> Tensor:
         return torch.stack([(rows * goal).sum() for rows, goal in zip(point, target, strict=True)]).sum()
 
-    found = perturbations.PERTURBATIONS[name](mixture, loss, 0.3, noise, perturbations.Settings())
+    found = perturb(mixture, loss, 0.3, noise, attack())
     on_simplex(found.mixture)
     assert all(torch.equal(left, right) for left, right in zip(mixture, kept, strict=True))
 
@@ -203,8 +215,8 @@ def test_an_attack_that_lowers_the_loss_falls_back_unless_told_otherwise() -> No
         """Its maximum is at the mixture: every step away lowers it."""
         return -(point[0] - mixture[0]).square().sum() + 1e-6 * point[0][0, 0]
 
-    kept = perturbations.adversarial(mixture, peaked, 0.3, noise, perturbations.Settings(steps=1))
-    loose = perturbations.adversarial(mixture, peaked, 0.3, noise, perturbations.Settings(steps=1, fallback=False))
+    kept = perturbations.adversarial(mixture, peaked, 0.3, noise, attack(attack_steps=1))
+    loose = perturbations.adversarial(mixture, peaked, 0.3, noise, attack(attack_steps=1, attack_fallback=False))
     assert torch.equal(kept.mixture[0], mixture[0])
     assert kept.fell_back is not None
     assert kept.gain is not None
@@ -221,7 +233,7 @@ def test_one_attack_step_by_hand() -> None:
         lambda point: 2 * point[0][0, 0] - point[0][0, 1],
         0.1,
         noise,
-        perturbations.Settings(steps=1, scale=1.0),
+        attack(attack_steps=1, attack_scale=1.0),
     )
     # One step of 0.1 along the signs (+, -): [0.6, 0.4], whose sum is 1.
     torch.testing.assert_close(found.mixture[0], torch.tensor([[0.6, 0.4]], dtype=torch.float64))

@@ -30,7 +30,8 @@ from nas_stability.harness.runs.check import check_study
 from nas_stability.harness.runs.landscape import carry_out, chosen_runs, directions
 from nas_stability.harness.runs.plane import UNFINISHED, Grid, read_plane, write_plane
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.specs.spec import RunSpec, Value, recorded_spec
+from nas_stability.harness.specs.recorded import recorded_spec
+from nas_stability.harness.specs.spec import RunSpec, Value
 from nas_stability.harness.specs.study_file import Study
 from tests import oracles_measure
 from tests.small import PLACE, digits, reseal, small_spec

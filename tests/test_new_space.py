@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from nas_stability.benchmarks import catalog
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, leading
 from nas_stability.harness.measuring.measure import shares
+from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.runs.run import Watch, run
-from nas_stability.harness.search import METHODS, advance
+from nas_stability.harness.search import advance
 from tests.small import PLACE, begin, small_spec
 
 OPERATIONS = ("conv", "skip")

@@ -11,11 +11,13 @@ import torch
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.harness import replay
+from nas_stability.harness.given import Moment, epoch_batches
 from nas_stability.harness.measuring.asked_table import answers, table_of
 from nas_stability.harness.measuring.measure import measure
 from nas_stability.harness.methods.compositions import METHODS
-from nas_stability.harness.search import Search, advance, epoch_batches, search_step
+from nas_stability.harness.search import advance, search_step
 from nas_stability.harness.specs.spec import Value
+from nas_stability.harness.state import Search
 from tests.small import DIVERGES, SHARED, begin, small_spec
 
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.npz"))
@@ -116,8 +118,8 @@ def test_methods_of_one_seed_share_weights_logits_and_batches(space: str) -> Non
 def test_training_mode_passes_per_step(method: str, values: dict[str, Value], passes: int) -> None:
     search, data = begin(small_spec(method=method, **values))
     steps = 0
-    for batches, noise in epoch_batches(search, data, 0.1):
-        search_step(search, batches, 0.02, 0.1, noise)
+    for batches, draws in epoch_batches(search, data, 0.1):
+        search_step(search, batches, Moment(0.02, 0.1), draws)
         steps += 1
     counts = {int(v) for name, v in search.net.state_dict().items() if name.endswith("num_batches_tracked")}
     assert counts == {steps * passes}
@@ -133,9 +135,9 @@ def test_the_published_hessian_forward_moves_the_statistics_once_per_epoch() -> 
 def test_a_step_moves_alpha_on_the_validation_batch_alone() -> None:
     search, data = begin(small_spec(method="sdarts-adv"))
     twin, _ = begin(small_spec(method="darts"))
-    batches, noise = next(epoch_batches(search, data, 0.3))
-    search_step(search, batches, 0.02, 0.3, noise)
-    search_step(twin, batches, 0.02, 0.3, noise)
+    batches, draws = next(epoch_batches(search, data, 0.3))
+    search_step(search, batches, Moment(0.02, 0.3), draws)
+    search_step(twin, batches, Moment(0.02, 0.3), draws)
     assert torch.equal(search.alpha[0], twin.alpha[0])
     assert differing(state(search), state(twin))
 

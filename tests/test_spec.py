@@ -12,8 +12,9 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.filled_in import parse, run_spec
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED
-from nas_stability.harness.specs.spec import FIELDS, parse, run_spec
+from nas_stability.harness.specs.spec import FIELDS
 from tests.small import small_spec
 
 MINIMAL = {"space": "nasbench1shot1-s2", "method": "sdarts-adv", "data": "cifar10"}
@@ -76,6 +77,12 @@ DEFAULTS = {
     "arch_beta2": 0.999,
     "arch_weight_decay": 0.001,
     "arch_init": 0.001,
+    "arch_init_mean": 0.0,
+    "arch_warmup": 0,
+    "arch_grad_clip": 0.0,
+    "loss": "cross-entropy",
+    "weight_optimizer": "sgd",
+    "beta_weight": 50.0,
     "unrolled_product": "difference",
     "radius": 0.3,
     "radius_min": 0.03,

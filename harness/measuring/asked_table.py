@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy
 
 from nas_stability.benchmarks import catalog
-from nas_stability.benchmarks.catalog import SPACES, open_table
+from nas_stability.benchmarks.catalog import find_space, open_table
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, Space
 from nas_stability.benchmarks.tables.open_file import Floats, Table, Unanswered
@@ -147,7 +147,7 @@ def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
             f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: "
             f"{', '.join(map(str, table.budgets))}); set the field 'table_epochs'"
         )
-    if spec.table != "auto" and (table.rows(reachable_archs(SPACES[spec.space])) < 0).all():
+    if spec.table != "auto" and (table.rows(reachable_archs(find_space(spec.space))) < 0).all():
         raise BadInput(f"the table {spec.table} has none of the architectures of {spec.space}")
     return table
 

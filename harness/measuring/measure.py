@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, fixed_batch, plain_batches
-from nas_stability.benchmarks.spaces.space import Mixture, Space, entropy, one_hot, softmax
+from nas_stability.benchmarks.spaces.space import Mixture, Space, entropy, one_hot
 from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
 from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.records.record import EpochRecord, SpectrumRecord
 from nas_stability.harness.rng import stream
-from nas_stability.harness.search import Epoch, Search
+from nas_stability.harness.search import Epoch
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search
 
 EVALUATION_BATCH = 512
 """Images per pass when the supernet is evaluated; the statistics are running ones, so that it changes no number."""
@@ -201,8 +202,7 @@ def measure(
         FloatingPointError: the Hessian is not finite.
     """
     spec, space = search.spec, search.space
-    with torch.no_grad():
-        mixture = softmax(search.alpha)
+    mixture = search.evaluated()
     arch = space.discretize(queried)
     accuracy = answered.accuracies(arch)
     neighbours = space.neighbours(queried)

@@ -7,8 +7,8 @@ implementation of SmoothDARTS. No weight gradient is computed where none is need
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from torch.func import functional_call
 
 from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, softmax
+from nas_stability.harness.methods.compositions import NOTHING
+from nas_stability.harness.methods.losses import Loss
+from nas_stability.harness.specs.spec import FIELDS
 
 
 class Batch(NamedTuple):
@@ -49,12 +52,39 @@ class Optimizer(NamedTuple):
     buffers: Sequence[Tensor | None]
 
 
-class Architect(Protocol):
-    """(net, alpha, batches, optimizer, product) -> gradient of the validation loss w.r.t. each group of alpha."""
+class Objective(NamedTuple):
+    """What the architecture step descends on.
+
+    Attributes:
+        relax: logits -> the mixture of its passes.
+        penalty: what is added to the validation loss; None for nothing.
+        loss: (logits, labels) -> mean over the batch.
+    """
+
+    relax: Callable[[Alpha], Mixture] = softmax
+    penalty: Callable[[Alpha], Tensor] | None = None
+    loss: Loss = F.cross_entropy
+
+
+class Slope(Protocol):
+    """(net, alpha, batches, optimizer, objective, settings) -> gradient of the objective w.r.t. each group of alpha."""
 
     def __call__(
-        self, net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, product: str
+        self,
+        net: Supernet,
+        alpha: Alpha,
+        batches: Batches,
+        optimizer: Optimizer,
+        objective: Objective,
+        settings: Any,
     ) -> tuple[Tensor, ...]: ...
+
+
+class Architect(NamedTuple):
+    """How alpha's gradient is taken, and the fields that it reads."""
+
+    slope: Slope
+    fields: Mapping[str, Any] = NOTHING
 
 
 @contextlib.contextmanager
@@ -70,33 +100,39 @@ def frozen(net: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def cross_entropy(net: Supernet, batch: Batch, mixture: Mixture) -> Tensor:
-    """Mean cross-entropy of a batch, in nats."""
-    return F.cross_entropy(net(batch.images, mixture), batch.labels)
+def batch_loss(loss: Loss, net: Supernet, batch: Batch, mixture: Mixture) -> Tensor:
+    """Mean loss of a batch at a mixture."""
+    return loss(net(batch.images, mixture), batch.labels)
+
+
+def penalised(objective: Objective, loss: Tensor, alpha: Alpha) -> Tensor:
+    """A validation loss and what the objective adds to it."""
+    return loss if objective.penalty is None else loss + objective.penalty(alpha)
 
 
 def first_order(
-    net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, product: str
+    net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, objective: Objective, settings: Any
 ) -> tuple[Tensor, ...]:
-    """Gradient of L_valid(w, softmax(alpha)); one training-mode pass."""
+    """Gradient of L_valid(w, relax(alpha)) and the penalty; one training-mode pass."""
     with frozen(net):
-        return torch.autograd.grad(cross_entropy(net, batches.valid, softmax(alpha)), alpha)
+        loss = batch_loss(objective.loss, net, batches.valid, objective.relax(alpha))
+        return torch.autograd.grad(penalised(objective, loss, alpha), alpha)
 
 
 def second_order(
-    net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, product: str
+    net: Supernet, alpha: Alpha, batches: Batches, optimizer: Optimizer, objective: Objective, settings: Any
 ) -> tuple[Tensor, ...]:
-    """Gradient of L_valid(w', softmax(alpha)) through one virtual step w' of the weights.
+    """Gradient of L_valid(w', relax(alpha)) through one virtual step w' of the weights, and of the penalty.
 
     w' = w - lr * (momentum * buffer + grad L_train + weight_decay * w). The second-order term is either the published
-    central difference with R = 0.01 / norm (``product`` "difference"; three training-mode passes on the net: the
-    virtual step, +R, -R) or the exact product ("exact"; one pass).
+    central difference with R = 0.01 / norm (``unrolled_product`` "difference"; three training-mode passes on the net:
+    the virtual step, +R, -R) or the exact product ("exact"; one pass).
     """
     names, weights = zip(*net.named_parameters(), strict=True)
-    mixture = softmax(alpha)
-    exact = product == "exact"
+    mixture = objective.relax(alpha)
+    exact = settings.unrolled_product == "exact"
     with Plain() if exact else contextlib.nullcontext():
-        loss = cross_entropy(net, batches.train, mixture)
+        loss = batch_loss(objective.loss, net, batches.train, mixture)
     slopes = torch.autograd.grad(loss, weights, create_graph=exact)
     with torch.no_grad():
         moved = [
@@ -109,19 +145,22 @@ def second_order(
     # The buffers of the copy are the copy's own: this pass leaves no mark on the net.
     copies = {name: buffer.clone() for name, buffer in net.named_buffers()}
     logits = functional_call(
-        net, {**dict(zip(names, moved, strict=True)), **copies}, (batches.valid.images, softmax(alpha))
+        net, {**dict(zip(names, moved, strict=True)), **copies}, (batches.valid.images, objective.relax(alpha))
     )
-    gradient = torch.autograd.grad(F.cross_entropy(logits, batches.valid.labels), (*alpha, *moved))
+    loss = penalised(objective, objective.loss(logits, batches.valid.labels), alpha)
+    gradient = torch.autograd.grad(loss, (*alpha, *moved))
     direct, direction = gradient[: len(alpha)], gradient[len(alpha) :]
     if exact:
         inner = torch.stack([(slope * vector).sum() for slope, vector in zip(slopes, direction, strict=True)]).sum()
         curved = torch.autograd.grad(inner, alpha)
     else:
-        curved = central_difference(net, alpha, batches.train, direction)
+        curved = central_difference(net, alpha, batches.train, direction, objective)
     return tuple(left - optimizer.lr * right for left, right in zip(direct, curved, strict=True))
 
 
-def central_difference(net: Supernet, alpha: Alpha, batch: Batch, direction: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def central_difference(
+    net: Supernet, alpha: Alpha, batch: Batch, direction: Sequence[Tensor], objective: Objective
+) -> tuple[Tensor, ...]:
     """d/dR of the training loss's alpha gradient along ``direction`` of the weights (DARTS, equation 8).
 
     The weights are moved and put back bit for bit; the running statistics see both passes, as published.
@@ -135,7 +174,7 @@ def central_difference(net: Supernet, alpha: Alpha, batch: Batch, direction: Seq
             with torch.no_grad():
                 for weight, origin, part in zip(weights, kept, direction, strict=True):
                     weight.copy_(origin + sign * reach * part)
-            sides.append(torch.autograd.grad(cross_entropy(net, batch, softmax(alpha)), alpha))
+            sides.append(torch.autograd.grad(batch_loss(objective.loss, net, batch, objective.relax(alpha)), alpha))
         with torch.no_grad():
             for weight, origin in zip(weights, kept, strict=True):
                 weight.copy_(origin)
@@ -144,6 +183,6 @@ def central_difference(net: Supernet, alpha: Alpha, batch: Batch, direction: Seq
 
 
 ARCHITECTS: dict[str, Architect] = {
-    "first-order": first_order,
-    "second-order": second_order,
+    "first-order": Architect(first_order),
+    "second-order": Architect(second_order, {"unrolled_product": FIELDS["unrolled_product"]}),
 }

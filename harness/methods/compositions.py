@@ -1,22 +1,140 @@
-"""Search methods, each composed of an architect and a perturbation."""
+"""Search methods, each a composition of named parts. The standard library only.
+
+The parts themselves are functions in the registries beside this file. A perturbation that a base can have is listed
+once, with the base, and the names are generated: ``BASE-rs``, ``BASE-adv``.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from nas_stability.harness.methods import architects, perturbations
+from nas_stability.benchmarks import plugins
+from nas_stability.benchmarks.errors import BadInput, shown, unknown
+from nas_stability.benchmarks.plugins import Plugin
+from nas_stability.harness.specs.fields import Value
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Method(NamedTuple):
-    """A search method: how alpha's gradient is taken, and how the mixture is perturbed in the weight step."""
+    """A search method: the names of its parts.
 
-    architect: architects.Architect
-    perturbation: perturbations.Perturbation
+    Attributes:
+        relaxation: logits and draws -> the mixture of a pass (relaxations.py).
+        architect: how the gradient of the validation loss with respect to the logits is taken (architects.py).
+        perturbation: of the mixture in the weight step (perturbations.py).
+        regulariser: what is added to the validation loss (regularisers.py).
+        after: what becomes of the logits after their step (after_step.py).
+        stop: whether the search ends before its last epoch, asked between epochs (stopping_rules.py).
+        evaluation: the relaxation, without draws, that measuring and deciding use.
+        perturbations: that a method of this base may have, by the ending of its name.
+        defaults: values of RunSpec's fields that the method starts from, where they are not those of the space.
+        fields: of its own, beside RunSpec's: name -> field, made by ``described``.
+    """
+
+    relaxation: str = "softmax"
+    architect: str = "first-order"
+    perturbation: str = "none"
+    regulariser: str = "none"
+    after: str = "nothing"
+    stop: str = "at-the-end"
+    evaluation: str = "softmax"
+    perturbations: tuple[str, ...] = ("rs", "adv")
+    defaults: Mapping[str, Value] = NOTHING
+    fields: Mapping[str, Any] = NOTHING
+
+
+PERTURBED = {"rs": "random", "adv": "adversarial"}
+"""Ending of a method's name -> its perturbation."""
+
+PUBLISHED_NAMES = {"darts-rs": "sdarts-rs", "darts-adv": "sdarts-adv"}
+"""Generated name -> the one that the paper gave."""
+
+BASES: dict[str, Method] = {
+    "darts": Method(),
+    "darts-2nd": Method(architect="second-order"),
+}
+"""Methods without a perturbation, in the order of legends and tables."""
+
+
+def generated(name: str, base: Method) -> Iterator[tuple[str, Method]]:
+    """A base's perturbed methods, by name."""
+    for ending in base.perturbations:
+        whole = f"{name}-{ending}"
+        yield PUBLISHED_NAMES.get(whole, whole), base._replace(perturbation=PERTURBED[ending], perturbations=())
 
 
 METHODS: dict[str, Method] = {
-    "darts": Method(architects.first_order, perturbations.unperturbed),
-    "darts-2nd": Method(architects.second_order, perturbations.unperturbed),
-    "sdarts-rs": Method(architects.first_order, perturbations.random),
-    "sdarts-adv": Method(architects.first_order, perturbations.adversarial),
+    **BASES,
+    **{made: method for name, base in BASES.items() for made, method in generated(name, base)},
 }
+"""Every method that comes with the package; the bases first."""
+
+
+def find_method(name: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        BadInput: there is none; the message has the nearest name.
+    """
+    plugins.refuse_shadows("methods", "method", METHODS)
+    found = METHODS.get(name) or offered(name) or perturbed(name)
+    if found is None:
+        raise unknown("method", name, [*METHODS, *plugins.names("methods")])
+    return found
+
+
+def offered(name: str) -> Method | None:
+    """The method that a plug-in offers under a name, or that is generated from one that it offers.
+
+    Raises:
+        BadInput: what it offers is no Method.
+    """
+    plugin = plugins.origin("methods", name)
+    if plugin is None:
+        return None
+    found = plugin.offers["methods"][name]
+    if not isinstance(found, Method):
+        raise BadInput(f"the plug-in {plugin.address}: the method {name!r} is to be a Method, not {shown(found)}")
+    return found
+
+
+def perturbed(name: str) -> Method | None:
+    """A base with a perturbation, by the name BASE-ENDING: one of the two, or both, are a plug-in's."""
+    base_name, _, ending = name.rpartition("-")
+    base = METHODS.get(base_name) or (offered(base_name) if base_name else None)
+    if base is None or base.perturbation != "none":
+        return None
+    perturbation = PERTURBED.get(ending, ending)
+    known = ending in base.perturbations or plugins.origin("perturbations", perturbation) is not None
+    return base._replace(perturbation=perturbation, perturbations=()) if known else None
+
+
+def plugins_of(method: Method) -> list[Plugin]:
+    """The plug-ins that a method's parts come from."""
+    found = [plugins.origin(kind, getattr(method, part)) for part, kind in KINDS.items()]
+    return [plugin for plugin in found if plugin is not None]
+
+
+def own_fields(method: Method) -> dict[str, Any]:
+    """The fields that a method reads beside RunSpec's: its own, and those of its plug-ins' parts."""
+    fields = dict(method.fields)
+    for part, kind in KINDS.items():
+        name = getattr(method, part)
+        if plugin := plugins.origin(kind, name):
+            fields |= plugin.offers[kind][name].fields
+    return fields
+
+
+KINDS = {
+    "relaxation": "relaxations",
+    "architect": "architects",
+    "perturbation": "perturbations",
+    "regulariser": "regularisers",
+    "after": "corrections",
+    "stop": "stopping_rules",
+    "evaluation": "relaxations",
+}
+"""Part of a method -> kind of thing that a plug-in offers."""

@@ -8,14 +8,17 @@ recorded run can be replayed, and its gradient is with respect to the mixture al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness.methods.compositions import NOTHING
+from nas_stability.harness.rng import uniform
+from nas_stability.harness.specs.spec import FIELDS
 
 Loss = Callable[[Mixture], Tensor]
 """The training loss of a mixture on the batch of the weight step: a scalar."""
@@ -36,31 +39,28 @@ class Perturbed(NamedTuple):
     fell_back: Tensor | None = None
 
 
-class Settings(NamedTuple):
-    """How an attack is carried out; the published values are the defaults of RunSpec.
-
-    Attributes:
-        steps: PGD steps.
-        scale: step size times steps over radius (2: every entry can cross the ball once).
-        random_start: whether it starts at the noise or at the mixture.
-        fallback: whether an attack that lowered the loss is discarded.
-    """
-
-    steps: int = 7
-    scale: float = 2.0
-    random_start: bool = True
-    fallback: bool = True
-
-
-class Perturbation(Protocol):
+class Perturb(Protocol):
     """(mixture, loss, radius, noise, settings) -> perturbed mixture.
 
-    ``radius`` is in probability; ``noise`` has the mixture's shapes and is uniform in [-radius, radius].
+    ``radius`` is in probability; ``noise`` has the mixture's shapes and is of the perturbation's distribution, times
+    the radius. ``settings`` has the part's fields as attributes.
     """
 
-    def __call__(
-        self, mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Settings
-    ) -> Perturbed: ...
+    def __call__(self, mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed: ...
+
+
+class Perturbation(NamedTuple):
+    """A perturbation and what it needs.
+
+    Attributes:
+        perturb: the function; None leaves the mixture as it is.
+        draw: the distribution of its noise at radius 1: (shape, CPU generator) -> float64 draws.
+        fields: that it reads, by name.
+    """
+
+    perturb: Perturb | None
+    draw: Callable[[tuple[int, ...], torch.Generator], Tensor] = uniform
+    fields: Mapping[str, Any] = NOTHING
 
 
 def project(mixture: Mixture) -> Mixture:
@@ -92,38 +92,35 @@ def apart(rows: Tensor, groups: Mixture) -> Mixture:
     return tuple(part[:, : group.shape[1]] for part, group in zip(parts, groups, strict=True))
 
 
-def unperturbed(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Settings) -> Perturbed:
-    """Plain DARTS: the mixture as it is."""
-    return Perturbed(mixture)
-
-
-def random(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Settings) -> Perturbed:
+def random(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed:
     """SDARTS-RS: add the noise and project."""
     return Perturbed(project(tuple(map(torch.add, mixture, noise))))
 
 
-def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Settings) -> Perturbed:
+def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed:
     """SDARTS-ADV: projected gradient ascent on the loss in the ball of the radius (in the maximum norm)."""
     with torch.no_grad():
         before = loss(mixture)
     origin = together(mixture, -math.inf)  # the filling of the bounds makes that of the clamped rows -inf again
     low, high = origin - radius, origin + radius
-    attacked = project_rows(origin + together(noise, 0.0)) if settings.random_start else origin.clamp(min=0)
-    size = settings.scale * radius / settings.steps
-    for _ in range(settings.steps):
+    attacked = project_rows(origin + together(noise, 0.0)) if settings.attack_random_start else origin.clamp(min=0)
+    size = settings.attack_scale * radius / settings.attack_steps
+    for _ in range(settings.attack_steps):
         attacked.requires_grad_()
         (slope,) = torch.autograd.grad(loss(apart(attacked, mixture)), attacked)
         attacked = project_rows(torch.clamp(torch.add(attacked.detach(), slope.sign(), alpha=size), low, high))
     with torch.no_grad():
         after = loss(apart(attacked, mixture))
-    fell_back = (before > after) & settings.fallback
+    fell_back = (before > after) & settings.attack_fallback
     chosen = torch.where(fell_back, origin.clamp(min=0), attacked)
     gain = torch.where(fell_back, 0.0, after - before)
     return Perturbed(apart(chosen, mixture), gain, fell_back.to(after.dtype))
 
 
+ATTACK = ("attack_steps", "attack_scale", "attack_random_start", "attack_fallback")
+
 PERTURBATIONS: dict[str, Perturbation] = {
-    "none": unperturbed,
-    "random": random,
-    "adversarial": adversarial,
+    "none": Perturbation(None),
+    "random": Perturbation(random),
+    "adversarial": Perturbation(adversarial, fields={name: FIELDS[name] for name in ATTACK}),
 }

@@ -18,7 +18,8 @@ from nas_stability.harness.records.outputs import refuse_output
 from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
 from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.records.status import read_rows
-from nas_stability.harness.specs.spec import RunSpec, recorded_spec, same_run
+from nas_stability.harness.specs.recorded import recorded_spec, same_run
+from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import Study
 
 

@@ -32,7 +32,8 @@ from nas_stability.harness.records.record import (
     STUDY,
 )
 from nas_stability.harness.records.sealed import opened, read_head
-from nas_stability.harness.specs.spec import RunSpec, known_ids, recorded_spec
+from nas_stability.harness.specs.recorded import known_ids, recorded_spec
+from nas_stability.harness.specs.spec import RunSpec
 
 CERTIFIED = (EPOCHS, SPECTRUM, ALPHAS)
 """Files of a finished run that analysis reads, besides run.json itself; run.json has the checksum of each."""
@@ -262,8 +263,9 @@ def misplaced_rows(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     if columns[: len(first)] != first or len(set(columns)) < len(columns):
         yield f"{EPOCHS} has other columns than a run's"
         return
-    if len(lines) != spec.epochs + 1:
-        yield f"{EPOCHS} has {len(lines)} rows, not those of the epochs 0 to {spec.epochs}"
+    last = last_epoch(record)
+    if len(lines) != last + 1:
+        yield f"{EPOCHS} has {len(lines)} rows, not those of the epochs 0 to {last}"
         return
     start = [str(record["run"]), spec.space, spec.method, label(spec, record["spec"]), str(spec.seed)]
     for epoch, line in enumerate(lines):
@@ -273,6 +275,11 @@ def misplaced_rows(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     with (folder / SPECTRUM).open(encoding="utf-8") as file:
         if file.readline().rstrip("\n") != ",".join(SPECTRUM_COLUMNS):
             yield f"{SPECTRUM} has other columns than {', '.join(SPECTRUM_COLUMNS)}"
+
+
+def last_epoch(record: dict[str, Any]) -> int:
+    """The epoch with which a finished run ended: its spec's last, or that in which a stopping rule ended it."""
+    return int(record.get("stopped", recorded_spec(record["spec"]).epochs))
 
 
 def landscape_damages(folder: Path, record: dict[str, Any]) -> Iterator[str]:

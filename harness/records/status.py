@@ -11,7 +11,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.harness.records.folder import damages, read_study, survey
 from nas_stability.harness.records.record import DONE, EPOCHS, ERROR, SPEC
 from nas_stability.harness.records.sealed import opened
-from nas_stability.harness.specs.spec import recorded_spec
+from nas_stability.harness.specs.recorded import recorded_spec
 
 QUIET = 120.0
 """Seconds without a new row after which an unfinished run no longer counts as running, if its epochs are short."""

@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
-from nas_stability.benchmarks import files
-from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks import files, plugins
+from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
-from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.benchmarks.tables.open_file import Table
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
-from nas_stability.harness.records.folder import damages, read_record, survey
+from nas_stability.harness.methods.assembled import decided, stopping_rule
+from nas_stability.harness.records.folder import damages, last_epoch, read_record, survey
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs import checkpoint, landscape
 from nas_stability.harness.runs.plane import Grid, read_plane
-from nas_stability.harness.specs.spec import RunSpec, recorded_spec
+from nas_stability.harness.specs.recorded import recorded_spec
+from nas_stability.harness.specs.spec import RunSpec
 
 
 class Checked(NamedTuple):
@@ -71,7 +72,13 @@ def check_run(folder: Path, run: str) -> Iterator[str]:
         return
     record = read_record(folder)
     spec = recorded_spec(record["spec"])
-    yield from check_rows(folder, spec, run)
+    try:
+        plugins.load_recorded(spec.plugins)
+    except BadInput as error:
+        yield f"nothing of it can be recomputed: {error}"
+        return
+    yield from check_rows(folder, spec, run, last_epoch(record))
+    yield from check_end(folder, spec, last_epoch(record))
     yield from check_table(folder, spec, record)
     if (folder / LANDSCAPE).exists():
         yield from check_landscape(folder, spec, record)
@@ -89,7 +96,7 @@ def check_checkpoint(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Ite
     except CorruptFile as error:
         yield str(error)
         return
-    if state.get("epoch") != spec.epochs:
+    if state.get("epoch") != last_epoch(record):
         yield f"{CHECKPOINT} is not of the last epoch"
         return
     last = [group[-1] for group in read_alphas(folder, spec)]
@@ -97,15 +104,28 @@ def check_checkpoint(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Ite
         yield f"{ALPHAS}: its last logits are not those of {CHECKPOINT}"
 
 
-def check_rows(folder: Path, spec: RunSpec, run: str) -> Iterator[str]:
+def check_end(folder: Path, spec: RunSpec, last: int) -> Iterator[str]:
+    """A search that ended before its last epoch, or went on to it, against its stopping rule."""
+    stops = stopping_rule(spec)
+    rows = read_rows(folder / EPOCHS)
+    if stops is None:
+        if last != spec.epochs:
+            yield f"{DONE}: the search ended after epoch {last}, and {spec.method} has no stopping rule"
+        return
+    asked = range(1, min(last, spec.epochs - 1) + 1)
+    if any(stops(rows[: epoch + 1]) != (epoch == last) for epoch in asked):
+        yield f"{EPOCHS}: the stopping rule of {spec.method} does not end the search after epoch {last}"
+
+
+def check_rows(folder: Path, spec: RunSpec, run: str, last: int) -> Iterator[str]:
     """Row counts; alphas against architectures; the spectrum against its extremes; ranks against their ranges."""
     rows = read_rows(folder / EPOCHS)
-    if [row["epoch"] for row in rows] != [str(epoch) for epoch in range(spec.epochs + 1)]:
-        yield f"{EPOCHS} does not have the rows 0 to {spec.epochs}, once and in order"
+    if [row["epoch"] for row in rows] != [str(epoch) for epoch in range(last + 1)]:
+        yield f"{EPOCHS} does not have the rows 0 to {last}, once and in order"
         return
     if {row["run"] for row in rows} != {run}:
         yield f"{EPOCHS} holds rows of another run"
-    space = SPACES[spec.space]
+    space = find_space(spec.space)
     try:
         groups = read_alphas(folder, spec)
     except BadInput as error:
@@ -117,7 +137,7 @@ def check_rows(folder: Path, spec: RunSpec, run: str) -> Iterator[str]:
     entries = sum(count * choices for count, choices in space.shapes)
     for epoch, row in enumerate(rows):
         queried = queried_epoch(spec, epoch)
-        arch = space.discretize(softmax(tuple(group[queried] for group in groups)))
+        arch = space.discretize(decided(spec, tuple(group[queried] for group in groups), queried))
         if arch != row["arch"]:
             yield f"{EPOCHS}, epoch {epoch}: the logits discretise to {arch}, recorded is {row['arch']}"
         values = spectrum.get(row["epoch"], [])
@@ -136,7 +156,7 @@ def read_alphas(folder: Path, spec: RunSpec) -> list[torch.Tensor]:
     """
     try:
         with numpy.load(folder / ALPHAS, allow_pickle=False) as archive:
-            return [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(SPACES[spec.space].shapes))]
+            return [torch.from_numpy(archive[f"group_{index}"]) for index in range(len(find_space(spec.space).shapes))]
     except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise CorruptFile(f"{ALPHAS} cannot be read: {unreadable(error)}") from error
 
@@ -186,14 +206,15 @@ def number(cell: str) -> float | None:
 
 def check_neighbours(folder: Path, spec: RunSpec, table: Table | None) -> Iterator[str]:
     """The recorded neighbours against those of the recorded logits; an earlier version recorded none."""
-    space, columns = SPACES[spec.space], columns_of(table, SPACES[spec.space])
+    space, columns = find_space(spec.space), columns_of(table, find_space(spec.space))
     try:
         groups = read_alphas(folder, spec)
     except BadInput:
         return  # said before
     rows = read_rows(folder / EPOCHS)
     for epoch, row in enumerate(rows if rows and "neighbours" in rows[0] else []):
-        archs = space.neighbours(softmax(tuple(group[queried_epoch(spec, epoch)] for group in groups)))
+        queried = queried_epoch(spec, epoch)
+        archs = space.neighbours(decided(spec, tuple(group[queried] for group in groups), queried))
         expected: dict[str, float | None] = {"neighbours": len(archs)}
         found = neighbourhood(table, archs, columns, spec.table_epochs)
         for kind, values in found._asdict().items():

@@ -9,14 +9,15 @@ from typing import NamedTuple
 import torch
 
 from nas_stability.benchmarks.images.dataset import steps_per_epoch
-from nas_stability.benchmarks.spaces.space import one_hot, softmax
+from nas_stability.benchmarks.spaces.space import one_hot
+from nas_stability.harness.given import epoch_batches, moment_of
 from nas_stability.harness.measuring.asked_table import answers
 from nas_stability.harness.measuring.measure import evaluate, ranks, slope, spectrum
 from nas_stability.harness.runs.inputs import open_inputs
 from nas_stability.harness.runs.machine import Place
-from nas_stability.harness.schedules import perturbation_radius
-from nas_stability.harness.search import epoch_batches, search_step, start
+from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import start
 
 STEPS = 3
 """Steps that are measured, after one that warms up."""
@@ -52,16 +53,16 @@ def run_cost(spec: RunSpec, place: Place) -> Cost:
     search = start(spec, data.classes, data.in_channels, data.train.images.device)
     steps = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
     measured: list[float] = []
-    for index, (batches, noise) in enumerate(epoch_batches(search, data, perturbation_radius(spec, 0))):
+    moment = moment_of(spec, spec.arch_warmup)
+    for index, (batches, draws) in enumerate(epoch_batches(search, data, moment.radius)):
         began = time.perf_counter()
-        search_step(search, batches, spec.lr, perturbation_radius(spec, 0), noise)
+        search_step(search, batches, moment, draws)
         float(search.alpha[0].detach().sum())  # a GPU has finished when this is known
         measured.append(time.perf_counter() - began)
         if index == STEPS:
             break
     answered = answers(inputs.table, search.space, spec.table_epochs, spec.rank_sample)
-    with torch.no_grad():
-        mixture = softmax(search.alpha)
+    mixture = search.evaluated()
     every = seconds(lambda: evaluate(search, data, mixture))
     when_due = seconds(lambda: evaluate(search, data, one_hot(mixture))) + sum(
         seconds(work)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nas_stability.benchmarks.catalog import SPACES, load_data
-from nas_stability.benchmarks.errors import BadInput, choose
+from nas_stability.benchmarks import plugins
+from nas_stability.benchmarks.catalog import find_space, load_data
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.images.dataset import Dataset, halves, sha256_of
 from nas_stability.benchmarks.tables.open_file import Table
 from nas_stability.harness.measuring.asked_table import table_of
-from nas_stability.harness.methods.compositions import METHODS
+from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.runs.machine import Place, find_device
 from nas_stability.harness.specs.fit import refuse_unfit
 from nas_stability.harness.specs.located import refuse_other_images
@@ -51,8 +52,9 @@ def open_inputs(spec: RunSpec, place: Place, recorded: Certificate | None = None
     Raises:
         BadInput: unknown, absent or unusable; or other ones than ``recorded``.
     """
-    space = choose("space", spec.space, SPACES)
-    choose("method", spec.method, METHODS)
+    plugins.load_recorded(spec.plugins)
+    space = find_space(spec.space)
+    find_method(spec.method)
     device = find_device(place.device)
     refuse_other_images(spec.data, spec.data_sha256)
     raw = load_data(spec.data, Path(place.data_dir))

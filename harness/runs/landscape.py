@@ -20,14 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks import files
-from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Dataset, plain_batches
-from nas_stability.benchmarks.spaces.space import Arch, Mixture, softmax
+from nas_stability.benchmarks.spaces.space import Arch
 from nas_stability.harness.measuring.asked_table import Column, ask_all, columns_of
 from nas_stability.harness.measuring.curvature import flat, unflat
 from nas_stability.harness.measuring.measure import EVALUATION_BATCH, evaluate
 from nas_stability.harness.methods.architects import frozen
+from nas_stability.harness.methods.assembled import decided
 from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records.claiming import alone
 from nas_stability.harness.records.folder import survey
@@ -49,8 +50,9 @@ from nas_stability.harness.runs.plane import (
 )
 from nas_stability.harness.runs.run import Interrupted, Watch
 from nas_stability.harness.runs.saving import restore
-from nas_stability.harness.search import Search, start
-from nas_stability.harness.specs.spec import RunSpec, recorded_spec
+from nas_stability.harness.specs.recorded import recorded_spec
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, start
 
 LOCK = ".landscape.lock"
 
@@ -195,7 +197,8 @@ def validation_gradient(search: Search, data: Dataset) -> Tensor:
     net.eval()
     with frozen(net):
         for images, labels in plain_batches(data.valid, EVALUATION_BATCH, search.alpha[0].dtype):
-            loss = F.cross_entropy(net(images, softmax(search.alpha)), labels, reduction="sum")
+            mixture = search.parts.evaluate(search.alpha, search.progress)
+            loss = F.cross_entropy(net(images, mixture), labels, reduction="sum")
             total += flat(torch.autograd.grad(loss, search.alpha)).double().cpu()
     net.train()
     return total / len(data.valid.labels)
@@ -242,7 +245,8 @@ def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: W
     watch.progress(done, len(pairs))
     for index, (x, y) in enumerate(pairs[done:], start=done + 1):
         logits = logits_at(alpha, plane, x, y)
-        found = evaluate(search, data, softmax(tuple(group.to(search.alpha[0].device) for group in logits)))
+        placed = tuple(group.to(search.alpha[0].device) for group in logits)
+        found = evaluate(search, data, search.parts.evaluate(placed, search.progress))
         if not math.isfinite(found.loss):
             raise FloatingPointError(
                 f"the validation loss at x = {x:g}, y = {y:g} is {found.loss}; a smaller --reach may do"
@@ -263,6 +267,5 @@ def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: W
 
 
 def arch_at(spec: RunSpec, logits: tuple[Tensor, ...]) -> Arch:
-    """The architecture that logits on the CPU discretise to."""
-    mixture: Mixture = softmax(logits)
-    return SPACES[spec.space].discretize(mixture)
+    """The architecture that the last logits, on the CPU, discretise to."""
+    return find_space(spec.space).discretize(decided(spec, logits, spec.epochs))

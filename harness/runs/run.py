@@ -20,7 +20,6 @@ import torch
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.images.dataset import Dataset
-from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.harness import capture
 from nas_stability.harness.measuring.asked_table import Answers, answers
 from nas_stability.harness.measuring.measure import measure, queried_epoch
@@ -44,8 +43,9 @@ from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs.inputs import Inputs, open_inputs
 from nas_stability.harness.runs.machine import PACKAGES, Place, device_name, git_commit, settled, version
 from nas_stability.harness.runs.saving import Log, head_of, npz_bytes, restore, resume, save, snapshot
-from nas_stability.harness.search import Epoch, Search, advance, never, start
+from nas_stability.harness.search import Epoch, advance, never
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.state import Search, start
 
 __all__ = ["Held", "Interrupted", "Place", "Watch", "alone", "refuse_other", "restore", "run"]
 
@@ -125,7 +125,7 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
     launch, _ = capture.available(place.launch, device, spec)
     step = capture.transition(search, launch)
     watch.progress(search.epoch, spec.epochs)
-    while search.epoch < spec.epochs:
+    while not ended(search, folder):
         began = time.perf_counter()
         outcome = advance(search, data, watch.interrupted, step)
         log.seconds += time.perf_counter() - began
@@ -135,15 +135,24 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
         log.history.append(snapshot(search))
         record(search, data, answered, folder, log, outcome)
         watch.progress(search.epoch, spec.epochs)
-        if search.epoch < spec.epochs and watch.interrupted():
+        if not ended(search, folder) and watch.interrupted():
             raise Interrupted(f"stopped after epoch {search.epoch}; saved in {folder}")
     files.write(folder / DONE, provenance(search, answered, folder, log, place._replace(launch=launch)))
+
+
+def ended(search: Search, folder: Path) -> bool:
+    """Whether the search has come to its end, or its stopping rule ends it after the rows that are there."""
+    if search.epoch == search.spec.epochs:
+        return True
+    stops = search.parts.stops
+    return stops is not None and search.epoch > 0 and not search.steps and stops(read_rows(folder / EPOCHS))
 
 
 def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: Log, outcome: Epoch | None) -> None:
     """Measures the state, appends its rows, then replaces alphas.npz and the checkpoint."""
     logits = log.history[queried_epoch(search.spec, search.epoch)]
-    queried = softmax(tuple(group.to(search.alpha[0].device) for group in logits))
+    placed = tuple(group.to(search.alpha[0].device) for group in logits)
+    queried = search.parts.evaluate(placed, queried_epoch(search.spec, search.epoch) / search.spec.epochs)
     measured, values = measure(search, data, answered, outcome, queried, log.seconds)
     row = dataclasses.replace(measured, run=log.run, data=log.data).row()
     if search.epoch == 0:
@@ -179,6 +188,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "table_queries": answered.asked,
             "table_missing": answered.missing,
             "files": {name: files.sha256(folder / name) for name in (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
+            **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
             "seconds": seconds,
         }

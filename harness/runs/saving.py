@@ -21,7 +21,7 @@ from nas_stability.harness.records.sealed import opened, read_head
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.inputs import Certificate, Inputs
-from nas_stability.harness.search import Search, Step
+from nas_stability.harness.state import Search, Step
 
 
 @dataclass

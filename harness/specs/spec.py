@@ -9,19 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 import typing
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
-from nas_stability.benchmarks.names import check_name
-from nas_stability.benchmarks.spellings import canonical, canonical_data
-from nas_stability.harness.specs import fields, located
-from nas_stability.harness.specs.fields import Range, Value, described, of_type, required
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
+from nas_stability.harness.methods.compositions import KINDS
+from nas_stability.harness.specs import located
+from nas_stability.harness.specs.fields import Range, Value, described, required
 
 UNIT = Range(0, 1)
 MEAN = Range(0, 1, open_high=True)
@@ -90,6 +86,14 @@ class RunSpec:
     arch_beta2: float = described(0.999, "Adam's second beta for the logits", MEAN)
     arch_weight_decay: float = described(1e-3, "L2 weight decay of the logits", RATE)
     arch_init: float = described(1e-3, "standard deviation of the initial logits", RATE)
+    arch_init_mean: float = described(0.0, "mean of the initial logits", Range(-1e6, 1e6))
+    arch_warmup: int = described(0, "epochs at the start in which the logits stay as they are", Range(0, 100_000))
+    arch_grad_clip: float = described(
+        0.0, "largest gradient norm of the logits, over all of them; 0 switches it off", Range(0, 1e30)
+    )
+    loss: str = described("cross-entropy", "loss of the search; what is measured stays cross-entropy")
+    weight_optimizer: str = described("sgd", "optimiser of the weights")
+    beta_weight: float = described(50.0, "beta-darts: weight of the regulariser at the end of the search", RATE)
     unrolled_product: Literal["difference", "exact"] = described(
         "difference", "darts-2nd: second-order term by the published central difference, or exactly"
     )
@@ -134,6 +138,15 @@ class RunSpec:
         "as published, a training-mode forward of the last validation batch moves the running statistics each epoch",
     )
     hessian_dtype: Literal["float32", "float64"] = described("float32", "floating-point type of the Hessian")
+    plugins: str = described(
+        "", "plug-ins that the run was given, as JSON of file or module and SHA-256; given as --plugin"
+    )
+    settings: str = described("", "fields of the method's own, as JSON; given as --set NAME=VALUE")
+
+    def value(self, name: str) -> Value:
+        """The value of a field, of RunSpec's or of the method's own."""
+        found: Value = own_values(self.settings)[name] if name not in FIELDS else getattr(self, name)
+        return found
 
     @property
     def run_id(self) -> str:
@@ -150,11 +163,13 @@ class RunSpec:
         """SHA-256, in hexadecimal, over the required fields and those that differ from their defaults.
 
         A new field with today's behaviour as its default renames no run; a default may therefore never change. Images
-        whose checksum is known are the same under every path.
+        whose checksum is known are the same under every path, and so are plug-ins.
         """
         values = {name: value for name, value in vars(self).items() if value != FIELDS[name].default}
         if self.data_sha256:
             values["data"] = "npz"
+        if self.plugins:
+            values["plugins"] = sorted(plugins.read(self.plugins).values())
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def json(self) -> str:
@@ -166,153 +181,55 @@ FIELDS: dict[str, dataclasses.Field[Any]] = {item.name: item for item in datacla
 TYPES: dict[str, Any] = typing.get_type_hints(RunSpec)
 
 
-def run_spec(values: Mapping[str, Value], folder: Path = Path()) -> RunSpec:
-    """A RunSpec of the given fields; what is not given is as published for the space and the data.
-
-    Paths become absolute, names are as the registries have them, and the checksum of a file of images is filled in.
-
-    Args:
-        values: by field.
-        folder: that relative paths are taken from.
+def own_values(text: str) -> dict[str, Value]:
+    """The field ``settings``, read.
 
     Raises:
-        BadInput: an unknown field or space, a missing one, a value of the wrong type or out of range; a file of images
-            that is not there, or not the one of ``data_sha256``.
+        BadInput: it is no JSON object.
     """
-    for name in values:
-        if name not in FIELDS:
-            raise unknown("field", name, FIELDS)
-    for name in ("space", "method", "data"):
-        if name not in values:
-            raise BadInput(f"the field {name!r} is missing: a run needs space, method and data")
-    given = {name: typed(name, value) for name, value in values.items()}
-    space = str(given["space"])
-    if space not in PUBLISHED:
-        raise unknown("space", space, PUBLISHED)
-    data = located.located_data(str(given["data"]), folder)
-    augmentation = AUGMENTATION.get(data, PUBLISHED_AUGMENTATION)
-    merged: dict[str, Any] = {**PUBLISHED[space], **augmentation, **given, "data": data}
-    if "table" in given:
-        merged["table"] = located.located_table(str(given["table"]), folder)
-    if located.is_file(data) and not given.get("data_sha256"):
-        merged["data_sha256"] = located.sha256_of(located.path_of(data))
-    spec = RunSpec(**merged)
-    check_together(spec)
-    located.refuse_other_images(spec.data, spec.data_sha256)
-    return spec
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadInput(f"the field 'settings' is a JSON object of the method's own fields, not {shown(text)}")
+    return found
 
 
-def typed(name: str, value: object) -> Value:
-    """The value of a field in its type and range, names in the spelling of their registries.
+def field_of(name: str) -> tuple[dataclasses.Field[Any], Any]:
+    """A field and its type: RunSpec's, or one of a loaded plug-in's method or part.
 
     Raises:
-        BadInput: another type, not one of the field's choices, or out of its range.
+        BadInput: there is none of this name.
     """
-    found = fields.admitted(name, FIELDS[name].metadata["range"], of_type(name, TYPES[name], value))
-    if found == "" and FIELDS[name].default != "":
-        raise BadInput(f"the field {name!r} is empty")
-    return SPELLINGS[name](str(found)) if name in SPELLINGS else found
+    if name in FIELDS:
+        return FIELDS[name], TYPES[name]
+    own = plugin_fields()
+    if name not in own:
+        raise unknown("field", name, field_names())
+    return own[name], type(own[name].default)
 
 
-def parse(name: str, text: str) -> Value:
-    """``typed`` of the command line's text.
+def field_names() -> list[str]:
+    """The names of all fields: RunSpec's, and those of loaded plug-ins."""
+    return [*FIELDS, *plugin_fields()]
+
+
+def plugin_fields() -> dict[str, dataclasses.Field[Any]]:
+    """The fields of all loaded plug-ins' methods and parts, by name.
 
     Raises:
-        BadInput: not a value of the field's type, or out of its range.
+        BadInput: one has the name of a field of RunSpec.
     """
-    return typed(name, fields.from_text(name, TYPES[name], text))
-
-
-SPELLINGS: dict[str, Callable[[str], str]] = {
-    "space": lambda name: canonical(name, PUBLISHED),
-    "method": lambda name: check_name("method", name.lower().replace("_", "-")),
-    "data": lambda name: name if "/" in name else canonical_data(name),
-    "data_sha256": str.lower,
-}
-"""Field -> its names as the registries spell them; methods are listed in search.py, which takes PyTorch to import."""
-
-
-def check_together(spec: RunSpec) -> None:
-    """Refuses fields that cannot go together.
-
-    Raises:
-        BadInput: naming the field and what it must be.
-    """
-    if spec.data_sha256 and not located.is_file(spec.data):
-        raise BadInput(f"the field 'data_sha256' is of images of your own, npz:PATH, not of the data set {spec.data!r}")
-    if spec.data_sha256 and not re.fullmatch("[0-9a-f]{64}", spec.data_sha256):
-        raise BadInput(f"the field 'data_sha256' takes 64 hexadecimal digits, not {shown(spec.data_sha256)}")
-    if 0 < spec.images < 4:
-        raise BadInput(f"the field 'images' must be 0 or at least 4 (two halves of two), not {spec.images}")
-    if spec.lr_min > spec.lr:
-        raise BadInput(f"the field 'lr_min' must be at most lr, not {spec.lr_min:g} with an lr of {spec.lr:g}")
-    if spec.radius_min > spec.radius and spec.radius_schedule == "linear":
-        raise BadInput(
-            f"the field 'radius_min' must be at most radius, not {spec.radius_min:g} with a radius of {spec.radius:g} "
-            "(radius_schedule constant takes no radius_min)"
-        )
-    if spec.rank_sample == 1:
-        raise BadInput("the field 'rank_sample' must be 0 or at least 2: one architecture has no order")
-    if spec.autocast != "off" and spec.dtype != "float32":
-        raise BadInput(f"the field 'autocast' must be off for dtype {spec.dtype}: only float32 is cast")
-    if spec.autocast != "off" and spec.method == "darts-2nd" and spec.unrolled_product == "difference":
-        raise BadInput(
-            f"the field 'autocast' must be off for darts-2nd with unrolled_product difference: the difference of the "
-            f"weights is lost in {spec.autocast}"
-        )
-    if spec.method == "sdarts-adv" and spec.attack_steps < 1:
-        raise BadInput("the field 'attack_steps' must be at least 1 for sdarts-adv")
-
-
-def old_digest(values: Mapping[str, Value]) -> str:
-    """SHA-256 over all the fields as they were written: what version 0.1 hashed; each new field renamed every run."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, indent=1).encode()).hexdigest()
-
-
-def known_ids(values: Mapping[str, Value]) -> tuple[str, ...]:
-    """The ids under which the run of a recorded spec is known: today's, then that of version 0.1.
-
-    Args:
-        values: spec.json as written, perhaps by a version that had fewer fields.
-
-    Raises:
-        BadInput: it is no spec.
-    """
-    spec = recorded_spec(values)
-    data = "npz" if located.is_file(spec.data) else spec.data_name
-    return spec.run_id, f"{spec.space}-{spec.method}-{data}-s{spec.seed}-{old_digest(values)[:8]}"
-
-
-def recorded_spec(values: Mapping[str, Value]) -> RunSpec:
-    """The spec of a record. A field that it lacks has its default; nothing is taken from the machine, no range is held.
-
-    Raises:
-        BadInput: a field of no known name, one that is missing and has no default, or a value of the wrong type.
-    """
-    if not isinstance(values, Mapping):
-        raise BadInput(f"a spec is an object of fields, not {shown(values)}")
-    for name in values:
-        if name not in FIELDS:
-            raise BadInput(f"{unknown('field', name, FIELDS)} A newer version may have written the record")
-    for name, item in FIELDS.items():
-        if item.default is dataclasses.MISSING and name not in values:
-            raise BadInput(f"the field {name!r} is missing from the record")
-    checked: dict[str, Any] = {name: of_type(name, TYPES[name], value) for name, value in values.items()}
-    for name in ("space", "method"):  # they become names of folders
-        check_name(name, checked[name])
-    return RunSpec(**checked)
-
-
-def same_run(spec: RunSpec, values: Mapping[str, Value]) -> bool:
-    """Whether a recorded spec is of the run that ``spec`` is of.
-
-    Version 0.1 wrote paths as they were typed, and not which file of images it was: such a record matches by its path.
-
-    Raises:
-        BadInput: ``values`` is no spec.
-    """
-    there = recorded_spec(values)
-    if "data_sha256" in values:
-        return there.digest == spec.digest
-    data, table = located.located_data(there.data, Path()), located.located_table(there.table, Path())
-    return dataclasses.replace(there, data=data, table=table) == dataclasses.replace(spec, data_sha256="")
+    found: dict[str, dataclasses.Field[Any]] = {}
+    for plugin in plugins.LOADED.values():
+        for kind in ("methods", *KINDS.values()):
+            for thing in plugin.offers.get(kind, {}).values():
+                for name, item in getattr(thing, "fields", {}).items():
+                    if name in FIELDS and item is not FIELDS[name]:
+                        raise BadInput(
+                            f"the plug-in {plugin.address} has a field {name!r}, which every run has; rename it"
+                        )
+                    if name not in FIELDS:
+                        found[name] = item
+    return found

@@ -1,5 +1,6 @@
 """Study: a base RunSpec and what to vary, read from TOML. The standard library only.
 
+    plugins = [...]   files and modules that offer methods, spaces or tables by name; given to every run
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
@@ -20,13 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
 from nas_stability.benchmarks.names import check_name
 from nas_stability.harness.specs.fields import Value
-from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec, run_spec, typed
+from nas_stability.harness.specs.filled_in import run_spec, typed
+from nas_stability.harness.specs.spec import RunSpec, field_names, field_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 SECTIONS = ("base", "over", "also")
+PLUGINS = "plugins"
 RESERVED = ("bench", "published", "tables")
 """Folders in results/ that are not a study's: a study of such a name would be written among what is there."""
 
@@ -127,8 +131,9 @@ def read(path: Path) -> Study:
     whole = Section(path, text)
     found = parsed(path, text)
     for section in found:
-        if section not in SECTIONS:
-            raise whole.error(section, unknown("section", section, SECTIONS))
+        if section not in (*SECTIONS, PLUGINS):
+            raise whole.error(section, unknown("section", section, (*SECTIONS, PLUGINS)))
+    addresses = plugins_of(whole, found.get(PLUGINS, []))
     base = fields(Section(path, text, "base"), found.get("base", {}))
     over = {
         name: listed(Section(path, text, "over"), name, values)
@@ -139,10 +144,26 @@ def read(path: Path) -> Study:
         raise whole.error("also", BadInput("'also' is written [[also]], once per extra run"))
     groups = [over] if over or not also else []
     groups += [extras(Section(path, text, "also", number), extra) for number, extra in enumerate(also)]
-    return Study(name, runs_of(path, base, groups))
+    return Study(name, runs_of(path, {**base, PLUGINS: addresses}, groups))
 
 
-def runs_of(path: Path, base: Mapping[str, Value], groups: Sequence[Mapping[str, list[Value]]]) -> tuple[RunSpec, ...]:
+def plugins_of(section: Section, addresses: object) -> list[str]:
+    """The absolute addresses of a study's plug-ins, which are loaded: the fields of their methods are known from here.
+
+    Raises:
+        BadInput: no list of files and modules, or one that is not there or breaks at import.
+    """
+    if not isinstance(addresses, list) or not all(isinstance(one, str) for one in addresses):
+        raise section.error(PLUGINS, BadInput(f"{PLUGINS!r} takes a list of files and modules, not {shown(addresses)}"))
+    try:
+        return [plugins.load(one, section.path.parent).address for one in addresses]
+    except BadInput as error:
+        raise section.error(PLUGINS, error) from error
+
+
+def runs_of(
+    path: Path, base: Mapping[str, Value | list[str]], groups: Sequence[Mapping[str, list[Value]]]
+) -> tuple[RunSpec, ...]:
     """One run per combination of each group, each run once.
 
     Raises:
@@ -220,8 +241,8 @@ def keyed(section: Section, entries: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in entries.items():
         name = key.replace("-", "_")
-        if name not in FIELDS:
-            raise section.error(key, unknown("field", key, FIELDS))
+        if name not in field_names():
+            raise section.error(key, unknown("field", key, field_names()))
         if name in found:
             raise section.error(name, BadInput(f"{name!r} is given twice, with dashes and with underscores"))
         found[name] = value
@@ -237,7 +258,7 @@ def extras(section: Section, entries: object) -> dict[str, list[Value]]:
     """The runs of one [[also]]: one, or one per combination of the fields that are lists or ranges there."""
     return {
         name: listed(section, name, value)
-        if isinstance(value, list) or (TYPES[name] is int and isinstance(value, str))
+        if isinstance(value, list) or (field_of(name)[1] is int and isinstance(value, str))
         else [value_of(section, name, value)]
         for name, value in keyed(section, entries).items()
     }
@@ -245,7 +266,7 @@ def extras(section: Section, entries: object) -> dict[str, list[Value]]:
 
 def value_of(section: Section, name: str, value: object) -> Value:
     """One value of a field's type."""
-    if section.name == "base" and (isinstance(value, list) or (TYPES[name] is int and span(value))):
+    if section.name == "base" and (isinstance(value, list) or (field_of(name)[1] is int and span(value))):
         raise section.error(
             name, BadInput(f"{name!r} in [base] takes one value, not {shown(value)}; vary it in [over]")
         )
@@ -268,7 +289,7 @@ def listed(section: Section, name: str, values: object) -> list[Value]:
         return section.error(name, BadInput(f"{name!r} in [{section.name}] {what}"))
 
     ends = span(values)
-    if ends and TYPES[name] is int:
+    if ends and field_of(name)[1] is int:
         first, last = ends
         if first > last:
             raise refused(f'takes a range that goes up, not {values!r}; did you mean "{last}-{first}"?')
@@ -276,7 +297,7 @@ def listed(section: Section, name: str, values: object) -> list[Value]:
             raise refused(f"is a range of {last - first + 1:,} values; a study has at most {MOST_RUNS:,} runs")
         values = list(range(first, last + 1))
     if not isinstance(values, list):
-        ranges = ', or a range such as "0-9"' if TYPES[name] is int else "; ranges are for fields of integers"
+        ranges = ', or a range such as "0-9"' if field_of(name)[1] is int else "; ranges are for fields of integers"
         raise refused(f"takes a list{ranges}, not {shown(values)}")
     if not values:
         raise refused("is empty: the study would have no run")

@@ -18,10 +18,12 @@ from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.measuring.measure import probe
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.rng import stream
-from nas_stability.harness.search import advance, start
+from nas_stability.harness.search import advance
 from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.fit import refuse_unfit
-from nas_stability.harness.specs.spec import RunSpec, Value, run_spec
+from nas_stability.harness.specs.spec import RunSpec, Value
+from nas_stability.harness.state import start
 from tests import oracles
 from tests.small import CPU, random_alpha, random_net, small_spec
 

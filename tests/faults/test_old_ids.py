@@ -31,7 +31,7 @@ Capture = pytest.CaptureFixture[str]
 
 def old_names(folder: Path, specs: tuple[RunSpec, ...]) -> dict[str, dict[str, object]]:
     """Makes a study's folder what version 0.1 would have left, before any run began; old id -> spec."""
-    from nas_stability.harness.specs.spec import known_ids
+    from nas_stability.harness.specs.recorded import known_ids
 
     values = [
         {name: value for name, value in json.loads(spec.json()).items() if name != "data_sha256"} for spec in specs

@@ -12,7 +12,9 @@ import pytest
 
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.harness.specs import study_file
-from nas_stability.harness.specs.spec import RunSpec, known_ids, old_digest, recorded_spec, run_spec, same_run, typed
+from nas_stability.harness.specs.filled_in import run_spec, typed
+from nas_stability.harness.specs.recorded import known_ids, old_digest, recorded_spec, same_run
+from nas_stability.harness.specs.spec import RunSpec
 from tests.faults.commands import COMMAND, NEEDED, refused
 from tests.small import small_spec
 

@@ -1,0 +1,115 @@
+"""A method's parts as functions that are ready to be called: found by name, with the values of the fields they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from nas_stability.benchmarks.catalog import find_space
+from nas_stability.benchmarks.plugins import find
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet
+from nas_stability.harness.methods import losses
+from nas_stability.harness.methods.after_step import AFTER_STEP
+from nas_stability.harness.methods.architects import ARCHITECTS, Batches, Objective, Optimizer
+from nas_stability.harness.methods.compositions import Method, find_method
+from nas_stability.harness.methods.perturbations import PERTURBATIONS, Loss, Perturbed
+from nas_stability.harness.methods.regularisers import REGULARISERS
+from nas_stability.harness.methods.relaxations import RELAXATIONS, Draw
+from nas_stability.harness.methods.stopping_rules import STOPPING_RULES
+from nas_stability.harness.specs.spec import RunSpec
+
+
+class Parts(NamedTuple):
+    """The parts of a run's method.
+
+    Attributes:
+        relax: (alpha, draws, progress) -> mixture of a pass of the search.
+        draw: distribution of the draws of ``relax``, None where it draws nothing.
+        per_cell: whether each cell has draws of its own.
+        architect: (net, alpha, batches, optimizer, objective) -> gradient with respect to alpha.
+        perturb: (mixture, loss, radius, noise) -> perturbed mixture of the weight step; None leaves it as it is.
+        noise: distribution of the perturbation's noise at radius 1.
+        penalty: (alpha, progress) -> what is added to the validation loss; None for nothing.
+        correct: alpha -> alpha after the step; None leaves it.
+        stops: rows so far -> whether the search ends; None where it goes on to its last epoch.
+        evaluate: (alpha, progress) -> the mixture that measuring and deciding use.
+        loss: (logits, labels) -> mean over the batch.
+    """
+
+    relax: Callable[[Alpha, Mixture, float], Mixture]
+    draw: Draw | None
+    per_cell: bool
+    architect: Callable[[Supernet, Alpha, Batches, Optimizer, Objective], tuple[Tensor, ...]]
+    perturb: Callable[[Mixture, Loss, float, Mixture], Perturbed] | None
+    noise: Draw
+    penalty: Callable[[Alpha, float], Tensor] | None
+    correct: Callable[[Alpha], Alpha] | None
+    stops: Callable[[Sequence[Mapping[str, str]]], bool] | None
+    evaluate: Callable[[Alpha, float], Mixture]
+    loss: losses.Loss
+
+
+def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
+    """The parts of a method with the values that the spec has for their fields.
+
+    Raises:
+        BadInput: a part, or the loss, of no known name.
+    """
+    relaxation = find("relaxations", "relaxation", method.relaxation, RELAXATIONS)
+    architect = find("architects", "architect", method.architect, ARCHITECTS)
+    perturbation = find("perturbations", "perturbation", method.perturbation, PERTURBATIONS)
+    regulariser = find("regularisers", "regulariser", method.regulariser, REGULARISERS)
+    after = find("corrections", "correction of the logits", method.after, AFTER_STEP)
+
+    def ready(function: Callable[..., Any] | None, fields: Mapping[str, Any]) -> Any:
+        return function and partial(function, settings=settings_of(spec, space, fields))
+
+    return Parts(
+        relax=ready(relaxation.mix, relaxation.fields),
+        draw=relaxation.draw,
+        per_cell=relaxation.per_cell,
+        architect=ready(architect.slope, architect.fields),
+        perturb=ready(perturbation.perturb, perturbation.fields),
+        noise=perturbation.draw,
+        penalty=ready(regulariser.penalty, regulariser.fields),
+        correct=ready(after.correct, after.fields),
+        stops=stopping_rule(spec),
+        evaluate=evaluation(method, spec, space),
+        loss=find("losses", "loss", spec.loss, losses.LOSSES),
+    )
+
+
+def evaluation(method: Method, spec: RunSpec, space: Space) -> Callable[[Alpha, float], Mixture]:
+    """(alpha, progress) -> the mixture that measuring and deciding use: a relaxation that draws nothing.
+
+    Raises:
+        BadInput: a relaxation of no known name, or one that draws.
+    """
+    relaxation = find("relaxations", "relaxation", method.evaluation, RELAXATIONS)
+    if relaxation.draw is not None:
+        raise ValueError(f"the relaxation {method.evaluation} draws, and measuring must not")
+    settings = settings_of(spec, space, relaxation.fields)
+    return lambda alpha, progress: relaxation.mix(alpha, (), progress, settings)
+
+
+def decided(spec: RunSpec, logits: Alpha, epoch: int) -> Mixture:
+    """The mixture of a run's recorded logits, after so many epochs, by which its architecture is decided."""
+    space = find_space(spec.space)
+    return evaluation(find_method(spec.method), spec, space)(logits, epoch / spec.epochs)
+
+
+def stopping_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]]], bool] | None:
+    """The rule that may end a run before its last epoch; None where there is none."""
+    rule = find("stopping_rules", "stopping rule", find_method(spec.method).stop, STOPPING_RULES)
+    if rule.stops is None:
+        return None
+    return partial(rule.stops, settings=settings_of(spec, find_space(spec.space), rule.fields))
+
+
+def settings_of(spec: RunSpec, space: Space, fields: Mapping[str, Any]) -> SimpleNamespace:
+    """What a part is told: the values of the fields that it reads, and which groups decide for operations."""
+    return SimpleNamespace(operation_groups=space.operation_groups, **{name: spec.value(name) for name in fields})
