@@ -23,7 +23,6 @@ from nas_stability.harness.measuring.curvature import eigenvalues, validation_he
 from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
 from nas_stability.harness.methods.compositions import METHODS, Method
 from nas_stability.harness.search import Search, assemble, search_step
-from nas_stability.harness.specs.published import PUBLISHED
 from nas_stability.harness.specs.spec import run_spec
 
 TOLERANCE = 1e-8
@@ -145,7 +144,7 @@ def starting_point(arrays: Arrays) -> Search:
         }
     )
     channels = arrays["x_train"].shape[2]
-    momentum = float(PUBLISHED[space.name]["batch_norm_momentum"])
+    momentum = float(space.facts.defaults["batch_norm_momentum"])
     net = space.supernet(SupernetShape(spec.width, spec.depth, meta["classes"], channels, momentum))
     alpha = tuple(torch.from_numpy(arrays[f"alpha0/{group}"]) for group in range(len(space.shapes)))
     search = assemble(spec, space, method, net, alpha, torch.device("cpu"))

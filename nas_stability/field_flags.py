@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from collections.abc import Mapping
 from typing import Literal
 
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.flags import flag
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
+from nas_stability.harness.specs.fields import Value
+from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec, parse, run_spec
 
 STUDY_FILE = """\
@@ -24,7 +27,7 @@ x_train and y_train and, where there are any, x_val, y_val, x_test and y_test; i
 (N, H, W, C), labels integers of shape (N,).
 """
 
-NAMES = {"space": tuple(PUBLISHED), "data": IMAGES}
+NAMES = {"space": tuple(FACTS), "data": IMAGES}
 """Field -> the names that it takes."""
 
 
@@ -47,7 +50,11 @@ def given_spec(options: argparse.Namespace) -> RunSpec:
 def field_help(name: str) -> str:
     """A field's line of help with its default and its range."""
     field = FIELDS[name]
-    by = {"space": PUBLISHED.values(), "data": [PUBLISHED_AUGMENTATION, *AUGMENTATION.values()]}
+    spaces = [facts.defaults for facts in FACTS.values()]
+    by: dict[str, list[Mapping[str, Value]]] = {
+        "space": spaces,
+        "data": [PUBLISHED_AUGMENTATION, *AUGMENTATION.values()],
+    }
     given = [(what, sorted({text_of(one[name]) for one in settings if name in one})) for what, settings in by.items()]
     notes = [f"{' or '.join(values)}, by {what}" for what, values in given if values]
     notes += [", ".join(NAMES[name])] if name in NAMES else []

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nas_stability.benchmarks.errors import BadInput, shown, unknown
+from nas_stability.benchmarks.errors import BadInput, choose, shown, unknown
 from nas_stability.benchmarks.names import check_name
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import canonical, canonical_data
 from nas_stability.harness.specs import fields, located
 from nas_stability.harness.specs.fields import Range, Value, described, of_type, required
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
+from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 
 UNIT = Range(0, 1)
 MEAN = Range(0, 1, open_high=True)
@@ -187,11 +188,10 @@ def run_spec(values: Mapping[str, Value], folder: Path = Path()) -> RunSpec:
             raise BadInput(f"the field {name!r} is missing: a run needs space, method and data")
     given = {name: typed(name, value) for name, value in values.items()}
     space = str(given["space"])
-    if space not in PUBLISHED:
-        raise unknown("space", space, PUBLISHED)
+    facts = choose("space", space, FACTS)
     data = located.located_data(str(given["data"]), folder)
     augmentation = AUGMENTATION.get(data, PUBLISHED_AUGMENTATION)
-    merged: dict[str, Any] = {**PUBLISHED[space], **augmentation, **given, "data": data}
+    merged: dict[str, Any] = {**facts.defaults, **augmentation, **given, "data": data}
     if "table" in given:
         merged["table"] = located.located_table(str(given["table"]), folder)
     if located.is_file(data) and not given.get("data_sha256"):
@@ -224,7 +224,7 @@ def parse(name: str, text: str) -> Value:
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
-    "space": lambda name: canonical(name, PUBLISHED),
+    "space": lambda name: canonical(name, FACTS),
     "method": lambda name: check_name("method", name.lower().replace("_", "-")),
     "data": lambda name: name if "/" in name else canonical_data(name),
     "data_sha256": str.lower,
