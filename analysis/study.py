@@ -48,6 +48,7 @@ class Study:
         unfinished: ids of the runs that have no run.json.
         remarks: which runs are missing, copied or foreign, one line each.
         verified: whether every file was held to its checksum.
+        claims: template, method and base of the study's own claims.
         facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
 
     Raises:
@@ -62,6 +63,7 @@ class Study:
     unfinished: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     verified: bool = True
+    claims: tuple[tuple[str, str, str], ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=lambda: FACTS)
 
     def __post_init__(self) -> None:
@@ -200,6 +202,7 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         unfinished=tuple(found.unfinished),
         remarks=tuple(found.remarks),
         verified=verify,
+        claims=folders.read_claims(folder) if folders.is_study(folder) else (),
         facts=FACTS | told_facts(finished, records),
     )
 

@@ -21,6 +21,8 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+    [[claim]]         a claim of the study's own: template = "ends-better" (or deteriorates-less, hessian-smaller,
+                      flatter, costs-more), method = "..." and base = "...", both searched in the study
 
 A relative path is taken from the file's folder. Images of your own are data = "npz:PATH": a numpy archive of the arrays
 x_train and y_train and, where there are any, x_val, y_val, x_test and y_test; images are uint8 of shape (N, H, W) or

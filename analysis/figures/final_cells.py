@@ -19,6 +19,7 @@ from nas_stability.analysis.figures.panels import SCREEN, Drawn, Page, epochs_ax
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.graphs import Graph, graphs
 
 LETTERS = 6.5
@@ -37,7 +38,7 @@ def operation_shares(study: Study, space: str, method: str, variant: str = "") -
         epoch, operation, seeds, share (mean over the seeds, between 0 and 1).
 
     Raises:
-        BadInput: the logits of a run are missing or damaged.
+        BadInput: the logits of a run are missing, damaged, or of other operations than the space's.
     """
     rows = study.rows(Group(space, method, variant))
     logits = [study.alphas(run) for run in rows["run"].unique()]
@@ -45,7 +46,10 @@ def operation_shares(study: Study, space: str, method: str, variant: str = "") -
     named = study.facts_of(space).groups or {0: numbered}
     parts = []
     for epoch in range(max(len(groups[0]) for groups in logits)):
-        chosen = [decided(groups, epoch, named) for groups in logits if epoch < len(groups[0])]
+        try:
+            chosen = [decided(groups, epoch, named) for groups in logits if epoch < len(groups[0])]
+        except (ValueError, IndexError) as error:
+            raise BadInput(f"the logits of {method} in {space} are not of the operations that it has") from error
         for name in dict.fromkeys(name for rows in named.values() for row in rows for name in row):
             share = float(numpy.mean([operations.count(name) / len(operations) for operations in chosen]))
             parts.append((epoch, name, len(chosen), share))

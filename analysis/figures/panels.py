@@ -22,8 +22,12 @@ from nas_stability.analysis.study import Study
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
 """Solid, or an offset and the lengths of dashes and gaps."""
 
-PALETTE = ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, told apart with every common colour blindness; in the order of METHODS, others after."""
+PALETTE = (
+    *("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000"),
+    *("#882255", "#999933", "#332288", "#888888", "#44AA99"),
+)
+"""Okabe and Ito's colours, told apart with every common colour blindness, and for an eighth method on some of Tol's
+muted ones; in the order of METHODS, others after."""
 
 CLOSE = 1.0
 """Distance of the lines of a title or label, in heights of a line; matplotlib's is 1.2."""
