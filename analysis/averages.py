@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy
 import pandas
 
-from nas_stability.analysis.names import answer_name, answer_of, space_name
+from nas_stability.analysis.names import answer_name, answer_of
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats, bootstrap_mean
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import natural, told
@@ -148,5 +148,5 @@ def with_answers(study: Study, prefix: str = "accuracy_") -> list[tuple[str, str
 def named_answers(study: Study) -> str:
     """Which data set and split the table is asked for, per space, in brackets; nothing where none answers."""
     found = {space: answers[0] for space in study.spaces if (answers := study.answers(space))}
-    named = [f"{space_name(space)}: {answer_name(answer_of(column))}" for space, column in found.items()]
+    named = [f"{study.facts_of(space).title}: {answer_name(answer_of(column))}" for space, column in found.items()]
     return f" ({', '.join(named)})" if named else ""

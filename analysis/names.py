@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-METHOD_NAMES = {
+from collections.abc import Iterable, Mapping
+
+from nas_stability.benchmarks.spaces.facts import FACTS, Facts
+
+METHODS = {
     "darts": "DARTS",
     "darts-2nd": "DARTS (2nd order)",
     "sdarts-rs": "SDARTS-RS",
     "sdarts-adv": "SDARTS-ADV",
 }
-SPACE_NAMES = {
-    "nasbench201": "NAS-Bench-201",
-    "nasbench1shot1-s1": "1Shot1 S1",
-    "nasbench1shot1-s2": "1Shot1 S2",
-    "nasbench1shot1-s3": "1Shot1 S3",
-}
+"""Methods as people write them, in the order in which they are listed and coloured; others follow, sorted."""
+
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
@@ -25,13 +25,19 @@ PREFIXES = (
 
 
 def method_name(method: str) -> str:
-    """A method as people write it."""
-    return METHOD_NAMES.get(method, method)
+    """A method as people write it; one that has no name here in capitals."""
+    return METHODS.get(method, method.upper())
 
 
-def space_name(space: str) -> str:
-    """A space as people write it, short enough for a narrow panel."""
-    return SPACE_NAMES.get(space, space)
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Methods, each once: those of METHODS in its order, then the others, sorted."""
+    found = set(methods)
+    return [method for method in METHODS if method in found] + sorted(found - METHODS.keys())
+
+
+def space_name(space: str, facts: Mapping[str, Facts] = FACTS) -> str:
+    """A space as people write it, short enough for a narrow panel; one of which there are no facts by its own name."""
+    return facts[space].title if space in facts else space
 
 
 def answer_of(column: str) -> str:

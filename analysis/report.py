@@ -25,6 +25,7 @@ from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import NOTES, TABLES
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import unknown
+from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.benchmarks.workers import Crew, Lost
 from nas_stability.harness.records.outputs import REPORT, refuse_output
 
@@ -148,7 +149,7 @@ def write(study: Study, place: Path, paper: bool, name: str) -> Piece:
     """One figure or table by its name."""
     if name in TABLES:
         table = TABLES[name](study)
-        return Piece(write_table(table, place, name), table=table)
+        return Piece(write_table(table, place, name, study.facts), table=table)
     with matplotlib.rc_context(style(paper)):
         drawn = FIGURES[name](study, PAPER if paper else SCREEN)
         if drawn is None:
@@ -189,12 +190,14 @@ def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, Path, Path
     return png, pdf, numbers
 
 
-def write_table(table: pandas.DataFrame, place: Path, name: str) -> tuple[Path, Path, Path]:
-    """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs)."""
+def write_table(
+    table: pandas.DataFrame, place: Path, name: str, facts: Mapping[str, Facts] = FACTS
+) -> tuple[Path, Path, Path]:
+    """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs, with the titles of the spaces' facts)."""
     numbers, markdown, latex = (place / f"{name}.{kind}" for kind in ("csv", "md", "tex"))
     files.write(numbers, escape.csv(table))
     files.write(markdown, summaries.markdown(table, NOTES[name]))
-    files.write(latex, summaries.latex(table, NOTES[name]))
+    files.write(latex, summaries.latex(table, NOTES[name], facts))
     return numbers, markdown, latex
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ import numpy
 import numpy.typing
 import pandas
 
+from nas_stability.analysis.names import in_order
 from nas_stability.analysis.variants import Group, natural, variants, variation
 from nas_stability.benchmarks.errors import BadInput, unreadable
+from nas_stability.benchmarks.spaces import facts
+from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records.folder import survey, verified
-from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPECTRUM
+from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPACE_FACTS, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
 from nas_stability.harness.specs.recorded import recorded_spec
-
-METHODS = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
-"""Order in which methods are listed and coloured; others follow, sorted."""
 
 Floats = numpy.typing.NDArray[numpy.float64]
 
@@ -48,6 +48,8 @@ class Study:
         unfinished: ids of the runs that have no run.json.
         remarks: which runs are missing, copied or foreign, one line each.
         verified: whether every file was held to its checksum.
+        claims: template, method and base of the study's own claims.
+        facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
 
     Raises:
         BadInput: two runs of one space, method, seed and variant.
@@ -61,6 +63,8 @@ class Study:
     unfinished: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     verified: bool = True
+    claims: tuple[tuple[str, str, str], ...] = ()
+    facts: Mapping[str, Facts] = field(default_factory=lambda: FACTS)
 
     def __post_init__(self) -> None:
         if "variant" not in self.runs:
@@ -84,8 +88,7 @@ class Study:
     @property
     def methods(self) -> list[str]:
         """Methods in the fixed order."""
-        found = set(self.epochs["method"].unique())
-        return [method for method in METHODS if method in found] + sorted(found - set(METHODS))
+        return in_order(self.epochs["method"].unique())
 
     @property
     def spaces(self) -> list[str]:
@@ -96,6 +99,10 @@ class Study:
     def variants(self) -> list[str]:
         """Labels of the variants, in the order in which they are listed; just "" where nothing varies."""
         return sorted(set(self.runs["variant"]), key=natural)
+
+    def facts_of(self, space: str) -> Facts:
+        """What a space is called and made of; of one that nobody told of just its name."""
+        return self.facts.get(space, facts.unknown(space))
 
     def groups(self, space: str) -> list[Group]:
         """The runs of a space that differ in their seeds alone: methods in the fixed order, then variants."""
@@ -195,6 +202,8 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         unfinished=tuple(found.unfinished),
         remarks=tuple(found.remarks),
         verified=verify,
+        claims=folders.read_claims(folder) if folders.is_study(folder) else (),
+        facts=FACTS | told_facts(finished, records),
     )
 
 
@@ -212,6 +221,22 @@ def read_record(folder: Path, verify: bool) -> dict[str, Any]:
         return {**taken, "spec": dict(taken["spec"])}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise BadInput(f"the file {folder / DONE} is not a run's record: {error}") from error
+
+
+def told_facts(places: Mapping[str, Path], records: Sequence[Mapping[str, Any]]) -> dict[str, Facts]:
+    """Space -> its facts, of those that the records of the runs hold: of spaces that are not built in.
+
+    Raises:
+        BadInput: a record's are none.
+    """
+    found = {}
+    for place, record in zip(places.values(), records, strict=True):
+        if SPACE_FACTS in record:
+            try:
+                found[str(record["spec"]["space"])] = facts.from_json(record[SPACE_FACTS])
+            except ValueError as error:
+                raise BadInput(f"the file {place / DONE} cannot be read: {error}") from error
+    return found
 
 
 def read_csvs(paths: Sequence[Path], runs: Sequence[str]) -> pandas.DataFrame:
@@ -267,7 +292,7 @@ def flat(run: str, record: dict[str, Any]) -> dict[str, Any]:
     """A run.json as one row: the fields of the spec, and the rest with dots."""
     row: dict[str, Any] = {"run": run, **record["spec"]}
     for name, value in record.items():
-        if name in ("run", "spec", SEAL):
+        if name in ("run", "spec", SPACE_FACTS, SEAL):
             continue
         if isinstance(value, dict):
             row |= {f"{name}.{inner}": entry for inner, entry in value.items()}

@@ -15,6 +15,7 @@ from nas_stability.analysis.names import answer_name, answer_of, method_name, sp
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
+from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 
 COLLAPSE = 5.0
 """Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
@@ -290,10 +291,10 @@ def markdown_cell(name: object, text: object) -> str:
     return escape.markdown(str(text)) if name in NAMES else str(text)
 
 
-def latex(table: pandas.DataFrame, note: str = "") -> str:
+def latex(table: pandas.DataFrame, note: str = "", facts: Mapping[str, Facts] = FACTS) -> str:
     r"""The readable table as a tabular of LaTeX for the package booktabs, a rule between spaces and answers.
 
-    How it was made is in a comment on top: for the caption.
+    How it was made is in a comment on top: for the caption. ``facts``: of the spaces.
     """
     shown = readable(table)
     heads = [escape.latex(HEADINGS.get(name, name)) for name in shown.columns]
@@ -306,12 +307,14 @@ def latex(table: pandas.DataFrame, note: str = "") -> str:
         if previous and group != previous:
             lines.append(r"\midrule")
         previous = group
-        lines.append(" & ".join(latex_cell(name, str(value)) for name, value in row.items()) + r" \\")
+        lines.append(" & ".join(latex_cell(name, str(value), facts) for name, value in row.items()) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def latex_cell(name: object, text: str) -> str:
+def latex_cell(name: object, text: str, facts: Mapping[str, Facts] = FACTS) -> str:
     """A cell of a LaTeX table: names as people write them, an interval smaller than its mean."""
+    if name == "space":
+        return escape.latex(space_name(text, facts))
     if name in NAMES:
         return escape.latex(NAMES[str(name)](text))
     mean, bracket, interval = text.partition(" [")

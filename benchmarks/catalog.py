@@ -177,12 +177,12 @@ def refuse_other_space(found: open_file.Table, space: str) -> None:
     """
     if space not in SPACES or not len(found.keys):
         return
-    hashed = space != nasbench201.SPACE.name
+    form = SPACES[space].facts.form
     ends = [found.keys[0].as_py(), found.keys[len(found.keys) - 1].as_py()]
-    if not any(bool(re.fullmatch("[0-9a-f]{32}", key)) if hashed else key.startswith("|") for key in ends):
+    if not any(re.fullmatch(form.pattern, key) for key in ends):
         raise BadInput(
-            f"the table {found.name} is about another space than {space}: it has {ends[0]}, and {space} has "
-            + ("NAS-Bench-101 module hashes of 32 hexadecimal digits" if hashed else "strings such as |none~0|+...")
+            f"the table {found.name} is about another space than {space}: it has {ends[0]}, "
+            f"and {space} has {form.words}"
         )
 
 

@@ -25,7 +25,6 @@ from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.filled_in import run_spec
-from nas_stability.harness.specs.published import PUBLISHED
 from nas_stability.harness.state import Search, assemble
 
 TOLERANCE = 1e-8
@@ -146,7 +145,7 @@ def starting_point(arrays: Arrays) -> Search:
         }
     )
     channels = arrays["x_train"].shape[2]
-    momentum = float(PUBLISHED[space.name]["batch_norm_momentum"])
+    momentum = float(space.facts.defaults["batch_norm_momentum"])
     net = space.supernet(SupernetShape(spec.width, spec.depth, meta["classes"], channels, momentum))
     alpha = tuple(torch.from_numpy(arrays[f"alpha0/{group}"]) for group in range(len(space.shapes)))
     search = assemble(spec, space, method, net, alpha, torch.device("cpu"))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.flags import flag
+from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import parse, resolved, run_spec
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
+from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS, TYPES, RunSpec
 
 STUDY_FILE = """\
@@ -22,6 +25,8 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+    [[claim]]         a claim of the study's own: template = "ends-better" (or deteriorates-less, hessian-smaller,
+                      flatter, costs-more), method = "..." and base = "...", both searched in the study
     plugins = [...]   above them: Python files and modules that offer methods, spaces or tables by name
 
 A relative path is taken from the file's folder. Images of your own are data = "npz:PATH": a numpy archive of the arrays
@@ -32,7 +37,7 @@ x_train and y_train and, where there are any, x_val, y_val, x_test and y_test; i
 OTHERWISE = ("plugins", "settings")
 """Fields that are given by --plugin and --set."""
 
-NAMES = {"space": tuple(PUBLISHED), "data": IMAGES}
+NAMES = {"space": tuple(FACTS), "data": IMAGES}
 """Field -> the names that it takes."""
 
 
@@ -89,7 +94,11 @@ def given_spec(options: argparse.Namespace) -> RunSpec:
 def field_help(name: str) -> str:
     """A field's line of help with its default and its range."""
     field = FIELDS[name]
-    by = {"space": PUBLISHED.values(), "data": [PUBLISHED_AUGMENTATION, *AUGMENTATION.values()]}
+    spaces = [facts.defaults for facts in FACTS.values()]
+    by: dict[str, list[Mapping[str, Value]]] = {
+        "space": spaces,
+        "data": [PUBLISHED_AUGMENTATION, *AUGMENTATION.values()],
+    }
     given = [(what, sorted({text_of(one[name]) for one in settings if name in one})) for what, settings in by.items()]
     notes = [f"{' or '.join(values)}, by {what}" for what, values in given if values]
     notes += [", ".join(NAMES[name])] if name in NAMES else []

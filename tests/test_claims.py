@@ -14,15 +14,20 @@ import pytest
 
 from nas_stability.analysis import comparable
 from nas_stability.analysis.claims import evidence, judging, windows
-from nas_stability.analysis.claims.judging import CLAIMS, COLUMNS, POOLED, judge
+from nas_stability.analysis.claims.judging import COLUMNS, POOLED, judge
+from nas_stability.analysis.claims.statements import OVER_PAIRS, TEMPLATES, claims
 from nas_stability.analysis.statistics.significance import holm, mean_test
 from nas_stability.analysis.study import Floats, Study
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
+from nas_stability.harness.specs import study_file
 from tests import oracles_stats as oracles
 
 METHODS = ("darts", "sdarts-rs", "sdarts-adv")
 PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "quick"
+CLAIMS = {claim.name: claim for claim in claims(METHODS)}
+"""What is judged of the paper's methods."""
+
 EPOCHS = 13
 Values = dict[str, Floats]
 """Column of epochs.csv -> (methods, seeds, epochs)."""
@@ -124,7 +129,7 @@ def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> Non
 def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
     name = "darts-deteriorates"
-    monkeypatch.setattr(judging, "CLAIMS", {name: CLAIMS[name]})
+    monkeypatch.setattr(judging, "claims", lambda methods, own: [CLAIMS[name]])
     rng, late = numpy.random.default_rng(0), numpy.arange(EPOCHS) > EPOCHS // 2
     verdicts, by_t = [], 0
     for _ in range(200):
@@ -289,7 +294,7 @@ def test_every_statistic_by_hand() -> None:
     growth = math.log(4)
     assert math.isnan(judged.loc["darts-hessian-grows", "low"]), f"all three seeds grow by the same log, {growth}"
     assert "all values are the same" in judged.loc["darts-hessian-grows", "reason"]
-    assert judged.loc["sdarts-adv-more-stable", "reason"] == "no finished run of sdarts-rs"
+    assert "sdarts-adv-more-stable" not in judged.index
     first = numpy.stack([norm[0, :, 7:].mean(1), norm[1, :, 7:].mean(1)], axis=1)
     falls = numpy.stack([[14.0, 14.0, 14.0], [1.0, 3.0, 0.0]], axis=1)
     assert judged.loc["eigenvalue-goes-with-fall", "estimate"] == pytest.approx(
@@ -356,7 +361,7 @@ def test_claims_without_data_say_what_is_lacking() -> None:
     judged = judge(study({"a": {name: array[:2] for name, array in values.items()}}, METHODS[:2])).set_index("claim")
     assert judged.loc["darts-deteriorates", "verdict"] == "no data"
     assert judged.loc["darts-deteriorates", "reason"] == "no seed has a table accuracy for every epoch under darts"
-    assert judged.loc["sdarts-adv-ends-better", "reason"] == "no finished run of sdarts-adv"
+    assert not [name for name in judged.index if "sdarts-adv" in name], "of pairs that the study does not hold none"
     assert judged.loc["darts-deteriorates", "missing"] == 6
     assert judged.loc["darts-hessian-grows", "verdict"] == "supported"
 
@@ -425,6 +430,80 @@ def test_every_claim_says_what_it_is(claim: judging.Claim) -> None:
     none = 1.0 if claim.ratio else 0.0
     assert (claim.threshold - none) * claim.direction > 0, "no effect is on the other side of the threshold"
     assert claim.shown(claim.inner(claim.threshold)) == pytest.approx(claim.threshold)
+
+
+def test_the_papers_claims_are_as_they_were() -> None:
+    assert list(CLAIMS) == [
+        "darts-deteriorates",
+        *("sdarts-rs-deteriorates-less", "sdarts-adv-deteriorates-less"),
+        *("sdarts-rs-ends-better", "sdarts-adv-ends-better"),
+        "darts-hessian-grows",
+        *("sdarts-rs-hessian-smaller", "sdarts-adv-hessian-smaller"),
+        "sdarts-adv-more-stable",
+        "eigenvalue-goes-with-fall",
+        *("sdarts-rs-flatter", "sdarts-adv-flatter"),
+        *("sdarts-rs-costs-more", "sdarts-adv-costs-more"),
+    ]
+    assert CLAIMS["sdarts-adv-more-stable"].statement == (
+        "SDARTS-ADV loses less accuracy in the second half of its search than SDARTS-RS."
+    )
+    assert CLAIMS["sdarts-adv-more-stable"].methods == ("sdarts-rs", "sdarts-adv")
+    assert CLAIMS["darts-hessian-grows"].statement == (
+        "The norm of the Hessian grows in the second half of a DARTS search."
+    )
+
+
+@pytest.mark.parametrize("name", ["cpu-cifar10", "cpu-cifar10-augmented"])
+def test_the_published_verdicts_come_out_byte_for_byte(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = PUBLISHED.with_name(name)
+    assert main(["claims", str(folder)]) == 0
+    assert capsys.readouterr().out == (folder / "claims.txt").read_text(encoding="utf-8")
+
+
+def test_claims_are_of_the_pairs_that_a_study_holds() -> None:
+    found = {claim.name: claim for claim in claims(("darts", "pc-darts", "pc-darts-rs", "gdas-adv", "sdarts-rs"))}
+    assert {name for name in found if name.endswith("-deteriorates")} == {"darts-deteriorates", "pc-darts-deteriorates"}
+    less = {claim.methods for name, claim in found.items() if name.endswith("-deteriorates-less")}
+    assert less == {("pc-darts", "pc-darts-rs"), ("darts", "sdarts-rs")}
+    assert not [name for name in found if "gdas" in name or name.endswith("more-stable")]
+    assert (
+        found["pc-darts-rs-ends-better"].statement == "PC-DARTS-RS ends with more accurate architectures than PC-DARTS."
+    )
+    both = {claim.name: claim.methods for claim in claims(("pc-darts-rs", "pc-darts-adv"))}
+    assert both == {"pc-darts-adv-more-stable": ("pc-darts-rs", "pc-darts-adv"), "eigenvalue-goes-with-fall": ()}
+    assert list(CLAIMS) == [name for name in (claim.name for claim in claims((*METHODS, "gdas-adv"))) if name in CLAIMS]
+
+
+def test_a_pair_is_judged_as_the_papers_are() -> None:
+    values = with_effects(numpy.random.default_rng(0), 6, 1.0)
+    paper = judge(study({"a": values}))
+    other = judge(study({"a": values}, ("pc-darts", "pc-darts-rs", "pc-darts-adv"))).set_index("claim")
+    assert len(other) == len(paper)
+    for row in paper.to_dict("records"):
+        name = row["claim"].replace("sdarts", "pc-darts")
+        name = name if name.startswith(("pc-", "eigen")) else f"pc-{name}"
+        assert other.loc[name, ["estimate", "p", "verdict"]].tolist() == pytest.approx(
+            [row["estimate"], row["p"], row["verdict"]], nan_ok=True
+        )
+
+
+def test_a_studys_own_claims_are_judged_once_with_the_others_and_corrected_with_them() -> None:
+    values = with_effects(numpy.random.default_rng(0), 6, 1.0)
+    found = study({"a": values}, ("darts", "mine", "sdarts-rs"))
+    own = (("ends-better", "mine", "sdarts-rs"), ("ends-better", "sdarts-rs", "darts"))
+    before, judged = judge(found), judge(dataclasses.replace(found, claims=own))
+    assert list(judged["claim"]) == [*before["claim"], "mine-ends-better-than-sdarts-rs"]
+    assert judged["p"].count() == before["p"].count() + 1
+    row = judged.iloc[-1]
+    assert row["statement"] == "MINE ends with more accurate architectures than SDARTS-RS."
+    difference = windows.per_run(found, "a").groupby("method")["late_accuracy"].mean()
+    assert row["estimate"] == pytest.approx(difference["mine"] - difference["sdarts-rs"])
+    with pytest.raises(BadInput, match="unknown template of claims 'ends-beter'; did you mean 'ends-better'"):
+        judge(dataclasses.replace(found, claims=(("ends-beter", "mine", "darts"),)))
+
+
+def test_templates_of_a_study_file_are_those_over_pairs() -> None:
+    assert set(study_file.CLAIMS) == OVER_PAIRS.keys() < TEMPLATES.keys()
 
 
 def test_verdicts_for_people() -> None:

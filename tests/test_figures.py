@@ -23,14 +23,16 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from nas_stability import analysis
-from nas_stability.analysis.figures import curves, final_cells, layout, panels, planes, spectrum
-from nas_stability.analysis.figures.cell_graph import graph_of, nasbench101_graph, nasbench201_graph
+from nas_stability.analysis.figures import curves, final_cells, layout, looks, panels, planes, spectrum
 from nas_stability.analysis.figures.figures import FIGURES, PAPER, Drawn, style
+from nas_stability.analysis.names import METHODS
 from nas_stability.analysis.report import write_figure
 from nas_stability.analysis.statistics.correlation import spearman, weighted_spearman
 from nas_stability.analysis.statistics.intervals import bootstrap_mean
-from nas_stability.analysis.study import METHODS, Study
+from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.spaces.facts import FACTS
+from nas_stability.benchmarks.spaces.graphs import edges_graph, matrix_graph
 from tests import oracles_figures as oracles
 from tests.small import load
 from tests.test_analysis import ACCURACY, write_run
@@ -356,7 +358,7 @@ def test_shares_of_operations_count_rows_by_their_largest_logit(study: Study, dr
     numbers = drawn["operations"].numbers.set_index(["space", "method", "epoch", "operation"])["share"]
     for space, method, epoch in itertools.product(("nasbench201", S1), ACCURACY, range(3)):
         runs = study.epochs.loc[(study.epochs["space"] == space) & (study.epochs["method"] == method), "run"].unique()
-        for index, operation in enumerate(SPACES[space].operations):
+        for index, operation in enumerate(FACTS[space].groups[0][0]):
             shares = [oracles.share_of(study.alphas(run)[0][epoch].tolist(), index) for run in runs]
             assert numbers[space, method, epoch, operation] == pytest.approx(sum(shares) / 3)
 
@@ -381,13 +383,16 @@ def test_shares_of_the_published_study_equal_the_harnesses_own_columns() -> None
             numpy.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_operations_are_those_of_the_spaces() -> None:
-    assert {name: space.operations for name, space in SPACES.items()} == final_cells.OPERATIONS
-    assert {operation for names in final_cells.OPERATIONS.values() for operation in names} == final_cells.LOOKS.keys()
+def test_the_same_label_has_the_same_colour_and_no_two_labels_of_a_study_share_one() -> None:
+    found = looks.looks(FACTS.values())
+    colours = {look.name: look.colour for look in found.values()}
+    assert len(set(colours.values())) == len(colours)
+    assert colours["conv 3x3"] == looks.looks([FACTS["nasbench201"]])["nor_conv_3x3"].colour
+    assert [name for name, look in found.items() if not look.carries] == ["none"]
 
 
 def test_an_architecture_of_nasbench201_as_a_graph() -> None:
-    found = nasbench201_graph(ARCH.format("nor_conv_3x3"))
+    found = edges_graph(ARCH.format("nor_conv_3x3"))
     assert found.nodes == ("0", "1", "2", "3")
     assert found.edges == (
         (0, 1, "nor_conv_3x3"),
@@ -398,25 +403,24 @@ def test_an_architecture_of_nasbench201_as_a_graph() -> None:
         (2, 3, "nor_conv_3x3"),
     )
     for text in ("", "arch-1", "|none|", "|~0|"):
-        with pytest.raises(ValueError, match="not an architecture of NAS-Bench-201"):
-            nasbench201_graph(text)
+        with pytest.raises(ValueError, match="no cell with operations on its edges"):
+            edges_graph(text)
 
 
 def test_a_cell_of_nasbench101_as_a_graph() -> None:
-    found = nasbench101_graph("0110/0011/0001/0000 input,maxpool3x3,conv3x3-bn-relu,output")
+    found = matrix_graph("0110/0011/0001/0000 input,maxpool3x3,conv3x3-bn-relu,output")
     assert found.nodes == ("input", "maxpool3x3", "conv3x3-bn-relu", "output")
     assert found.edges == ((0, 1, ""), (0, 2, ""), (1, 2, ""), (1, 3, ""), (2, 3, ""))
     for text in ("0110/0011 input,output", "01/00 input", "02/00 input,output"):
         with pytest.raises(ValueError, match=r"not a cell of NAS-Bench-101"):
-            nasbench101_graph(text)
+            matrix_graph(text)
 
 
 def test_every_published_architecture_can_be_drawn() -> None:
     finals = final_cells.final_cells(load(PUBLISHED))
     assert len(finals) == 18
     for row in finals.to_dict("records"):
-        graph = graph_of(str(row["arch"]), row["cell"])
-        assert graph is not None
+        (graph,) = final_cells.graphs_of(load(PUBLISHED), row).values()
         arrows = sum(operation != "none" for _, _, operation in graph.edges)
         axes = final_cells.draw_cell(Figure().add_subplot(), graph)
         assert len(axes.patches) == arrows
@@ -622,7 +626,7 @@ def test_a_notebook_draws_landscapes_and_cells(study: Study) -> None:
     flat = figure.add_subplot()
     assert planes.draw_contour(flat, frame) is flat
     assert planes.draw_table_layer(flat, frame, f"accuracy_{ANSWER}") is flat
-    assert final_cells.draw_cell(flat, nasbench201_graph(ARCH.format("none"))) is flat
+    assert final_cells.draw_cell(flat, edges_graph(ARCH.format("none"))) is flat
 
 
 def test_a_regret_of_zero_everywhere_has_a_linear_axis(folder: Path, tmp_path: Path) -> None:

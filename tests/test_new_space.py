@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_stability.benchmarks import catalog
+from nas_stability.benchmarks.spaces.facts import Operation
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, leading
 from nas_stability.harness.measuring.measure import shares
 from nas_stability.harness.methods.compositions import METHODS
@@ -52,14 +53,15 @@ def discretize(mixture: Mixture) -> str:
 
 PLAIN = dataclasses.replace(
     catalog.SPACES["nasbench201"],
+    facts=catalog.SPACES["nasbench201"].facts._replace(
+        operations={"conv": Operation("conv", "c"), "skip": Operation("skip", "s", "skip")},
+        groups={0: (OPERATIONS,), 1: (OPERATIONS,)},
+    ),
     shapes=((1, 2), (1, 2)),
-    operations=OPERATIONS,
-    parameter_free={"skip": "skip"},
     supernet=supernet,
     deepest_side=lambda side, depth: side,
     discretize=discretize,
     neighbours=lambda mixture: (),
-    operation_groups=(0, 1),
 )
 """Two groups of one row each, as a space of normal and reduction cells has."""
 

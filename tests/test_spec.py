@@ -9,11 +9,12 @@ import pytest
 
 from nas_stability.benchmarks.catalog import DATASETS, SPACES
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import IMAGES
 from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import parse, run_spec
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED
+from nas_stability.harness.specs.published import AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS
 from tests.small import small_spec
 
@@ -21,7 +22,12 @@ MINIMAL = {"space": "nasbench1shot1-s2", "method": "sdarts-adv", "data": "cifar1
 
 
 def test_every_space_has_published_settings_and_every_augmentation_a_data_set() -> None:
-    assert PUBLISHED.keys() == SPACES.keys()
+    assert FACTS.keys() == SPACES.keys()
+    needed = {name for name, field in FIELDS.items() if field.default is dataclasses.MISSING}
+    for space, facts in FACTS.items():
+        spec = run_spec({"space": space, "method": "darts", "data": "digits"})
+        assert needed - {"space", "method", "data", "crop_padding", "flip"} <= facts.defaults.keys() <= FIELDS.keys()
+        assert {name: getattr(spec, name) for name in facts.defaults} == facts.defaults
     assert AUGMENTATION.keys() <= DATASETS.keys()
     assert set(IMAGES) == DATASETS.keys()
 

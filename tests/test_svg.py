@@ -10,8 +10,11 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from nas_stability.analysis.page import svg, texts
+from nas_stability.benchmarks.spaces.facts import FACTS
+from nas_stability.benchmarks.spaces.graphs import Graph, graphs
 
 NAN = math.nan
 NASBENCH201 = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
@@ -97,8 +100,13 @@ def test_an_interval_lies_where_its_numbers_are() -> None:
     assert "threshold" not in bare
 
 
+def drawn(space: str, arch: str, cell: str) -> Markup | None:
+    """The picture of an architecture of a space."""
+    return svg.cell(graphs(FACTS[space].form, arch, cell), FACTS[space].operations)
+
+
 def test_the_final_cell_is_drawn_from_either_text() -> None:
-    edges = svg.cell(NASBENCH201, "")
+    edges = drawn("nasbench201", NASBENCH201, "")
     assert edges is not None
     assert edges.count('class="edge') == 6
     assert [edges.count(f">{word}<") for word in ("conv 3x3", "conv 1x1", "avg pool 3x3", "skip", "none")] == [
@@ -108,14 +116,27 @@ def test_the_final_cell_is_drawn_from_either_text() -> None:
         2,
         1,
     ]
-    vertices = svg.cell("0123456789abcdef", NASBENCH1SHOT1)
+    vertices = drawn("nasbench1shot1-s1", "0123456789abcdef", NASBENCH1SHOT1)
     assert vertices is not None
     assert vertices.count('class="edge') == 7
     assert vertices.count("<rect") == 5
     assert "edges 0 to 1, 0 to 2, 0 to 3, 1 to 2, 1 to 4, 2 to 3, 3 to 4" in vertices
-    assert svg.cell("arch-2", "") is None
-    assert svg.cell("arch-2", "011/00 input,output") is None
-    assert svg.cell("|skip_connect~3|", "") is None
+    assert drawn("nasbench201", "arch-2", "") is None
+    assert drawn("nasbench1shot1-s1", "arch-2", "011/00 input,output") is None
+    assert drawn("nasbench201", "|skip_connect~3|", "") is None
+
+
+def test_several_kinds_of_cells_are_drawn_below_each_other_each_with_its_name() -> None:
+    form = FACTS["nasbench201"].form._replace(inputs=2)
+    found = graphs(form, "normal:|skip_connect~0|nor_conv_3x3~1|;reduction:|none~1|+|mine~2|", "")
+    assert found["normal"] == Graph(("0", "1", "2"), ((0, 2, "skip_connect"), (1, 2, "nor_conv_3x3")))
+    assert found["reduction"].edges == ((1, 2, "none"), (2, 3, "mine"))
+    pictures = svg.cell(found, FACTS["nasbench201"].operations)
+    assert pictures is not None
+    assert pictures.count("<svg") == 2
+    assert pictures.index(">normal<") < pictures.index(">conv 3x3<") < pictures.index(">reduction<")
+    assert 'class="edge conv"' in pictures[pictures.index(">reduction<") :]
+    assert graphs(form, "normal:|skip_connect~0|;reduction:", "") == {}
 
 
 def test_seeds_and_durations_for_people() -> None:

@@ -37,7 +37,7 @@ import numpy
 import pandas
 
 from nas_stability.analysis.claims.evidence import LEVEL, Evidence
-from nas_stability.analysis.claims.statements import CLAIMS, Claim
+from nas_stability.analysis.claims.statements import Claim, claims
 from nas_stability.analysis.claims.verdicts import markdown, records, text
 from nas_stability.analysis.comparable import Alike, Compared, compare
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats
@@ -47,7 +47,7 @@ from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
 from nas_stability.analysis.variants import natural
 
-__all__ = ["CLAIMS", "COLUMNS", "POOLED", "Claim", "judge", "markdown", "records", "text"]
+__all__ = ["COLUMNS", "POOLED", "Claim", "judge", "markdown", "records", "text"]
 
 POOLED = "all spaces"
 """In the column ``space``: the mean over the spaces, every space counting alike."""
@@ -60,10 +60,10 @@ COLUMNS = (
 
 
 def judge(study: Study) -> pandas.DataFrame:
-    """Every claim in every space and variant, and over all spaces where at least two have data; as CLAIMS are ordered.
+    """Every claim of the study in every space and variant, and over all spaces where at least two have data.
 
     Returns:
-        claim: key in CLAIMS.
+        claim: its name, METHOD-TEMPLATE, in the order of TEMPLATES.
         statement: the claim in one sentence.
         space: or ``all spaces``: the mean over them, every space counting alike.
         variant: whose runs are compared; empty where nothing varies.
@@ -78,8 +78,9 @@ def judge(study: Study) -> pandas.DataFrame:
             and the spread were as observed; missing (NA) where decided, unknown or beyond MOST_SEEDS.
         reason: one line for people.
     """
-    found = compare(study, [claim.methods for claim in CLAIMS.values()])
-    cases = [case for claim in CLAIMS.values() for case in cases_of(claim, found)]
+    wanted = claims(study.methods, study.claims)
+    found = compare(study, [claim.methods for claim in wanted])
+    cases = [case for claim in wanted for case in cases_of(claim, found)]
     corrected = holm(numpy.array([p_value(case.evidence) for case in cases]))
     sides = [decided(case, p) for case, p in zip(cases, corrected, strict=True)]
     tests = int((~numpy.isnan(corrected)).sum())

@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy
 
 from nas_stability.analysis.claims.evidence import Evidence, weigh_correlation, weigh_mean
 from nas_stability.analysis.claims.windows import LANDSCAPE, RADIUS
+from nas_stability.analysis.names import method_name
 from nas_stability.analysis.statistics.intervals import Floats
+from nas_stability.benchmarks.errors import choose
 
 Quantities = Mapping[tuple[str, str], Floats]
 """(quantity, method) -> (seeds,) of one space and variant, NaN where missing: the columns of ``windows.per_run``, and
@@ -23,7 +26,7 @@ class Claim:
     """A claim of the paper that data can speak to.
 
     Attributes:
-        name: key in CLAIMS.
+        name: METHOD-TEMPLATE.
         statement: in one sentence.
         statistic: quantities of one space -> (seeds,) differences, or (seeds, methods, 2) for a correlation; on the
             log scale if ``ratio``.
@@ -93,9 +96,6 @@ def eigenvalue_and_deterioration(found: Quantities) -> Floats:
     return numpy.stack(pairs, axis=1)
 
 
-NAMES = {"darts": "DARTS", "sdarts-rs": "SDARTS-RS", "sdarts-adv": "SDARTS-ADV"}
-"""Methods as people write them."""
-
 POINTS = 0.5
 """Smallest difference of table accuracies of interest, points: about as far apart as the tables' own trainings of one
 architecture with different seeds, so that less is not told from training the same cell again."""
@@ -120,105 +120,202 @@ of_accuracy = partial(Claim, unit="points", direction=1, threshold=POINTS, data=
 of_factor = partial(Claim, unit="times", data=HESSIAN, weigh=weigh_mean, ratio=True)
 """A claim about a factor, of spectral norms unless it says otherwise."""
 
-CLAIMS: dict[str, Claim] = {
-    claim.name: claim
-    for claim in (
-        of_accuracy(
-            name="darts-deteriorates",
-            statement="DARTS loses accuracy in the second half of its search.",
-            statistic=partial(deterioration, "darts"),
-            words="table accuracy of DARTS: mean of the second quarter of the epochs less mean of the last",
-            methods=("darts",),
-        ),
-        *(
-            of_accuracy(
-                name=f"{method}-deteriorates-less",
-                statement=f"{NAMES[method]} loses less accuracy in the second half of its search than DARTS.",
-                statistic=partial(less_deterioration, method, "darts"),
-                words=f"fall of DARTS from the second quarter to the last, less that of {NAMES[method]}, by seed",
-                methods=("darts", method),
-            )
-            for method in ("sdarts-rs", "sdarts-adv")
-        ),
-        *(
-            of_accuracy(
-                name=f"{method}-ends-better",
-                statement=f"{NAMES[method]} ends with more accurate architectures than DARTS.",
-                statistic=partial(less, "late_accuracy", method, "darts"),
-                words=f"table accuracy in the last quarter: {NAMES[method]} less DARTS, by seed",
-                methods=("darts", method),
-            )
-            for method in ("sdarts-rs", "sdarts-adv")
-        ),
-        of_factor(
-            name="darts-hessian-grows",
-            statement="The norm of the Hessian grows in the second half of a DARTS search.",
-            statistic=partial(norm_growth, "darts"),
-            words="spectral norm under DARTS: geometric mean of the last quarter over that of the second",
-            direction=1,
-            threshold=FACTOR,
-            methods=("darts",),
-        ),
-        *(
-            of_factor(
-                name=f"{method}-hessian-smaller",
-                statement=f"Late in the search the Hessian's norm is smaller under {NAMES[method]} than under DARTS.",
-                statistic=partial(less, "late_norm", method, "darts"),
-                words=f"spectral norm in the last quarter, geometric mean: {NAMES[method]} over DARTS, by seed",
-                direction=-1,
-                threshold=1 / FACTOR,
-                methods=("darts", method),
-            )
-            for method in ("sdarts-rs", "sdarts-adv")
-        ),
-        of_accuracy(
-            name="sdarts-adv-more-stable",
-            statement="SDARTS-ADV loses less accuracy in the second half of its search than SDARTS-RS.",
-            statistic=partial(less_deterioration, "sdarts-adv", "sdarts-rs"),
-            words="fall of SDARTS-RS from the second quarter to the last, less that of SDARTS-ADV, by seed",
-            methods=("sdarts-rs", "sdarts-adv"),
-        ),
-        Claim(
-            name="eigenvalue-goes-with-fall",
-            statement="Of one method's runs, those with a larger eigenvalue late in the search lose more accuracy.",
-            statistic=eigenvalue_and_deterioration,
-            words="Spearman's correlation of late largest eigenvalue and fall, each less its method's median",
-            unit="rho",
-            direction=1,
-            threshold=CORRELATION,
-            methods=(),
-            data=f"{ACCURACY} and {HESSIAN}",
-            weigh=weigh_correlation,
-        ),
-        *(
-            Claim(
-                name=f"{method}-flatter",
-                statement=f"The landscape around the architecture is flatter under {NAMES[method]} than under DARTS.",
-                statistic=partial(less, "drop", method, "darts"),
-                words=f"mean drop of supernet accuracy within {RADIUS:g} of alpha: {NAMES[method]} less DARTS, by seed",
-                unit="points",
-                direction=-1,
-                threshold=-DROP,
-                methods=("darts", method),
-                data=f"a {LANDSCAPE}",
-                weigh=weigh_mean,
-            )
-            for method in ("sdarts-rs", "sdarts-adv")
-        ),
-        *(
-            of_factor(
-                name=f"{method}-costs-more",
-                statement=f"A search with {NAMES[method]} takes longer than one with DARTS.",
-                statistic=partial(slower, method, "darts"),
-                words=f"seconds of search, geometric mean: {NAMES[method]} over DARTS, by seed",
-                direction=1,
-                threshold=COST,
-                methods=("darts", method),
-                data=SECONDS,
-            )
-            for method in ("sdarts-rs", "sdarts-adv")
-        ),
+
+def deteriorates(name: str, method: str) -> Claim:
+    """A method's architectures get worse in the second half of its search."""
+    title = method_name(method)
+    return of_accuracy(
+        name=name,
+        statement=f"{title} loses accuracy in the second half of its search.",
+        statistic=partial(deterioration, method),
+        words=f"table accuracy of {title}: mean of the second quarter of the epochs less mean of the last",
+        methods=(method,),
     )
+
+
+def deteriorates_less(name: str, method: str, base: str) -> Claim:
+    """A method's get less worse than another's."""
+    title, other = method_name(method), method_name(base)
+    return of_accuracy(
+        name=name,
+        statement=f"{title} loses less accuracy in the second half of its search than {other}.",
+        statistic=partial(less_deterioration, method, base),
+        words=f"fall of {other} from the second quarter to the last, less that of {title}, by seed",
+        methods=(base, method),
+    )
+
+
+def ends_better(name: str, method: str, base: str) -> Claim:
+    """A method ends with better architectures than another."""
+    title, other = method_name(method), method_name(base)
+    return of_accuracy(
+        name=name,
+        statement=f"{title} ends with more accurate architectures than {other}.",
+        statistic=partial(less, "late_accuracy", method, base),
+        words=f"table accuracy in the last quarter: {title} less {other}, by seed",
+        methods=(base, method),
+    )
+
+
+def hessian_grows(name: str, method: str) -> Claim:
+    """The Hessian of a method grows in the second half of its search."""
+    title = method_name(method)
+    return of_factor(
+        name=name,
+        statement=f"The norm of the Hessian grows in the second half of a {title} search.",
+        statistic=partial(norm_growth, method),
+        words=f"spectral norm under {title}: geometric mean of the last quarter over that of the second",
+        direction=1,
+        threshold=FACTOR,
+        methods=(method,),
+    )
+
+
+def hessian_smaller(name: str, method: str, base: str) -> Claim:
+    """The Hessian of a method is smaller late in the search than another's."""
+    title, other = method_name(method), method_name(base)
+    return of_factor(
+        name=name,
+        statement=f"Late in the search the Hessian's norm is smaller under {title} than under {other}.",
+        statistic=partial(less, "late_norm", method, base),
+        words=f"spectral norm in the last quarter, geometric mean: {title} over {other}, by seed",
+        direction=-1,
+        threshold=1 / FACTOR,
+        methods=(base, method),
+    )
+
+
+def falls_with_eigenvalue(name: str) -> Claim:
+    """Runs with a larger eigenvalue fall further."""
+    return Claim(
+        name=name,
+        statement="Of one method's runs, those with a larger eigenvalue late in the search lose more accuracy.",
+        statistic=eigenvalue_and_deterioration,
+        words="Spearman's correlation of late largest eigenvalue and fall, each less its method's median",
+        unit="rho",
+        direction=1,
+        threshold=CORRELATION,
+        methods=(),
+        data=f"{ACCURACY} and {HESSIAN}",
+        weigh=weigh_correlation,
+    )
+
+
+def flatter(name: str, method: str, base: str) -> Claim:
+    """The landscape is flatter where a method ends than where another does."""
+    title, other = method_name(method), method_name(base)
+    return Claim(
+        name=name,
+        statement=f"The landscape around the architecture is flatter under {title} than under {other}.",
+        statistic=partial(less, "drop", method, base),
+        words=f"mean drop of supernet accuracy within {RADIUS:g} of alpha: {title} less {other}, by seed",
+        unit="points",
+        direction=-1,
+        threshold=-DROP,
+        methods=(base, method),
+        data=f"a {LANDSCAPE}",
+        weigh=weigh_mean,
+    )
+
+
+def costs_more(name: str, method: str, base: str) -> Claim:
+    """A method takes longer than another: a price, so that one that costs next to nothing is not supported."""
+    title, other = method_name(method), method_name(base)
+    return of_factor(
+        name=name,
+        statement=f"A search with {title} takes longer than one with {other}.",
+        statistic=partial(slower, method, base),
+        words=f"seconds of search, geometric mean: {title} over {other}, by seed",
+        direction=1,
+        threshold=COST,
+        methods=(base, method),
+        data=SECONDS,
+    )
+
+
+def base_of(method: str) -> str | None:
+    """The method that a method stabilises, by its name: BASE of BASE-rs and BASE-adv; None where it is none of them."""
+    stem, dash, ending = method.rpartition("-")
+    if not dash or ending not in STABILISED:
+        return None
+    return "darts" if stem == "sdarts" else stem
+
+
+def bases(methods: Sequence[str]) -> list[tuple[str, ...]]:
+    """The methods that stabilise no other."""
+    return [(method,) for method in methods if base_of(method) is None]
+
+
+def pairs(methods: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each stabilised method with its base, where both are there."""
+    return [(method, base) for method in methods if (base := base_of(method)) in methods and base]
+
+
+def rivals(methods: Sequence[str]) -> list[tuple[str, ...]]:
+    """The adversarial form of a base with the random one, where both are there."""
+    return [
+        (first, second)
+        for first in methods
+        for second in methods
+        if first.endswith("-adv") and second.endswith("-rs") and base_of(first) == base_of(second)
+    ]
+
+
+def together(methods: Sequence[str]) -> list[tuple[str, ...]]:
+    """All methods at once."""
+    return [()]
+
+
+STABILISED = ("rs", "adv")
+"""What the name of a stabilised method ends in: random smoothing, adversarial."""
+
+
+class Template(NamedTuple):
+    """Claims that differ in their methods alone.
+
+    Attributes:
+        claim: name and methods -> the claim.
+        over: the methods of a study -> those of each claim that it is judged by.
+    """
+
+    claim: Callable[..., Claim]
+    over: Callable[[Sequence[str]], list[tuple[str, ...]]]
+
+
+TEMPLATES: dict[str, Template] = {
+    "deteriorates": Template(deteriorates, bases),
+    "deteriorates-less": Template(deteriorates_less, pairs),
+    "ends-better": Template(ends_better, pairs),
+    "hessian-grows": Template(hessian_grows, bases),
+    "hessian-smaller": Template(hessian_smaller, pairs),
+    "more-stable": Template(deteriorates_less, rivals),
+    "eigenvalue-goes-with-fall": Template(falls_with_eigenvalue, together),
+    "flatter": Template(flatter, pairs),
+    "costs-more": Template(costs_more, pairs),
 }
-"""What is judged, in the order of the rows. Cost is claimed as a price: where SDARTS-RS costs next to nothing, its row
-is not supported."""
+"""What is judged, in the order of the rows."""
+
+
+def claims(methods: Sequence[str], own: Sequence[tuple[str, str, str]] = ()) -> list[Claim]:
+    """The claims of a study: METHOD-TEMPLATE, and METHOD-TEMPLATE-than-BASE of those of its own.
+
+    Args:
+        methods: that it holds, in order.
+        own: template, method and base of the study's own claims; one that is judged anyhow is judged once.
+
+    Raises:
+        BadInput: no such template over a method and its base.
+    """
+    found = {
+        (name, among): template.claim("-".join((*among[:1], name)), *among)
+        for name, template in TEMPLATES.items()
+        for among in template.over(methods)
+    }
+    for name, method, base in own:
+        template = choose("template of claims", name, OVER_PAIRS)
+        found.setdefault((name, (method, base)), template.claim(f"{method}-{name}-than-{base}", method, base))
+    return list(found.values())
+
+
+OVER_PAIRS = {name: template for name, template in TEMPLATES.items() if template.over is pairs}
+"""What a study's own claim may say of a method and another."""

@@ -26,7 +26,8 @@ def markdown(judged: pandas.DataFrame) -> str:
     lines = [["claim", *(name.replace("_", " ") for name in names)]]
     lines.append(["---"] * len(lines[0]))
     lines += [
-        [entry["statement"], *(escape.markdown(entry[name]) if name in FOREIGN else entry[name] for name in names)]
+        [escape.markdown(entry["statement"])]
+        + [escape.markdown(entry[name]) if name in FOREIGN else entry[name] for name in names]
         for entry in entries
     ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
@@ -64,7 +65,7 @@ def readable(judged: pandas.DataFrame) -> list[dict[str, str]]:
         low, high = (math.nan if found[end] is None else float(str(found[end])) for end in ("low", "high"))
         entries.append(
             {
-                "claim": str(found["claim"]),
+                "claim": visible(str(found["claim"])),
                 "statement": str(found["statement"]),
                 "space": visible(str(found["space"])),
                 "variant": str(found["variant"]),

@@ -214,7 +214,7 @@ def ablation(study: Study, page: Page = SCREEN) -> Drawn | None:
             draw_ablation(axes, study, one, column)
             axes.set_ylabel(label.replace("{answer}", answer_text(answer)), linespacing=CLOSE)
             rest = folded(escape.figure(one.rest), page)
-            axes.set_title("\n".join(filter(None, (space_name(one.space), rest))), linespacing=CLOSE)
+            axes.set_title("\n".join(filter(None, (space_name(study, one.space), rest))), linespacing=CLOSE)
     legend(figure, method_handles(study.methods))
     caption = (
         f"Against the field that varies: table accuracy of the last architecture{named_answers(study)}; mean table "

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from nas_stability.analysis import escape, names
 from nas_stability.analysis.figures.panels import (
     SCREEN,
     Drawn,
@@ -19,9 +20,7 @@ from nas_stability.analysis.figures.panels import (
     logarithmic,
     method_handles,
     panels,
-    space_name,
 )
-from nas_stability.analysis.study import METHODS
 from nas_stability.benchmarks.errors import BadInput
 
 AXES = {"width": "width (channels)", "depth": "depth (cells)", "batch_size": "batch size (images)"}
@@ -53,7 +52,7 @@ def draw_cost(axes: Axes, rows: pandas.DataFrame, space: str, axis: str) -> Axes
     All panels of a space have the same vertical limits.
     """
     here = rows[(rows["space"] == space) & (rows["axis"] == axis)]
-    methods = [method for method in METHODS if method in set(here["method"])]
+    methods = names.in_order(here["method"])
     for (method, implementation), line in here.groupby(["method", "implementation"]):
         line = line.sort_values("value")
         axes.plot(
@@ -72,7 +71,7 @@ def draw_cost(axes: Axes, rows: pandas.DataFrame, space: str, axis: str) -> Axes
     axes.set_xticks(values, labels=[f"{value}" for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(AXES[axis])
-    axes.set_title(space_name(space))
+    axes.set_title(escape.figure(names.space_name(space)))
     return axes
 
 
@@ -85,7 +84,7 @@ def cost(rows: pandas.DataFrame, page: Page = SCREEN) -> Drawn:
         for panel, axis in zip(row, AXES, strict=True):
             draw_cost(panel, rows, space, axis)
         row[0].set_ylabel("seconds per step")
-    methods = [method for method in METHODS if method in set(rows["method"])]
+    methods = names.in_order(rows["method"])
     implementations = [name for name in STYLES if name in set(rows["implementation"])]
     lines = [Line2D([], [], color="0.3", linestyle=STYLES[name], label=name) for name in implementations]
     legend(figure, [*method_handles(methods), *lines])

@@ -104,7 +104,7 @@ def draw_over_epochs(
             found = look(study, group, groups)
             faint = 0.4 if found.of_variant else 1.0
             draw_lines(axes, part, over_epochs(part, column, interval), column, found.shade, found.line, faint)
-    axes.set_title(space_name(space))
+    axes.set_title(space_name(study, space))
     axes.set_ylabel(label or escape.figure(column), linespacing=CLOSE)
     epochs_axis(axes, sum(int(part[column].isna().sum()) for part in parts.values()), sum(map(len, parts.values())))
     return axes

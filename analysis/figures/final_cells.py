@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Patch
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
 from nas_stability.analysis import escape
 from nas_stability.analysis.averages import named_answers
-from nas_stability.analysis.figures.cell_graph import Graph, graph_of
 from nas_stability.analysis.figures.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
+from nas_stability.analysis.figures.looks import DARK, KNOWN, Look, look, looks_of, operation_handles
 from nas_stability.analysis.figures.panels import SCREEN, Drawn, Page, epochs_axis, legend, method_name, space_name
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
-
-NASBENCH201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-NASBENCH1SHOT1 = ("maxpool3x3", "conv3x3-bn-relu", "conv1x1-bn-relu")
-OPERATIONS = {
-    "nasbench201": NASBENCH201,
-    "nasbench1shot1-s1": NASBENCH1SHOT1,
-    "nasbench1shot1-s2": NASBENCH1SHOT1,
-    "nasbench1shot1-s3": NASBENCH1SHOT1,
-}
-"""Space -> names of the choices of group 0 of the logits, in their order; a test compares them with the spaces."""
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.graphs import Graph, graphs
 
 LETTERS = 6.5
 """Size of the words in a graph, in points."""
@@ -38,58 +29,52 @@ NODE, EMPTY_NODE = 0.2, 0.11
 """Half the room of a node that holds an operation, and of one that does not, in distances between nodes."""
 
 
-class Look(NamedTuple):
-    """How an operation is shown: its name in a legend, in a graph, and its colour."""
-
-    name: str
-    short: str
-    colour: str
-
-
-LOOKS = {
-    "none": Look("none", "none", "#DDDDDD"),
-    "skip_connect": Look("skip", "skip", "#EE6677"),
-    "nor_conv_1x1": Look("conv 1x1", "1x1", "#66CCEE"),
-    "nor_conv_3x3": Look("conv 3x3", "3x3", "#4477AA"),
-    "avg_pool_3x3": Look("avg pool", "avg", "#CCBB44"),
-    "maxpool3x3": Look("max pool", "max", "#CCBB44"),
-    "conv3x3-bn-relu": Look("conv 3x3", "3x3", "#4477AA"),
-    "conv1x1-bn-relu": Look("conv 1x1", "1x1", "#66CCEE"),
-}
-"""Tol's bright colours: told apart with every common colour blindness, and not those of the methods."""
-
-
 def operation_shares(study: Study, space: str, method: str, variant: str = "") -> pandas.DataFrame:
     """Share of the edges (choice blocks) whose largest logit is of each operation; ties go to the first.
+
+    Those of all kinds of cells together. Of a space of which nothing is known the choices of group 0 are numbered.
 
     Returns:
         epoch, operation, seeds, share (mean over the seeds, between 0 and 1).
 
     Raises:
-        BadInput: the logits of a run are missing or damaged.
+        BadInput: the logits of a run are missing, damaged, or of other operations than the space's.
     """
     rows = study.rows(Group(space, method, variant))
-    logits = [study.alphas(run)[0] for run in rows["run"].unique()]
-    names = OPERATIONS.get(space, tuple(f"choice {index}" for index in range(logits[0].shape[2])))
+    logits = [study.alphas(run) for run in rows["run"].unique()]
+    numbered = (tuple(f"choice {index}" for index in range(logits[0][0].shape[2])),) * logits[0][0].shape[1]
+    named = study.facts_of(space).groups or {0: numbered}
     parts = []
-    for epoch in range(max(map(len, logits))):
-        chosen = [values[epoch].argmax(1) for values in logits if epoch < len(values)]
-        for index, name in enumerate(names):
-            share = float(numpy.mean([(choice == index).mean() for choice in chosen]))
+    for epoch in range(max(len(groups[0]) for groups in logits)):
+        try:
+            chosen = [decided(groups, epoch, named) for groups in logits if epoch < len(groups[0])]
+        except (ValueError, IndexError) as error:
+            raise BadInput(f"the logits of {method} in {space} are not of the operations that it has") from error
+        for name in dict.fromkeys(name for rows in named.values() for row in rows for name in row):
+            share = float(numpy.mean([operations.count(name) / len(operations) for operations in chosen]))
             parts.append((epoch, name, len(chosen), share))
     return pandas.DataFrame(parts, columns=["epoch", "operation", "seeds", "share"])
 
 
+def decided(logits: Sequence[numpy.ndarray], epoch: int, named: Mapping[int, Sequence[Sequence[str]]]) -> list[str]:
+    """The operation with the largest logit of every row after an epoch, by the names of each group's rows."""
+    return [
+        names[choice]
+        for group, rows in named.items()
+        for names, choice in zip(rows, logits[group][epoch].argmax(1), strict=True)
+    ]
+
+
 def draw_operations(axes: Axes, study: Study, space: str, method: str, variant: str = "") -> Axes:
     """Share of each operation over epochs as stacked areas."""
-    return draw_areas(axes, operation_shares(study, space, method, variant))
+    return draw_areas(axes, operation_shares(study, space, method, variant), looks_of(study))
 
 
-def draw_areas(axes: Axes, numbers: pandas.DataFrame) -> Axes:
+def draw_areas(axes: Axes, numbers: pandas.DataFrame, known: Mapping[str, Look]) -> Axes:
     """The areas of ``draw_operations`` from its numbers."""
     names = list(dict.fromkeys(numbers["operation"]))
     table = numbers.pivot_table(index="operation", columns="epoch", values="share", sort=False)
-    colours = [look(name, names).colour for name in names]
+    colours = [look(name, names, known).colour for name in names]
     axes.stackplot(table.columns, table.loc[names].to_numpy(), colors=colours, linewidth=0.4, edgecolor="white")
     axes.grid(False)
     axes.set_xlim(0, max(int(table.columns.max()), 1))
@@ -100,27 +85,19 @@ def draw_areas(axes: Axes, numbers: pandas.DataFrame) -> Axes:
     return axes
 
 
-def look(operation: str, among: Sequence[str]) -> Look:
-    """How an operation is shown; one that has no look of its own gets a grey by its place."""
-    if operation in LOOKS:
-        return LOOKS[operation]
-    place = list(among).index(operation) / max(len(among), 1)
-    return Look(operation, operation[:4], str(0.25 + 0.6 * place))
-
-
 def operations(study: Study, page: Page = SCREEN) -> Drawn | None:
     """Share of each operation over epochs: a panel per space, method and variant."""
-    wanted = groups_of(study, study.spaces)
+    wanted, known = groups_of(study, study.spaces), looks_of(study)
     figure, axes = panels_of_groups(study, wanted, page, height=0.85)
     parts = []
     for group in wanted:
         numbers = operation_shares(study, *group)
         if group in axes:
-            draw_areas(axes[group], numbers)
+            draw_areas(axes[group], numbers, known)
         parts.append(numbers.assign(**group._asdict()))
-    outer(axes)
+    outer(study, axes)
     joined = told(pandas.concat(parts, ignore_index=True))
-    legend(figure, operation_handles(list(dict.fromkeys(joined["operation"]))))
+    legend(figure, operation_handles(list(dict.fromkeys(joined["operation"])), known))
     caption = (
         "Share of the edges (NAS-Bench-201) or choice blocks (NAS-Bench-1Shot1, before pruning) that would decide for "
         "each operation after each epoch: the one with the largest logit. Mean over seeds."
@@ -129,27 +106,26 @@ def operations(study: Study, page: Page = SCREEN) -> Drawn | None:
     return Drawn(figure, joined[[*first, "epoch", "operation", "seeds", "share"]], caption)
 
 
-def operation_handles(names: Sequence[str]) -> list[Patch]:
-    """Entries of a legend: a patch per look, once."""
-    looks = dict.fromkeys((look(name, names).name, look(name, names).colour) for name in names)
-    return [Patch(color=shade, label=name) for name, shade in looks]
-
-
-def draw_cell(axes: Axes, graph: Graph) -> Axes:
+def draw_cell(axes: Axes, graph: Graph, known: Mapping[str, Look] = KNOWN) -> Axes:
     """A cell as a graph from left to right; edges that skip nodes are arcs, the longer the higher.
 
-    An edge of operation ``none`` is left out: it carries nothing.
+    An edge of an operation that carries nothing is left out.
+
+    Args:
+        axes: to draw in.
+        graph: of the cell.
+        known: how operations are shown.
     """
     count = len(graph.nodes)
     for source, target, operation in graph.edges:
-        if operation != "none":
-            draw_edge(axes, source, target, operation)
+        if operation not in known or known[operation].carries:
+            draw_edge(axes, source, target, operation, known.get(operation))
     for place, node in enumerate(graph.nodes):
-        known = LOOKS.get(node)
-        text = known.short if known else {"input": "in", "output": "out"}.get(node, escape.figure(node))
-        face = known.colour if known else "white"
+        found = known.get(node)
+        text = escape.figure(found.short if found else {"input": "in", "output": "out"}.get(node, node))
+        face = found.colour if found else "white"
         box = {"boxstyle": "round,pad=0.2", "facecolor": face, "edgecolor": "0.3", "linewidth": 0.5}
-        ink = "white" if face == LOOKS["nor_conv_3x3"].colour else "black"
+        ink = "white" if face in DARK else "black"
         axes.text(place, 0, text, ha="center", va="center", size=LETTERS, color=ink, bbox=box, zorder=4)
     axes.set_xlim(-0.4, count - 0.6)
     axes.set_ylim(-lift(max(count - 2, 1)) - 0.35, lift(max(count - 1, 1)) + 0.35)
@@ -162,11 +138,10 @@ def lift(span: int) -> float:
     return 0.0 if span == 1 else 0.55 + 0.35 * (span - 2)
 
 
-def draw_edge(axes: Axes, source: int, target: int, operation: str) -> None:
+def draw_edge(axes: Axes, source: int, target: int, operation: str, known: Look | None) -> None:
     """An edge as an arrow, above the nodes from even nodes and below from odd ones, with its operation as a word."""
     span = target - source
     height = lift(span) if source % 2 == 0 else -lift(span)
-    known = LOOKS.get(operation)
     room = EMPTY_NODE if operation else NODE
     ends = bezier_part(numpy.array([(source, 0), ((source + target) / 2, 2 * height), (target, 0)]), room / span)
     arrow = FancyArrowPatch(
@@ -181,7 +156,9 @@ def draw_edge(axes: Axes, source: int, target: int, operation: str) -> None:
     if known:
         box = {"boxstyle": "round,pad=0.08", "facecolor": "white", "edgecolor": "none"}
         middle = (source + target) / 2
-        axes.text(middle, height, known.short, ha="center", va="center", size=LETTERS - 0.5, bbox=box, zorder=3)
+        axes.text(
+            middle, height, escape.figure(known.short), ha="center", va="center", size=LETTERS - 0.5, bbox=box, zorder=3
+        )
 
 
 def bezier_part(points: Floats, cut: float) -> Floats:
@@ -215,6 +192,12 @@ def final_cells(study: Study) -> pandas.DataFrame:
     )
 
 
+def graphs_of(study: Study, row: Mapping[Hashable, object]) -> dict[str, Graph]:
+    """The graphs of a row's architecture by kind of cell; none where its space or text is not known."""
+    arch, cell = (str(row[name]) if isinstance(row[name], str) else "" for name in ("arch", "cell"))
+    return graphs(study.facts_of(str(row["space"])).form, arch, cell)
+
+
 PLACES = ("worst", "median", "best")
 """Columns of the figure of the cells."""
 
@@ -233,36 +216,38 @@ def representatives(finals: pandas.DataFrame) -> dict[str, str]:
 
 def cells(study: Study, page: Page = SCREEN) -> Drawn | None:
     """The final cells as graphs with their table accuracy: the worst, the median and the best of each group."""
-    finals = final_cells(study)
-    graphs = {str(row["run"]): graph_of(str(row["arch"]), row["cell"]) for row in finals.to_dict("records")}
-    finals = finals[[graphs[run] is not None for run in finals["run"]]]
+    finals, known = final_cells(study), looks_of(study)
+    drawings = {str(row["run"]): graphs_of(study, row) for row in finals.to_dict("records")}
+    finals = finals[[bool(drawings[run]) for run in finals["run"]]]
     groups = finals.groupby(list(Group._fields), sort=False, observed=True)
-    wanted = [group for group in groups_of(study, study.spaces) if tuple(group) in groups.groups][:MOST_PANELS]
+    found = [group for group in groups_of(study, study.spaces) if tuple(group) in groups.groups]
+    runs = {group: groups.get_group(tuple(group))["run"] for group in found}
+    kinds = {group: dict.fromkeys(kind for run in runs[group] for kind in drawings[run]) for group in found}
+    wanted = [(group, kind) for group in found for kind in kinds[group]][:MOST_PANELS]
     if not wanted:
         return None
-    labels = [folded(escape.figure(group.variant), page) for group in wanted if group.variant]
+    labels = [folded(escape.figure(group.variant), page) for group, _ in wanted if group.variant]
     inches = 0.55 * page.height * len(wanted) + 0.25 * len(study.spaces) + 0.3
     inches += 0.17 * sum(1 + label.count("\n") for label in labels)
     figure = Figure(figsize=(page.wide, inches), layout="constrained")
     grid = figure.subplots(len(wanted), len(PLACES), squeeze=False)
     shown: dict[str, str] = {}
-    for line, place in zip(grid, wanted, strict=True):
+    for line, (place, kind) in zip(grid, wanted, strict=True):
         chosen = representatives(groups.get_group(tuple(place)))
         shown |= {run: name for name, run in chosen.items()}
-        first = place == next(other for other in wanted if other.space == place.space)
+        first = (place, kind) == next(other for other in wanted if other[0].space == place.space)
         for panel, name in zip(line, PLACES, strict=True):
             if name in chosen:
                 row = finals[finals["run"] == chosen[name]].iloc[0]
-                draw_cell(panel, graphs[chosen[name]] or Graph((), ()))
+                draw_cell(panel, drawings[chosen[name]].get(kind, Graph((), ())), known)
                 accuracy = "not in the table" if numpy.isnan(row["accuracy"]) else f"{row['accuracy']:.2f} %"
-                above = f"{space_name(place.space)}, {name}\n" if first else ""
+                above = f"{space_name(study, place.space)}, {name}\n" if first else ""
                 label = f"{folded(escape.figure(place.variant), page)}\n" if place.variant else ""
-                who = f"{method_name(place.method)}, seed {row['seed']}: {accuracy}"
+                who = f"{method_name(place.method)}, seed {row['seed']}{f', {kind}' if kind else ''}: {accuracy}"
                 panel.set_title(f"{above}{label}{who}", linespacing=1.4)
             else:
                 panel.remove()
-    names = [operation for name in study.spaces for operation in OPERATIONS.get(name, ())]
-    legend(figure, operation_handles([name for name in dict.fromkeys(names) if name != "none"]))
+    legend(figure, operation_handles([name for name, look in known.items() if look.carries], known))
     caption = (
         "Architecture that the table was asked for in the last epoch, with its table accuracy"
         f"{named_answers(study)}: per space and method the worst, the median (the lower of two) and the best of the "

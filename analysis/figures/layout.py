@@ -174,7 +174,7 @@ def panels_of_groups(
     return figure, found
 
 
-def outer(axes: Mapping[Group, Axes]) -> None:
+def outer(study: Study, axes: Mapping[Group, Axes]) -> None:
     """Puts the space before the label of the first panel of a line, and takes the labels off the others.
 
     The panels of a space share the vertical axis.
@@ -184,7 +184,7 @@ def outer(axes: Mapping[Group, Axes]) -> None:
         place = panel.get_subplotspec()
         if place is not None and place.rowspan.start not in begun:
             begun.add(place.rowspan.start)
-            panel.set_ylabel(f"{space_name(group.space)}\n{panel.get_ylabel()}", linespacing=CLOSE)
+            panel.set_ylabel(f"{space_name(study, group.space)}\n{panel.get_ylabel()}", linespacing=CLOSE)
         else:
             panel.set_ylabel("")
             panel.tick_params(labelleft=False)

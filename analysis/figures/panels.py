@@ -17,13 +17,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from nas_stability.analysis import escape, names
 from nas_stability.analysis.statistics.intervals import Floats
-from nas_stability.analysis.study import METHODS, Study
+from nas_stability.analysis.study import Study
 
 LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
 """Solid, or an offset and the lengths of dashes and gaps."""
 
-PALETTE = ("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, told apart with every common colour blindness; in the order of METHODS, others after."""
+PALETTE = (
+    *("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000"),
+    *("#882255", "#999933", "#332288", "#888888", "#44AA99"),
+)
+"""Okabe and Ito's colours, told apart with every common colour blindness, and for an eighth method on some of Tol's
+muted ones; in the order of METHODS, others after."""
 
 CLOSE = 1.0
 """Distance of the lines of a title or label, in heights of a line; matplotlib's is 1.2."""
@@ -79,10 +83,8 @@ def style(paper: bool) -> dict[Any, Any]:
 
 def colour(method: str, methods: Sequence[str]) -> str:
     """The colour of a method, the same in every figure."""
-    if method in METHODS:
-        return PALETTE[METHODS.index(method)]
-    others = [name for name in methods if name not in METHODS]
-    return PALETTE[(len(METHODS) + others.index(method)) % len(PALETTE)]
+    order = [*names.METHODS, *(name for name in methods if name not in names.METHODS)]
+    return PALETTE[order.index(method) % len(PALETTE)]
 
 
 def method_name(method: str) -> str:
@@ -90,9 +92,9 @@ def method_name(method: str) -> str:
     return escape.figure(names.method_name(method))
 
 
-def space_name(space: str) -> str:
+def space_name(study: Study, space: str) -> str:
     """A space as people write it, short enough for a narrow panel."""
-    return escape.figure(names.space_name(space))
+    return escape.figure(study.facts_of(space).title)
 
 
 def answer_label(column: str) -> str:

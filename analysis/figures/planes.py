@@ -176,7 +176,7 @@ def landscape_figure(
         for column, panel in line.items():
             if layer == layers[0]:
                 group, seed = block[column], frames[column]["seed"].iloc[0]
-                title = f"{space_name(group.space)}\n{group_title(group, page)}, seed {seed}"
+                title = f"{space_name(study, group.space)}\n{group_title(group, page)}, seed {seed}"
                 panel.set_title(title, linespacing=CLOSE)
     numbers = told(pandas.concat(found.values(), ignore_index=True))
     first = [name for name in ("space", "method", "variant", "seed", "run", "x", "y") if name in numbers]

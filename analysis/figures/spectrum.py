@@ -130,7 +130,7 @@ def spectrum(study: Study, page: Page = SCREEN) -> Drawn | None:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(f"{value:g}")))
         bar.ax.minorticks_off()
         bar.set_label("eigenvalue (nats)")
-    outer(axes)
+    outer(study, axes)
     legend(figure, [Patch(color=NULL_COLOUR, label="null direction")])
     numbers = pandas.concat([part.assign(**group._asdict()) for group, part in parts.items()])
     numbers = told(numbers[["space", "method", "variant", "epoch", "index", "seeds", "mean", "null_share"]])
@@ -197,7 +197,7 @@ def draw_scatter(axes: Axes, numbers: pandas.DataFrame, study: Study, space: str
     seaborn.scatterplot(numbers, **names, s=18, alpha=0.8, linewidth=0, legend=False, ax=axes)
     found = correlation_of(numbers)
     missing = f", {found.missing} missing" if found.missing else ""
-    axes.set_title(f"{space_name(space)}, n = {found.runs}{missing}\n{stated(found)}", linespacing=CLOSE)
+    axes.set_title(f"{space_name(study, space)}, n = {found.runs}{missing}\n{stated(found)}", linespacing=CLOSE)
     values = numbers["eigenvalue_last"].dropna()
     if len(values) and (values > 0).all():
         logarithmic(axes, float(values.min()), float(values.max()), "x")

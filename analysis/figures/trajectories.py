@@ -61,12 +61,13 @@ from nas_stability.analysis.figures.panels import (
 from nas_stability.analysis.names import answer_of
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group
+from nas_stability.benchmarks.spaces.facts import FACTS
 
 BAND = (
     "Thick: mean over seeds; thin: single seeds; band: 95 % percentile bootstrap interval of the mean, whole seeds "
     "resampled, from three seeds on."
 )
-PAPER_SPACES = ("nasbench1shot1-s1", "nasbench1shot1-s2", "nasbench1shot1-s3")
+PAPER_SPACES = tuple(name for name, facts in FACTS.items() if facts.paper)
 """The spaces of the paper's main figures, in its order."""
 
 
@@ -237,7 +238,7 @@ def gap(study: Study, page: Page = SCREEN) -> Drawn | None:
     figure, axes = panels_of_groups(study, groups_of(study, study.spaces), page)
     for group, panel in axes.items():
         draw_gap(panel, study, *group)
-    outer(axes)
+    outer(study, axes)
     layers = {layer for space in study.spaces for layer in gap_layers(study, space)}
     legend(figure, style_handles(layers, GAP_STYLES))
     columns = [(space, column) for space in study.spaces for column in gap_layers(study, space).values()]
@@ -257,7 +258,7 @@ def flatness(study: Study, page: Page = SCREEN) -> Drawn | None:
     figure, axes = panels_of_groups(study, groups_of(study, spaces), page)
     for group, panel in axes.items():
         draw_flatness(panel, study, *group)
-    outer(axes)
+    outer(study, axes)
     shown = {layer for space in spaces for layer in flatness_layers(study, space)}
     legend(figure, style_handles(shown, FLATNESS_STYLES))
     wanted = []
@@ -266,7 +267,7 @@ def flatness(study: Study, page: Page = SCREEN) -> Drawn | None:
         answer = answer_of(layers["architecture"])
         counts = [name for name in ("neighbours", f"neighbours_missing_{answer}") if name in study.epochs]
         wanted += [(space, column) for column in [*layers.values(), *counts]]
-    told = [(names.space_name(s), answer_of(flatness_layers(study, s)["architecture"])) for s in spaces]
+    told = [(study.facts_of(s).title, answer_of(flatness_layers(study, s)["architecture"])) for s in spaces]
     answers = ", ".join(f"{space}: {names.answer_name(answer)}" for space, answer in told)
     caption = (
         "Table accuracy of the architecture after each epoch, and mean and worst table accuracy of all architectures "

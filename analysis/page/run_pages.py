@@ -16,6 +16,8 @@ from nas_stability.analysis.page.texts import MISSING, Cell, Grid, absent, as_fl
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
+from nas_stability.benchmarks.spaces.facts import Facts
+from nas_stability.benchmarks.spaces.graphs import graphs
 
 IDENTITY = ("run", "space", "method", "variant", "data", "seed", "epoch", "arch", "cell")
 """Columns of epochs.csv that say whose row it is; the others are numbers."""
@@ -99,7 +101,9 @@ def run_pages(study: Study) -> list[tuple[str, list[Run]]]:
             run, method = str(spec["run"]), study.methods.index(str(spec["method"]))
             named = [spec["variant"]] if spec["variant"] else [f"{name} {plain(spec[name])}" for name in extra]
             words = [str(spec["method"]), *map(str, named), f"seed {spec['seed']}"]
-            one = run_page(spec, epochs[run].sort_values("epoch"), spectra.get(run), answers, known)
+            one = run_page(
+                spec, epochs[run].sort_values("epoch"), spectra.get(run), answers, known, study.facts_of(space)
+            )
             order = study.variants.index(str(spec["variant"]))
             pages.append((method, order, spec["seed"], run, one._replace(label=", ".join(words), method=method)))
         found.append((space, [one for *_, one in sorted(pages, key=lambda entry: entry[:4])]))
@@ -112,6 +116,7 @@ def run_page(
     spectrum: pandas.DataFrame | None,
     answers: Sequence[str],
     known: Sequence[str],
+    facts: Facts,
 ) -> Run:
     """A run's part of the page; its label and the place of its method are the caller's.
 
@@ -121,6 +126,7 @@ def run_page(
         spectrum: its eigenvalues, None where none was measured.
         answers: columns of table accuracies that its space's table answers for.
         known: columns of numbers that some run of the space has.
+        facts: of the space.
     """
     names = [name for name in rows.columns if name not in IDENTITY]
     values = dict(zip(names, rows[names].to_numpy(dtype=numpy.float64).T, strict=True))
@@ -140,7 +146,7 @@ def run_page(
             supernet_chart(epoch, values),
             spectrum_chart(spectrum),
         ],
-        graph=svg.cell(arch, cell),
+        graph=svg.cell(graphs(facts.form, arch, cell), facts.operations),
         arch=arch,
         cell=cell,
         numbers=final_numbers(values),

@@ -7,15 +7,16 @@ style. Every text goes through markupsafe; every coordinate is a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy
 from markupsafe import Markup
 
-from nas_stability.analysis.figures.cell_graph import graph_of
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.summaries import number
+from nas_stability.benchmarks.spaces.facts import Operation
+from nas_stability.benchmarks.spaces.graphs import Graph
 
 WIDTH, HEIGHT = 360, 200
 """Units of a chart's view box: about CSS pixels, as it is shown at up to this width."""
@@ -28,18 +29,6 @@ LABEL_GAP = 11.0
 
 DASHES = 6
 """How many styles of line the style sheet has (dash-0, dash-1, ...)."""
-
-OPERATIONS = {
-    "none": ("none", "none"),
-    "skip_connect": ("skip", "skip"),
-    "nor_conv_1x1": ("conv 1x1", "conv"),
-    "nor_conv_3x3": ("conv 3x3", "conv"),
-    "avg_pool_3x3": ("avg pool 3x3", "pool"),
-    "conv3x3-bn-relu": ("conv 3x3", "conv"),
-    "conv1x1-bn-relu": ("conv 1x1", "conv"),
-    "maxpool3x3": ("max pool 3x3", "pool"),
-}
-"""Operation of an architecture -> how it is written in a picture, and the class that it is drawn as."""
 
 
 class Line(NamedTuple):
@@ -224,50 +213,67 @@ def interval(estimate: float, low: float, high: float, threshold: float, axis: t
     return image(width, height, alt, "interval", parts)
 
 
-def cell(arch: str, matrix_and_operations: str) -> Markup | None:
-    """The final cell as a graph: of a NAS-Bench-1Shot1 `cell` where there is one, else of a NAS-Bench-201 `arch`.
-
-    Returns:
-        None where neither is in its form.
-    """
-    graph = graph_of(arch, matrix_and_operations)
-    if graph is None:
-        return None
-    if any(operation for _, _, operation in graph.edges):
-        return edge_graph(graph.edges)
-    return vertex_graph([(source, target) for source, target, _ in graph.edges], graph.nodes)
-
-
-def edge_graph(edges: Sequence[tuple[int, int, str]]) -> Markup:
-    """A cell whose operations are on its edges: nodes in a row, longer edges as arcs, by turns above and below.
+def cell(graphs: Mapping[str, Graph], operations: Mapping[str, Operation]) -> Markup | None:
+    """An architecture's cells as pictures, one below the other.
 
     Args:
-        edges: (source, target, operation), source before target.
+        graphs: by kind of cell; "" where there is one kind.
+        operations: what they are, by name.
+
+    Returns:
+        None where there is no graph.
     """
+    pictures = []
+    for kind, graph in graphs.items():
+        if any(operation for _, _, operation in graph.edges):
+            pictures.append(edge_graph(graph, operations, kind))
+        else:
+            pictures.append(vertex_graph(graph, operations, kind))
+    return Markup("").join(pictures) if pictures else None
+
+
+def named(operation: str, operations: Mapping[str, Operation]) -> str:
+    """An operation as people write it; any other text of a node as it is."""
+    return operations[operation].label if operation in operations else operation
+
+
+def title(kind: str) -> list[Markup]:
+    """The kind of cell in the corner of its picture, where there are several."""
+    return [text(WIDTH / 2, 10, kind, "name-x")] if kind else []
+
+
+def alternative(kind: str) -> str:
+    """Begin of what is said of a picture to those who do not see it."""
+    return f"Cell ({kind})" if kind else "Cell"
+
+
+def edge_graph(graph: Graph, operations: Mapping[str, Operation], kind: str) -> Markup:
+    """A cell whose operations are on its edges: nodes in a row, longer edges as arcs, by turns above and below."""
+    edges = graph.edges
     last = max(target for _, target, _ in edges)
     step = (WIDTH - 60) / last
     middle, height = 118, 196
     lines: list[str] = []
     words: list[str] = []
     for source, target, operation in edges:
-        label, kind = OPERATIONS.get(operation, (operation, "conv"))
+        label = named(operation, operations)
+        drawn_as = operations[operation].kind if operation in operations else "conv"
         start, end = 30 + source * step + 11, 30 + target * step - 11
         rise = 0 if target - source == 1 else (-1 if source == 0 else 1) * 36.0 * (target - source - 0.5)
         y = middle + math.copysign(9, rise) if rise else middle
         bend = y + rise * 4 / 3
         d = f"M{start:.1f} {y:.1f}C{start:.1f} {bend:.1f} {end:.1f} {bend:.1f} {end:.1f} {y:.1f}"
-        tip = head(end, y, kind, 0 if rise else -1, math.copysign(1, rise) if rise else 0)
-        lines.append(Markup('<path class="edge {}" d="{}"/>').format(kind, d) + tip)
-        words.append(text((start + end) / 2, y + rise + (-5 if rise <= 0 else 12), label, f"operation {kind}"))
+        tip = head(end, y, drawn_as, 0 if rise else -1, math.copysign(1, rise) if rise else 0)
+        lines.append(Markup('<path class="edge {}" d="{}"/>').format(drawn_as, d) + tip)
+        words.append(text((start + end) / 2, y + rise + (-5 if rise <= 0 else 12), label, f"operation {drawn_as}"))
     nodes = [
         Markup('<circle class="node" cx="{0:.1f}" cy="{1}" r="11"/>').format(30 + index * step, middle)
         + text(30 + index * step, middle + 4, str(index), "inside")
         for index in range(last + 1)
     ]
-    told = "; ".join(
-        f"{OPERATIONS.get(name, (name, ''))[0]} from {source} to {target}" for source, target, name in edges
-    )
-    return image(WIDTH, height, f"Cell with operations on its edges: {told}.", "cell", [*lines, *words, *nodes])
+    told = "; ".join(f"{named(name, operations)} from {source} to {target}" for source, target, name in edges)
+    alt = f"{alternative(kind)} with operations on its edges: {told}."
+    return image(WIDTH, height, alt, "cell", [*title(kind), *lines, *words, *nodes])
 
 
 def head(x: float, y: float, kind: str, right: float, down: float) -> Markup:
@@ -281,15 +287,11 @@ def head(x: float, y: float, kind: str, right: float, down: float) -> Markup:
     )
 
 
-def vertex_graph(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> Markup:
-    """A cell whose operations are its vertices: from the input down to the output, longer edges as arcs at the sides.
-
-    Args:
-        edges: (source, target), source before target.
-        operations: of the vertices.
-    """
+def vertex_graph(graph: Graph, operations: Mapping[str, Operation], kind: str) -> Markup:
+    """A cell whose operations are its vertices: from the input down to the output, longer edges as arcs aside."""
+    edges = [(source, target) for source, target, _ in graph.edges]
     row, half, middle = 40.0, 52.0, WIDTH / 2
-    height = row * len(operations)
+    height = row * len(graph.nodes)
     lines: list[str] = []
     sides: list[list[tuple[int, int]]] = [[], []]
     for source, target in sorted(edges, key=lambda edge: (edge[1] - edge[0], edge)):
@@ -305,11 +307,17 @@ def vertex_graph(edges: Sequence[tuple[int, int]], operations: Sequence[str]) ->
             d = f"M{x:.1f} {top + 3:.1f}C{bend:.1f} {top + 3:.1f} {bend:.1f} {y:.1f} {x:.1f} {y:.1f}"
         lines.append(Markup('<path class="edge skip" d="{}"/>').format(d) + head(x, y, "skip", sign, 0 if sign else -1))
     boxes: list[str] = []
-    for index, operation in enumerate(operations):
-        label, kind = OPERATIONS.get(operation, (operation, "end-point"))
+    for index, node in enumerate(graph.nodes):
+        label, drawn_as = named(node, operations), operations[node].kind if node in operations else "end-point"
         y = row * index + row / 2
         box = Markup('<rect class="vertex {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="22" rx="4"/>')
-        boxes.append(box.format(kind, middle - half, y - 11, 2 * half) + text(middle, y + 4, label, "inside"))
-    names = [f"{index} {OPERATIONS.get(name, (name, ''))[0]}" for index, name in enumerate(operations)]
+        boxes.append(box.format(drawn_as, middle - half, y - 11, 2 * half) + text(middle, y + 4, label, "inside"))
+    names = [f"{index} {named(node, operations)}" for index, node in enumerate(graph.nodes)]
     told = f"vertices {', '.join(names)}; edges {', '.join(f'{a} to {b}' for a, b in edges)}"
-    return image(WIDTH, height, f"Cell with operations on its vertices: {told}.", "cell", [*lines, *boxes])
+    return image(
+        WIDTH,
+        height,
+        f"{alternative(kind)} with operations on its vertices: {told}.",
+        "cell",
+        [*title(kind), *lines, *boxes],
+    )

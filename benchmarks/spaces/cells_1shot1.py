@@ -16,9 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from nas_stability.benchmarks.spaces import module_hash
+from nas_stability.benchmarks.spaces.facts import OPERATIONS_1SHOT1
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, leading
 
-OPERATIONS = (module_hash.MAXPOOL3X3, module_hash.CONV3X3, module_hash.CONV1X1)
+OPERATIONS = tuple(OPERATIONS_1SHOT1)
+"""Max pool, 3x3 and 1x1 convolution, as NAS-Bench-101 calls them."""
+
 VERTICES = 7
 
 

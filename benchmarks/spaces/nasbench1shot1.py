@@ -14,9 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_stability.benchmarks.spaces import module_hash
 from nas_stability.benchmarks.spaces.cells_1shot1 import (
-    OPERATIONS,
     Wiring,
     cells,
     configuration,
@@ -24,6 +22,7 @@ from nas_stability.benchmarks.spaces.cells_1shot1 import (
     discretize,
     neighbours,
 )
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
@@ -192,10 +191,8 @@ def space(name: str, wiring: Wiring) -> Space:
     """A NAS-Bench-1Shot1 space of the given wiring."""
     return Space(
         name=name,
+        facts=FACTS[name],
         shapes=wiring.shapes,
-        operations=OPERATIONS,
-        parameter_free={"pool": module_hash.MAXPOOL3X3},
-        datasets=("cifar10",),
         supernet=functools.partial(supernet, wiring),
         deepest_side=deepest_side,
         discretize=functools.partial(discretize, wiring),

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend
 from nas_stability.benchmarks.spaces.space import (
@@ -30,7 +31,9 @@ from nas_stability.benchmarks.spaces.space import (
     tensors,
 )
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+OPERATIONS = tuple(OPERATIONS_201)
+"""none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3."""
+
 NODES = 4
 EDGES = tuple((target, source) for target in range(1, NODES) for source in range(target))
 """(target, source) of each row of the mixture: 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
@@ -241,10 +244,8 @@ def published(net: Supernet) -> dict[str, Tensor]:
 
 SPACE = Space(
     name="nasbench201",
+    facts=FACTS["nasbench201"],
     shapes=((len(EDGES), len(OPERATIONS)),),
-    operations=OPERATIONS,
-    parameter_free={"none": "none", "skip": "skip_connect", "pool": "avg_pool_3x3"},
-    datasets=("cifar10", "cifar100", "imagenet16-120"),
     supernet=supernet,
     deepest_side=deepest_side,
     discretize=discretize,

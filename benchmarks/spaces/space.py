@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 
 Mixture = tuple[Tensor, ...]
@@ -108,10 +109,8 @@ class Space:
 
     Attributes:
         name: its name in the catalog.
+        facts: what it is called and made of, for whoever needs no supernet.
         shapes: (rows, choices) of each group of decisions.
-        operations: names of the choices of the groups whose choices are operations, in order.
-        parameter_free: which of the operations have no weights, by kind: "skip", "none", "pool".
-        datasets: datasets that its public table answers for.
         supernet: size -> supernet, initialised from PyTorch's global generator.
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
@@ -124,14 +123,14 @@ class Space:
         configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
             operation's row is one-hot, kept inputs share the weight of their row equally.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
-        operation_groups: the groups whose choices are operations: one per kind of cell (normal and reduction, say).
+
+    Raises:
+        ValueError: the facts have other rows or choices of operations than the shapes.
     """
 
     name: str
+    facts: Facts
     shapes: tuple[tuple[int, int], ...]
-    operations: tuple[str, ...]
-    parameter_free: Mapping[str, str]
-    datasets: tuple[str, ...]
     supernet: Callable[[SupernetShape], Supernet]
     deepest_side: Callable[[int, int], int]
     discretize: Callable[[Mixture], Arch]
@@ -140,7 +139,12 @@ class Space:
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
     published: Callable[[Supernet], dict[str, Tensor]]
-    operation_groups: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        for group, rows in self.facts.groups.items():
+            named, shape = [len(row) for row in rows], self.shapes[group]
+            if named != [shape[1]] * shape[0]:
+                raise ValueError(f"the facts of {self.name} name {named} choices in the rows of group {group}: {shape}")
 
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""

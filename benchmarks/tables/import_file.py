@@ -10,7 +10,6 @@ from nas_stability.benchmarks import files, paths
 from nas_stability.benchmarks.catalog import TABLES
 from nas_stability.benchmarks.errors import BadInput, shown
 from nas_stability.benchmarks.names import check_table_name
-from nas_stability.benchmarks.spaces import module_hash
 from nas_stability.benchmarks.spaces.space import Arch, Space
 from nas_stability.benchmarks.tables import cache, packing, tidy_file
 from nas_stability.benchmarks.tables.open_file import Contents, Source, Table, open_table
@@ -92,17 +91,13 @@ def open_any(path: Path) -> Table:
 def refuse_strangers(path: Path, archs: Iterable[Arch], space: Space) -> None:
     """Passes architectures that can be the space's.
 
-    A NAS-Bench-101 table may hold cells outside of a 1Shot1 space, whose keys are only checked for their form.
+    They are held to the form of the space's: a NAS-Bench-101 table may hold cells outside of a 1Shot1 space.
 
     Raises:
         BadInput: naming the architecture.
     """
-    if set(space.operations) <= set(module_hash.LABELS):
-        strange = (arch for arch in archs if not re.fullmatch("[0-9a-f]{32}", arch))
-        why = "a NAS-Bench-101 module hash has 32 hexadecimal digits"
-    else:
-        known = set(space.archs())
-        strange = (arch for arch in archs if arch not in known)
-        why = f"such as {min(known)}"
-    if (arch := next(strange, None)) is not None:
-        raise BadInput(f"the table file {path} has {shown(arch)}, which is no architecture of {space.name} ({why})")
+    form = space.facts.form
+    if (strange := next((arch for arch in archs if not re.fullmatch(form.pattern, arch)), None)) is not None:
+        raise BadInput(
+            f"the table file {path} has {shown(strange)}, which is no architecture of {space.name}: it has {form.words}"
+        )

@@ -104,7 +104,7 @@ def enumerated(of: Space, columns: list[str], override: Path | None) -> pyarrow.
     """Columns of the list of a space's reachable architectures: arch, configurations, matrix, operations.
 
     Enumerating NAS-Bench-1Shot1's third space takes 20 s; the list is kept per machine under the SHA-256 of the code
-    that makes it.
+    and the facts that it is made of.
 
     Raises:
         BadInput: the folder of tables cannot be written.
@@ -112,6 +112,7 @@ def enumerated(of: Space, columns: list[str], override: Path | None) -> pyarrow.
     code = hashlib.sha256()
     for module in (space, module_hash, nasbench1shot1, inspect.getmodule(unwrapped(of.cells))):
         code.update(inspect.getsource(module).encode() if module else b"")
+    code.update(repr(of.facts).encode())
     path = cache.folder(override) / "spaces" / f"{of.name}-{code.hexdigest()[:12]}.parquet"
 
     def make(aside: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.images.dataset import Half, Raw, halves, standardise
-from nas_stability.benchmarks.spaces import module_hash
+from nas_stability.benchmarks.spaces.facts import MODULE_HASH
 from nas_stability.benchmarks.spaces.space import Space
 
 
@@ -160,5 +160,5 @@ def check(spec: TrainSpec, space: Space) -> None:
         raise BadInput(f"the field 'lr' must be a positive number, not {spec.lr}")
     if space.name != spec.space:
         raise BadInput(f"the field 'space' is {spec.space}, the space given is {space.name}")
-    if not set(space.operations) <= set(module_hash.LABELS):
+    if space.facts.form != MODULE_HASH:
         raise BadInput(f"the space {space.name} is not made of NAS-Bench-101 cells, which alone can be trained")

@@ -159,7 +159,7 @@ def why_no_table(spec: RunSpec) -> str:
 
 def columns_of(table: Table | None, space: Space) -> tuple[Column, ...]:
     """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
-    datasets = space.datasets if table is None else table.datasets
+    datasets = space.facts.datasets if table is None else table.datasets
     return tuple((dataset, split) for dataset in datasets for split in SPLITS)
 
 

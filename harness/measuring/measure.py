@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, fixed_batch, plain_batches
+from nas_stability.benchmarks.spaces.facts import Kind
 from nas_stability.benchmarks.spaces.space import Mixture, Space, entropy, one_hot
 from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
@@ -175,14 +176,14 @@ def shares(space: Space, mixture: Mixture) -> dict[str, float | None]:
 
     Those of all kinds of cells together: every row whose choices are operations counts alike.
     """
-    rows = torch.cat([mixture[group] for group in space.operation_groups])
-    chosen = [space.operations[index] for index in rows.argmax(-1).tolist()]
-    return {
-        f"share_{kind}": chosen.count(space.parameter_free[kind]) / len(chosen)
-        if kind in space.parameter_free
-        else None
-        for kind in ("skip", "none", "pool")
-    }
+    facts = space.facts
+    chosen = [
+        facts.operations[names[index]].kind
+        for group, rows in facts.groups.items()
+        for names, index in zip(rows, mixture[group].argmax(-1).tolist(), strict=True)
+    ]
+    kinds: tuple[Kind, ...] = ("skip", "none", "pool")
+    return {f"share_{kind}": chosen.count(kind) / len(chosen) if kind in facts.kinds() else None for kind in kinds}
 
 
 def measure(

@@ -112,4 +112,4 @@ def stopping_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]]], bool
 
 def settings_of(spec: RunSpec, space: Space, fields: Mapping[str, Any]) -> SimpleNamespace:
     """What a part is told: the values of the fields that it reads, and which groups decide for operations."""
-    return SimpleNamespace(operation_groups=space.operation_groups, **{name: spec.value(name) for name in fields})
+    return SimpleNamespace(operation_groups=tuple(space.facts.groups), **{name: spec.value(name) for name in fields})

@@ -13,7 +13,7 @@ import filelock
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput
-from nas_stability.harness.records.folder import counted, ids_of, is_run, is_study, read_study, some
+from nas_stability.harness.records.folder import counted, ids_of, is_run, is_study, read_claims, read_study, some
 from nas_stability.harness.records.outputs import refuse_output
 from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
 from nas_stability.harness.records.sealed import opened, sealed
@@ -122,11 +122,16 @@ def claim_study(study: Study, folder: Path) -> None:
     except OSError as error:
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror or error}") from error
     names = names_of(study, folder)
-    if strangers := set(names.values()) - read_study(folder).keys():  # of an old study, runs that have not begun
-        theirs = read_study(folder)
-        planned = {run: theirs.get(run) or json.loads(spec.json()) for spec, run in names.items()}
+    theirs = read_study(folder)
+    planned = {run: theirs.get(run) or json.loads(spec.json()) for spec, run in names.items()}
+    if strangers := set(names.values()) - theirs.keys():  # of an old study, runs that have not begun
         logging.warning("%s in %s: named by the ids of today", counted(sorted(strangers)), folder)
-        files.write(path, sealed({"schema": SCHEMA, "name": study.name, "runs": planned}))
+    if read_claims(folder) != study.claims:
+        logging.warning("the claims of %s were others when it began: its file has those of today", folder)
+    elif not strangers:
+        return
+    claims = {name: value for name, value in json.loads(study.json()).items() if name == "claims"}
+    files.write(path, sealed({"schema": SCHEMA, "name": study.name, "runs": planned, **claims}))
 
 
 def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:

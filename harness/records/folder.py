@@ -171,6 +171,20 @@ def read_study(folder: Path) -> dict[str, dict[str, Any]]:
     return runs
 
 
+def read_claims(folder: Path) -> tuple[tuple[str, str, str], ...]:
+    """Template, method and base of the claims that a study's folder has of its own.
+
+    Raises:
+        CorruptFile: study.json is damaged.
+    """
+    path = folder / STUDY
+    try:
+        found = opened(path, "a study's").get("claims", [])
+        return tuple((str(one["template"]), str(one["method"]), str(one["base"])) for one in found)
+    except (LookupError, TypeError) as error:
+        raise CorruptFile(f"the file {path} is damaged: its claims are none: {error!r}") from error
+
+
 def ids_of(values: dict[str, Any]) -> tuple[str, ...]:
     """The ids under which a spec as written is known; none where it is no spec."""
     try:

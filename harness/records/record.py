@@ -26,6 +26,9 @@ SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
 LANDSCAPE, PLANE = "landscape.csv", "landscape.json"
 """Files that ``landscape`` adds to a finished run; LANDSCAPE is there only when it is whole."""
 
+SPACE_FACTS = "space_facts"
+"""Key of run.json: what the run's space is called and made of, where that is not built in."""
+
 STUDY = "study.json"
 """File of a study's folder."""
 

@@ -20,6 +20,7 @@ import torch
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.images.dataset import Dataset
+from nas_stability.benchmarks.spaces.facts import BUILT_IN
 from nas_stability.harness import capture
 from nas_stability.harness.measuring.asked_table import Answers, answers
 from nas_stability.harness.measuring.measure import measure, queried_epoch
@@ -33,6 +34,7 @@ from nas_stability.harness.records.record import (
     LOCK,
     NEW_IN,
     SCHEMA,
+    SPACE_FACTS,
     SPEC,
     SPECTRUM,
     SPECTRUM_COLUMNS,
@@ -189,6 +191,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "table_missing": answered.missing,
             "files": {name: files.sha256(folder / name) for name in (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
             **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
+            **({} if search.spec.space in BUILT_IN else {SPACE_FACTS: search.space.facts.json()}),
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
             "seconds": seconds,
         }

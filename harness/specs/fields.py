@@ -48,7 +48,7 @@ def described(default: Any, text: str, within: Range | None = None) -> Any:
 
 
 def required(text: str, within: Range | None = None) -> Any:
-    """A field whose default depends on the space or the data (PUBLISHED, AUGMENTATION)."""
+    """A field whose default depends on the space or the data (FACTS, AUGMENTATION)."""
     return field(metadata={"help": text, "range": within})
 
 

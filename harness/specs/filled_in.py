@@ -12,11 +12,12 @@ from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
 from nas_stability.benchmarks.names import check_name
 from nas_stability.benchmarks.plugins import Plugin
+from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import canonical, canonical_data
 from nas_stability.harness.methods.compositions import Method, find_method, own_fields, plugins_of
 from nas_stability.harness.specs import fields, located
 from nas_stability.harness.specs.fields import Value, of_type
-from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED, PUBLISHED_AUGMENTATION
+from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS, RunSpec, field_of, own_values
 
 ADDRESSED = ("space", "method", "loss", "weight_optimizer")
@@ -97,12 +98,12 @@ def defaults_of(space: str) -> Mapping[str, Value]:
     Raises:
         BadInput: an unknown space.
     """
-    plugins.refuse_shadows("spaces", "space", PUBLISHED)
-    if space in PUBLISHED:
-        return PUBLISHED[space]
+    plugins.refuse_shadows("spaces", "space", FACTS)
+    if space in FACTS:
+        return FACTS[space].defaults
     plugin = plugins.origin("spaces", space)
     if plugin is None:
-        raise unknown("space", space, [*PUBLISHED, *plugins.names("spaces")])
+        raise unknown("space", space, [*FACTS, *plugins.names("spaces")])
     found: Mapping[str, Value] = plugin.offers["spaces"][space].facts.defaults
     return found
 
@@ -151,7 +152,7 @@ def parse(name: str, text: str) -> Value:
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
-    "space": lambda name: canonical(name, PUBLISHED),
+    "space": lambda name: canonical(name, FACTS),
     "method": lambda name: name if addressed(name) else check_name("method", name.lower().replace("_", "-")),
     "data": lambda name: name if "/" in name else canonical_data(name),
     "data_sha256": str.lower,

@@ -4,6 +4,7 @@
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+    [[claim]]         a claim of the study's own: a template of CLAIMS, a method, and the base it is compared with
 
 Strict: an unknown key, a wrong type or an empty list is an error with file, line and the nearest name. Fields may be
 spelled with dashes, as flags are. Paths are taken from the file's folder, unless they are absolute.
@@ -16,21 +17,26 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
 from nas_stability.benchmarks.names import check_name
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec, typed
+from nas_stability.harness.specs.section import Section
 from nas_stability.harness.specs.spec import RunSpec, field_names, field_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
-SECTIONS = ("base", "over", "also")
 PLUGINS = "plugins"
+SECTIONS = ("base", "over", "also", "claim")
+CLAIMS = ("deteriorates-less", "ends-better", "hessian-smaller", "flatter", "costs-more")
+"""What a study's own claim may say of a method and its base: the templates over pairs of analysis/claims."""
+
+CLAIM_KEYS = ("template", "method", "base")
 RESERVED = ("bench", "published", "tables")
 """Folders in results/ that are not a study's: a study of such a name would be written among what is there."""
 
@@ -48,42 +54,18 @@ class Study:
     Attributes:
         name: of its folder.
         runs: specs with distinct run ids.
+        claims: template, method and base of its own claims.
     """
 
     name: str
     runs: tuple[RunSpec, ...]
+    claims: tuple[tuple[str, str, str], ...] = ()
 
     def json(self) -> str:
-        """Name and specs as JSON."""
+        """Name, specs and, where there are any, claims as JSON."""
         runs = {spec.run_id: json.loads(spec.json()) for spec in self.runs}
-        return json.dumps({"name": self.name, "runs": runs}, indent=1)
-
-
-class Section(NamedTuple):
-    """A section of a study's file, to say where in it something is wrong.
-
-    Attributes:
-        path: of the file.
-        text: of the file.
-        name: of the section; empty for the file as a whole.
-        number: of the section among those of its name, from 0.
-    """
-
-    path: Path
-    text: str
-    name: str = ""
-    number: int = 0
-
-    def error(self, key: str, error: BadInput) -> BadInput:
-        """The error with the file and the line on which a key stands, or else the section."""
-        header = re.compile(rf"^\s*\[+\s*\"?{re.escape(self.name)}\"?\s*\]")
-        entry = re.compile(rf"^\s*\[*\s*\"?{re.escape(key).replace('_', '[-_]')}\"?\s*(=|\])")
-        lines = list(enumerate(self.text.split("\n"), start=1))
-        headers = [number for number, line in lines if self.name and header.match(line)]
-        start = headers[self.number] if self.number < len(headers) else 0
-        keys = [number for number, line in lines if number > start and entry.match(line)]
-        line = keys[0] if keys else start
-        return BadInput(f"{self.path}:{line}: {error}" if line else f"the study file {self.path}: {error}")
+        claims = [dict(zip(CLAIM_KEYS, claim, strict=True)) for claim in self.claims]
+        return json.dumps({"name": self.name, "runs": runs} | ({"claims": claims} if claims else {}), indent=1)
 
 
 def shipped() -> dict[str, Path]:
@@ -144,7 +126,43 @@ def read(path: Path) -> Study:
         raise whole.error("also", BadInput("'also' is written [[also]], once per extra run"))
     groups = [over] if over or not also else []
     groups += [extras(Section(path, text, "also", number), extra) for number, extra in enumerate(also)]
-    return Study(name, runs_of(path, {**base, PLUGINS: addresses}, groups))
+    runs = runs_of(path, {**base, PLUGINS: addresses}, groups)
+    claims = found.get("claim", [])
+    if not isinstance(claims, list):
+        raise whole.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
+    methods = {spec.method for spec in runs}
+    return Study(
+        name,
+        runs,
+        tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims)),
+    )
+
+
+def claim_of(section: Section, entries: object, methods: Collection[str]) -> tuple[str, str, str]:
+    """Template, method and base of one [[claim]], whose methods are among those of the study.
+
+    Raises:
+        BadInput: naming file, line and the nearest known name.
+    """
+    if not isinstance(entries, dict):
+        raise section.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
+    for key in entries:
+        if key not in CLAIM_KEYS:
+            raise section.error(key, unknown("key", key, CLAIM_KEYS))
+    known = {"template": CLAIMS, "method": methods, "base": methods}
+    found = {
+        key: value.lower().replace("_", "-") if isinstance(value, str) else value for key, value in entries.items()
+    }
+    for key, names in known.items():
+        if key not in entries:
+            keys = ", ".join(CLAIM_KEYS)  # no key of any section, so that the line is the claim's own
+            raise section.error(keys, BadInput(f"the claim lacks {key!r}: it takes {keys}"))
+        if found[key] not in list(names):
+            kind = "template of claims" if key == "template" else "method of the study"
+            raise section.error(key, unknown(kind, entries[key], names))
+    if found["method"] == found["base"]:
+        raise section.error("base", BadInput(f"the claim compares {shown(entries['base'])} with itself"))
+    return found["template"], found["method"], found["base"]
 
 
 def plugins_of(section: Section, addresses: object) -> list[str]:

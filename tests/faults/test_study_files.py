@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -10,12 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks import files
+from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.names import check_name
+from nas_stability.harness.records import claiming, folder
+from nas_stability.harness.records.sealed import sealed
 from nas_stability.harness.specs import study_file
 from tests.faults.commands import refused
 
 BASE = '[base]\nspace = "nasbench201"\nmethod = "darts"\ndata = "digits"\n'
+
+CLAIM = """\
+[over]
+method = ["sdarts-rs", "darts"]
+[[claim]]
+template = "ends-better"
+method = "sdarts-rs"
+base = "darts"
+"""
 
 FILES = {
     "D8: an integer of 5,000 digits": (BASE + f"epochs = {'9' * 5000}\n", "a number in it cannot be read"),
@@ -67,6 +80,28 @@ FILES = {
     ),
     "a section as a value": ("base = 3\n", ":1: a section is written [base], [over] or [[also]]"),
     "also as values": (BASE + "[over]\nalso = 3\n", ":6: unknown field 'also'"),
+    "a claim of no template": (
+        BASE + CLAIM.replace("ends-better", "ends-beter"),
+        ":8: unknown template of claims 'ends-beter'; did you mean 'ends-better'",
+    ),
+    "a claim about a method that is not searched": (
+        BASE + CLAIM.replace("sdarts-rs", "darts-2nd", 2).replace('["darts-2nd"', '["sdarts-rs"'),
+        ":9: unknown method of the study 'darts-2nd'",
+    ),
+    "a claim about a number": (
+        BASE + CLAIM.replace('base = "darts"', "base = 3"),
+        ":10: unknown method of the study '3'",
+    ),
+    "a claim that compares a method with itself": (
+        BASE + CLAIM.replace('base = "darts"', 'base = "sdarts-rs"'),
+        ":10: the claim compares 'sdarts-rs' with itself",
+    ),
+    "a claim without a base": (
+        BASE + CLAIM.replace('base = "darts"', "") + CLAIM[CLAIM.index("[[") :],
+        ":7: the claim lacks 'base': it takes template, method, base",
+    ),
+    "a claim with another key": (BASE + CLAIM + "than = 3\n", ":11: unknown key 'than'"),
+    "a claim that is no table": (BASE + '[claim]\ntemplate = "flatter"\n', ":5: 'claim' is written [[claim]]"),
     "nan": (BASE + "lr = nan\n", ":5: the field 'lr' must lie in [0, 1e+06], not nan"),
     "a date": (BASE + "epochs = 2020-01-01\n", ":5: the field 'epochs' takes int, not datetime.date"),
     "an empty text": (BASE + 'table = ""\n', ":5: the field 'table' is empty"),
@@ -235,3 +270,23 @@ def test_as_many_runs_as_a_study_may_have_are_read_in_seconds(tmp_path: Path) ->
     assert len(found) == study_file.MOST_RUNS
     assert time.process_time() - began < 10
     assert re.search(r"-s9999-[0-9a-f]{8}$", found[-1].run_id)
+
+
+def test_a_studys_own_claims_are_kept_in_its_folder_and_follow_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(BASE + CLAIM.replace('"sdarts-rs"\nbase', '"SDARTS_RS"\nbase'))
+    found = study_file.read(file)
+    assert found.claims == (("ends-better", "sdarts-rs", "darts"),)
+    claiming.claim_study(found, tmp_path / "mine")
+    assert folder.read_claims(tmp_path / "mine") == found.claims
+    runs = folder.read_study(tmp_path / "mine")
+    before = (tmp_path / "mine" / "study.json").read_bytes()
+    claiming.claim_study(found, tmp_path / "mine")
+    assert (tmp_path / "mine" / "study.json").read_bytes() == before
+    claiming.claim_study(dataclasses.replace(found, claims=()), tmp_path / "mine")
+    assert folder.read_claims(tmp_path / "mine") == ()
+    assert folder.read_study(tmp_path / "mine") == runs
+    assert "claims" not in dataclasses.replace(found, claims=()).json()
+    files.write(tmp_path / "mine" / "study.json", sealed({"name": "mine", "runs": runs, "claims": [{"method": 1}]}))
+    with pytest.raises(CorruptFile, match="its claims are none"):
+        folder.read_claims(tmp_path / "mine")
