@@ -9,10 +9,11 @@ from pathlib import Path
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, unknown
-from nas_stability.benchmarks.images import dataset, npz, torchvision_sets
+from nas_stability.benchmarks.images import dataset, folder, npz, torchvision_sets
+from nas_stability.benchmarks.paths import from_home
 from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
-from nas_stability.benchmarks.spellings import FILE, canonical_data, looks_like_file
+from nas_stability.benchmarks.spellings import SOURCES, canonical_data, looks_like_file, of_source
 from nas_stability.benchmarks.tables import cache, embedded, open_file, packing
 
 SPACES: dict[str, Space] = {
@@ -40,6 +41,9 @@ DATASETS: dict[str, dataset.Loader] = {
     "svhn": functools.partial(torchvision_sets.torchvision_data, "SVHN"),
 }
 
+OWN: dict[str, Callable[[Path], dataset.Raw]] = {"npz": npz.read, "folder": folder.read}
+"""Kind of images of one's own, written KIND:PATH -> what reads them."""
+
 DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
 """NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
 
@@ -61,19 +65,20 @@ SHIPPED = taken_for(TABLES, SPACES)
 
 
 def load_data(name: str, directory: Path) -> dataset.Raw:
-    """The data set of a name, or of a file for ``npz:PATH``.
+    """The data set of a name, or images of one's own for ``npz:PATH`` and ``folder:PATH``.
 
     Raises:
         BadInput: unknown, absent or unusable.
     """
     known = canonical_data(name)
-    if known.startswith(FILE):
-        path = known.removeprefix(FILE)
+    kind, path = of_source(known)
+    if kind:
         if not path:
-            raise BadInput(f"the data set {name!r} names no file; write {FILE}PATH")
-        return npz.read(Path(path))
-    if known not in DATASETS and (looks_like_file(name) or Path(name).is_file()):
-        raise BadInput(f"unknown data set {name!r}; a file of images is written {FILE}{name}")
+            raise BadInput(f"the data set {name!r} names no {SOURCES[kind].word}; write {kind}:PATH")
+        return OWN[kind](from_home(Path(path)))
+    if known not in DATASETS and (looks_like_file(name) or Path(name).exists()):
+        kind = "folder" if name.endswith("/") or Path(name).is_dir() else "npz"
+        raise BadInput(f"unknown data set {name!r}; a {SOURCES[kind].word} of images is written {kind}:{name}")
     return plugins.find("datasets", "data set", known, DATASETS)(directory)
 
 

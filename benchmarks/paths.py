@@ -25,6 +25,13 @@ def readable(path: Path) -> Iterator[None]:
         raise BadInput(f"the file {name} cannot be read: {error.strerror or error}") from error
 
 
+def from_home(path: Path) -> Path:
+    """The path with ``~`` as the home folder; as it is where there is no such user."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
 def check_file(path: Path, what: str = "file") -> Path:
     """The path, if it is of a readable file.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import NamedTuple
 
 IMAGES = ("cifar10", "cifar100", "digits", "fashion-mnist", "svhn")
 """Data sets that a run can load by name, sorted; a test holds them to ``catalog.DATASETS``, which takes PyTorch."""
@@ -12,8 +13,23 @@ IMAGES = ("cifar10", "cifar100", "digits", "fashion-mnist", "svhn")
 DATA_SETS = (*IMAGES, "cifar10-valid", "imagenet16-120")
 """Data sets of images or of tables."""
 
-FILE = "npz:"
-"""What stands before the path of a file of images."""
+
+class Source(NamedTuple):
+    """Where images of one's own lie, as messages name it.
+
+    Attributes:
+        word: what the path is of: "file".
+        content: what is in it.
+    """
+
+    word: str
+    content: str
+
+
+SOURCES = {"npz": Source("file", "a numpy archive"), "folder": Source("folder", "a folder of images")}
+"""Kind -> where its images lie; such data are written KIND:PATH. ``catalog.OWN`` reads each, ``located.CHECKSUMS``
+says which content it is; a test holds the three to the same kinds.
+"""
 
 ALIASES = {"fmnist": "fashion-mnist"}
 """Other names in use, as ``letters`` has them, for what spelling alone does not tell."""
@@ -30,11 +46,18 @@ def canonical(name: str, known: Iterable[str]) -> str:
 def canonical_data(name: str) -> str:
     """The harness's name of a data set.
 
-    The path of a file (``npz:PATH``) and a name that is not known are returned as they are.
+    Of images of one's own (``npz:PATH``) the path, and a name that is not known, are returned as they are.
     """
-    if name.lower().startswith(FILE):
-        return FILE + name[len(FILE) :]
+    kind, path = of_source(name)
+    if kind:
+        return f"{kind}:{path}"
     return ALIASES.get(letters(name)) or canonical(name, DATA_SETS)
+
+
+def of_source(name: str) -> tuple[str, str]:
+    """Kind and path of images of one's own, written KIND:PATH in either case; no kind and the name of all else."""
+    kind, _, path = name.partition(":")
+    return (kind.lower(), path) if kind.lower() in SOURCES and kind != name else ("", name)
 
 
 def letters(name: str) -> str:

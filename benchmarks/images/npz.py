@@ -10,9 +10,7 @@ Whatever else has such a name, or other content, is refused: a run must not go o
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import re
 import stat
 import zipfile
@@ -28,7 +26,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Raw
-from nas_stability.benchmarks.images.pixels import channels_first, refuse_shape
+from nas_stability.benchmarks.images.pixels import channels_first, memory, random_order, refuse_pixels, refuse_shape
 
 PARTS = ("train", "val", "test")
 NAMES = tuple(f"{letter}_{part}" for part in PARTS for letter in "xy")
@@ -90,8 +88,6 @@ def read(path: Path) -> Raw:
         BadInput: no such file, or an array is missing, unknown, or not of the expected type, shape and values.
         CorruptFile: not a readable archive.
     """
-    with contextlib.suppress(RuntimeError):  # there is no such user: the path as it is
-        path = path.expanduser()
     refuse_other_files(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -280,21 +276,9 @@ def raw_of(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Raw:
 
 
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in one random order, the same each time."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    """Both in ``random_order``."""
+    order = random_order(len(labels))
     return images[order], labels[order]
-
-
-def refuse_pixels(what: str, images: Tensor) -> None:
-    """Refuses images of one value, and of 0 and 1 alone: what is left of fractions that were cast to uint8."""
-    lowest, highest = int(images.min()), int(images.max())
-    if lowest == highest:
-        raise BadInput(f"{what}: every pixel is {lowest}")
-    if highest == 1:
-        raise BadInput(
-            f"{what}: every pixel is 0 or 1, as of fractions that were cast; pixels from 0 to 255 are expected: "
-            "(x * 255).round().astype('uint8') of the fractions, or x * 255 of black and white images"
-        )
 
 
 def refuse_classes(what: str, labels: NDArray[Any]) -> None:
@@ -311,11 +295,6 @@ def refuse_classes(what: str, labels: NDArray[Any]) -> None:
         )
     if len(labels) < 2 * count:
         raise BadInput(f"{what} has {count} labels for {len(labels)} images: fewer than two images a class")
-
-
-def memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def repeated(names: list[str]) -> str:

@@ -1,7 +1,8 @@
-"""Images in an array: which types and shapes are taken, and as what."""
+"""Images in an array: which types, shapes and values are taken, as what and in which order."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,3 +65,25 @@ def refuse_shape(shape: Sequence[int], dtype: numpy.dtype[Any], name: str) -> No
             raise BadInput(f"{there}: neither axis 1 nor axis 3 holds 1 or 3 channels")
         if all(ends):
             raise BadInput(f"{there}: axis 1 and axis 3 could both be the channels; give sides of 4 or more")
+
+
+def refuse_pixels(what: str, images: Tensor) -> None:
+    """Refuses images of one value, and of 0 and 1 alone: what is left of fractions that were cast to uint8."""
+    lowest, highest = int(images.min()), int(images.max())
+    if lowest == highest:
+        raise BadInput(f"{what}: every pixel is {lowest}")
+    if highest == 1:
+        raise BadInput(
+            f"{what}: every pixel is 0 or 1, as of fractions that were cast; pixels from 0 to 255 are expected: "
+            "(x * 255).round().astype('uint8') of the fractions, or x * 255 of black and white images"
+        )
+
+
+def random_order(count: int) -> Tensor:
+    """Indices in a random order, the same each time; the halves of images sorted by class would have other classes."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

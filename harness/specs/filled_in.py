@@ -55,13 +55,14 @@ def run_spec(values: Mapping[str, Value | Sequence[str]], folder: Path = Path())
     merged: dict[str, Any] = {**published, **augmentation, **method.defaults, **given, "data": data}
     if "table" in given:
         merged["table"] = located.located_table(str(given["table"]), folder)
-    if located.is_file(data) and not given.get("data_sha256"):
-        merged["data_sha256"] = located.sha256_of(located.path_of(data))
+    if located.own_kind(data) and not given.get("data_sha256"):
+        merged["data_sha256"] = located.sha256_of(data)
     merged["settings"] = settings_text(method, str(given["method"]), typed_values)
     merged["plugins"] = plugins.written([*loaded, *used_plugins(method, merged)])
     spec = RunSpec(**merged)
     check_together(spec)
-    located.refuse_other_images(spec.data, spec.data_sha256)
+    if given.get("data_sha256"):
+        located.refuse_other_images(spec.data, spec.data_sha256)
     return spec
 
 
@@ -166,8 +167,8 @@ def check_together(spec: RunSpec) -> None:
     Raises:
         BadInput: naming the field and what it must be.
     """
-    if spec.data_sha256 and not located.is_file(spec.data):
-        raise BadInput(f"the field 'data_sha256' is of images of your own, npz:PATH, not of the data set {spec.data!r}")
+    if spec.data_sha256 and not located.own_kind(spec.data):
+        raise BadInput(f"the field 'data_sha256' is of images of your own, not of the data set {spec.data!r}")
     if spec.data_sha256 and not re.fullmatch("[0-9a-f]{64}", spec.data_sha256):
         raise BadInput(f"the field 'data_sha256' takes 64 hexadecimal digits, not {shown(spec.data_sha256)}")
     if 0 < spec.images < 4:

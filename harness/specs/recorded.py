@@ -31,7 +31,7 @@ def known_ids(values: Mapping[str, Value]) -> tuple[str, ...]:
         BadInput: it is no spec.
     """
     spec = recorded_spec(values)
-    data = "npz" if located.is_file(spec.data) else spec.data_name
+    data = located.own_kind(spec.data) or spec.data_name
     return spec.run_id, f"{spec.space}-{spec.method}-{data}-s{spec.seed}-{old_digest(values)[:8]}"
 
 

@@ -46,15 +46,23 @@ class RunSpec:
     space: str = required("search space")
     method: str = required("search method")
     data: str = required(
-        "images to search on: a data set's name, or npz:PATH for your own, a numpy archive of arrays x_train, y_train "
-        "and if any x_val, y_val, x_test, y_test: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,)"
+        "images to search on: a data set's name; or your own: npz:PATH, a numpy archive of arrays x_train, y_train and "
+        "if any x_val, y_val, x_test, y_test: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,); or "
+        "folder:PATH, image files in PATH/CLASS/, or in PATH/train/CLASS/ and if any val/CLASS/, test/CLASS/"
     )
     data_sha256: str = described(
-        "", "SHA-256 of the file, of npz: data; taken from the file unless given; a run refuses a file with another one"
+        "",
+        "SHA-256 of an npz: file, or over names and contents of a folder:'s images; taken from there unless given; a "
+        "run refuses others",
     )
     seed: int = described(0, "seeds weights, batches, augmentation, noise and the probe batch", Range(0, INT64))
     epochs: int = described(100, "epochs of the search", Range(1, 100_000))
-    images: int = described(0, "take only the first n training images; 0 takes all", Range(0, 1_000_000_000))
+    images: int = described(
+        0,
+        "take only the first n images: the first half of them moves the weights, the second, which is out of x_val or "
+        "val/ where there is one, the logits; 0 takes all",
+        Range(0, 1_000_000_000),
+    )
     batch_size: int = required("images per batch, of training and validation alike", Range(2, 1_000_000))
     drop_last: bool = described(False, "drop the ragged last batch of an epoch (published: kept)")
     valid_batches: Literal["fresh", "pass"] = required(
@@ -155,7 +163,7 @@ class RunSpec:
 
     @property
     def data_name(self) -> str:
-        """The data's name in run ids and in the column ``data``; of a file npz-STEM, without its folder."""
+        """The data's name in run ids and in the column ``data``; of a file npz-STEM, of a folder folder-NAME."""
         return located.label(self.data)
 
     @property
@@ -167,7 +175,7 @@ class RunSpec:
         """
         values = {name: value for name, value in vars(self).items() if value != FIELDS[name].default}
         if self.data_sha256:
-            values["data"] = "npz"
+            values["data"] = located.own_kind(self.data)
         if self.plugins:
             values["plugins"] = sorted(plugins.read(self.plugins).values())
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

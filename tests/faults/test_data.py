@@ -321,7 +321,8 @@ def test_more_than_the_memory_holds_is_one_line(tmp_path: Path, monkeypatch: pyt
 def test_a_path_without_its_prefix_is_told_how_to_write_it(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         load_data(name, Path())
-    assert str(caught.value) == f"unknown data set {name!r}; a file of images is written npz:{name}"
+    what, kind = ("folder", "folder") if name == "data/" else ("file", "npz")
+    assert str(caught.value) == f"unknown data set {name!r}; a {what} of images is written {kind}:{name}"
 
 
 def test_a_home_folder_is_found_behind_the_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
