@@ -1,1 +1,1 @@
-"""Faults and bad inputs, by kind: what is said, with which exit code, and that nothing is lost."""
+"""Processes that are killed: workers, parents, clusters; signals meanwhile."""

@@ -1,0 +1,1 @@
+"""What it means: read, computed, drawn, said."""

@@ -1,0 +1,1 @@
+"""Verdicts whose truth is known."""

@@ -1,0 +1,1 @@
+"""Figures: the numbers that they show."""

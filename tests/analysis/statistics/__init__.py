@@ -1,0 +1,1 @@
+"""Statistics against their definitions."""

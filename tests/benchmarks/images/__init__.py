@@ -1,0 +1,1 @@
+"""Images: what is read, drawn, downloaded and refused."""

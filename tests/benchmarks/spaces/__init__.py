@@ -1,0 +1,1 @@
+"""Spaces and their layers against their oracles."""

@@ -1,0 +1,1 @@
+"""Tables: read, packed, imported, asked, trained and refused."""

@@ -1,0 +1,1 @@
+"""How it is searched and recorded."""

@@ -1,0 +1,1 @@
+"""What is recorded between epochs, against its oracles."""

@@ -1,0 +1,1 @@
+"""Architects and perturbations against their oracles."""

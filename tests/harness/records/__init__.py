@@ -1,0 +1,1 @@
+"""The run's folder: records that cannot lie."""

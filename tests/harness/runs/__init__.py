@@ -1,0 +1,1 @@
+"""Runs and studies: carried out, resumed, shared, looked at again."""

@@ -1,0 +1,1 @@
+"""Specs and study files: what is meant, and what is refused."""
