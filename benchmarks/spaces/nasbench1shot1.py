@@ -26,7 +26,7 @@ from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
+from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, of_cells, paired, tensors
 
 HEAD_MOMENTUM = 0.1
 
@@ -47,6 +47,8 @@ class CellWeights(NamedTuple):
 
 def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
     """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each."""
+    if apart := of_cells(mixture):
+        return [arrange(wiring, (width,), one, images)[0] for width, one in zip(widths, apart, strict=True)]
     blocks = range(wiring.blocks)
     of_input, *outputs = mixture[1][0].unbind(0)
     whole = torch.ones_like(of_input)

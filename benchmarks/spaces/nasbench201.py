@@ -27,6 +27,7 @@ from nas_stability.benchmarks.spaces.space import (
     Supernet,
     SupernetShape,
     leading,
+    of_cells,
     paired,
     tensors,
 )
@@ -61,6 +62,9 @@ class FanWeights(NamedTuple):
 
 def arrange(width: int, depth: int, mixture: Mixture, images: int) -> list[tuple[FanWeights, ...]]:
     """The weights of each block: by source node for a cell, nothing for a reduction; `none` contributes nothing."""
+    if apart := of_cells(mixture):
+        alone = [arrange(width * 2 ** (cell // depth), 1, one, images)[0] for cell, one in enumerate(apart)]
+        return [*alone[:depth], (), *alone[depth : 2 * depth], (), *alone[2 * depth :]]
     rows = mixture[0].unbind(0)
     _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
     direct = torch.stack([skip, pool], 1).expand(3 * depth, images, -1, -1).unbind(0)
@@ -164,7 +168,7 @@ def supernet(shape: SupernetShape) -> Supernet:
             blocks.append(Reduction(width // 2, momentum))
         blocks.extend(SearchCell(width, momentum) for _ in range(shape.depth))
     head = Head(4 * shape.width, shape.classes, momentum)
-    return Supernet(stem, blocks, head, functools.partial(arrange, shape.width, shape.depth))
+    return Supernet(stem, blocks, head, functools.partial(arrange, shape.width, shape.depth), 3 * shape.depth)
 
 
 def deepest_side(side: int, depth: int) -> int:

@@ -46,7 +46,9 @@ class Supernet(nn.Module):
         blocks: modules called in order with (features, weights).
         head: features -> logits (B, classes).
         arrange: mixture and number of images -> the weights of each block. They are made once, then handed out as views
-            of one tensor, so that their gradients are summed by one operation, not by one per block.
+            of one tensor, so that their gradients are summed by one operation, not by one per block. A group of the
+            mixture may have a matrix for each mixed cell, (cells, rows, choices).
+        cells: number of mixed cells: of blocks that see the mixture.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Supernet(nn.Module):
         blocks: list[nn.Module],
         head: nn.Module,
         arrange: Callable[[Mixture, int], Sequence[Any]],
+        cells: int | None = None,
     ) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(blocks)
         self.head = head
         self.arrange = arrange
+        self.cells = len(blocks) if cells is None else cells
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
@@ -83,6 +87,13 @@ class Supernet(nn.Module):
             features = block(features, weights)
         logits: Tensor = self.head(features)
         return logits
+
+
+def of_cells(mixture: Mixture) -> list[Mixture] | None:
+    """The mixture of each mixed cell out of groups (cells, rows, choices); None where all have one, (rows, choices)."""
+    if all(group.dim() == 2 for group in mixture):
+        return None
+    return list(zip(*(group.unbind(0) for group in mixture), strict=True))
 
 
 class SupernetShape(NamedTuple):

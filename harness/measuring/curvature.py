@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,38 +21,56 @@ from nas_stability.harness.measuring.tangents import Bends, Tangents
 from nas_stability.harness.methods.architects import Batch, frozen
 
 
-def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> Tensor:
-    """Hessian (n, n) of loss(softmax(alpha)), groups flattened and concatenated in order; symmetric.
+class Relaxed(NamedTuple):
+    """How logits become the mixture that is measured.
+
+    Attributes:
+        mix: alpha -> mixture, twice differentiable, the same at each call.
+        shift_invariant: whether adding a number to all logits of a row changes nothing.
+    """
+
+    mix: Callable[[Alpha], Mixture] = softmax
+    shift_invariant: bool = True
+
+
+SOFTMAX = Relaxed()
+"""DARTS's."""
+
+
+def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha, relaxed: Relaxed = SOFTMAX) -> Tensor:
+    """Hessian (n, n) of loss(mix(alpha)), groups flattened and concatenated in order; symmetric.
 
     A first pass and its gradient give the slopes behind everything that bends; a second one carries a tangent for each
     logit past the first of its row, and adds up how the loss bends along each pair. What belongs to the first logits
     follows: the same number on all logits of a row changes nothing. So there are as many tangents as logits less one
-    per row; in NAS-Bench-201 the first entry of a row is `none`.
+    per row; in NAS-Bench-201 the first entry of a row is `none`. Of a mixture that is no function of differences of
+    logits alone there are as many tangents as logits.
 
     Args:
         loss: mixture -> scalar, twice differentiable; called twice, with the same result.
         alpha: logits; detached here.
+        relaxed: how they become a mixture.
 
     Raises:
         ValueError: the second call of the loss made fewer calls than the first.
     """
     point = tuple(logits.detach() for logits in alpha)
-    past_first = differences(point)
-    directions = unflat((past_first > 0).to(past_first), point)
-    slopes = slopes_at(loss, point)
+    spanning = differences(point) if relaxed.shift_invariant else every_logit(point)
+    directions = unflat((spanning > 0).to(spanning), point)
+    slopes = slopes_at(loss, point, relaxed)
     with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
-        loss(softmax(point))
+        loss(relaxed.mix(point))
     if slopes:
         raise ValueError("the loss did not make the same calls when it was called again")
-    full: Tensor = past_first.T @ tangents.form @ past_first
+    full: Tensor = spanning.T @ tangents.form @ spanning
     return (full + full.T) / 2
 
 
-def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha) -> list[Slopes]:
-    """The slopes of loss(softmax(alpha)) behind everything that bends; the graph is freed on return."""
+def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha, relaxed: Relaxed = SOFTMAX) -> list[Slopes]:
+    """The slopes of loss(mix(alpha)) behind everything that bends; the graph is freed on return."""
     point = tuple(logits.detach().requires_grad_() for logits in alpha)
     with Bends() as bends:
-        result = loss(softmax(point))
+        result = loss(relaxed.mix(point))
     found: list[Slopes] = bends.slopes(result)
     return found
 
@@ -79,8 +98,20 @@ def differences(alpha: Alpha) -> Tensor:
     return found
 
 
+def every_logit(alpha: Alpha) -> Tensor:
+    """Rows (n, n): one for each logit alone."""
+    return torch.eye(sum(group.numel() for group in alpha), dtype=alpha[0].dtype, device=alpha[0].device)
+
+
 def validation_hessian(
-    net: Supernet, alpha: Alpha, batch: Batch, *, statistics: str, dtype: torch.dtype, weight_decay: float
+    net: Supernet,
+    alpha: Alpha,
+    batch: Batch,
+    *,
+    statistics: str,
+    dtype: torch.dtype,
+    weight_decay: float,
+    relaxed: Relaxed = SOFTMAX,
 ) -> Tensor:
     """Hessian (n, n) of the cross-entropy of ``batch`` with respect to the logits, on a copy: the net is not touched.
 
@@ -91,21 +122,30 @@ def validation_hessian(
         statistics: BatchNorm's: "batch" those of the batch (the published convention), "running" the running ones.
         dtype: floating-point type of the computation and the result.
         weight_decay: added to the diagonal (the published convention adds that of the logits' optimiser).
+        relaxed: how the logits become the mixture that is measured.
     """
     with probe_loss(net, batch, statistics, dtype) as loss:
-        found = hessian(loss, tuple(logits.detach().to(dtype) for logits in alpha))
+        found = hessian(loss, tuple(logits.detach().to(dtype) for logits in alpha), relaxed)
     return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
 
 
-def gradient_norm(net: Supernet, alpha: Alpha, batch: Batch, *, statistics: str, dtype: torch.dtype) -> float:
+def gradient_norm(
+    net: Supernet,
+    alpha: Alpha,
+    batch: Batch,
+    *,
+    statistics: str,
+    dtype: torch.dtype,
+    relaxed: Relaxed = SOFTMAX,
+) -> float:
     """L2 norm of the gradient of the same cross-entropy with respect to all logits, in nats; the net is not touched.
 
     Args:
-        net, alpha, batch, statistics, dtype: as of ``validation_hessian``.
+        net, alpha, batch, statistics, dtype, relaxed: as of ``validation_hessian``.
     """
     point = tuple(logits.detach().to(dtype).requires_grad_() for logits in alpha)
     with probe_loss(net, batch, statistics, dtype) as loss:
-        return float(torch.linalg.vector_norm(flat(torch.autograd.grad(loss(softmax(point)), point))))
+        return float(torch.linalg.vector_norm(flat(torch.autograd.grad(loss(relaxed.mix(point)), point))))
 
 
 @contextlib.contextmanager

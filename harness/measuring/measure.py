@@ -20,7 +20,7 @@ from nas_stability.benchmarks.spaces.facts import Kind
 from nas_stability.benchmarks.spaces.space import Mixture, Space, entropy, one_hot
 from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
-from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
+from nas_stability.harness.measuring.curvature import Relaxed, eigenvalues, gradient_norm, validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.records.record import EpochRecord, SpectrumRecord
 from nas_stability.harness.rng import stream
@@ -74,6 +74,11 @@ def probe(search: Search, data: Dataset, dtype: torch.dtype) -> Batch:
     return Batch(*fixed_batch(data.valid, spec.hessian_batch_size, stream(spec.seed, "probe"), dtype))
 
 
+def relaxed(search: Search) -> Relaxed:
+    """How the method makes the mixture of its logits that is measured."""
+    return Relaxed(lambda alpha: search.parts.evaluate(alpha, search.progress), search.parts.shift_invariant)
+
+
 def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[float]:
     """All eigenvalues of the Hessian in ascending order, in nats; empty where it is not measured in this epoch.
 
@@ -97,6 +102,7 @@ def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[fl
         statistics=spec.hessian_batch_norm,
         dtype=dtype,
         weight_decay=spec.arch_weight_decay if spec.hessian_weight_decay else 0.0,
+        relaxed=relaxed(search),
     )
     if not bool(matrix.isfinite().all()):
         raise FloatingPointError(f"the Hessian after epoch {search.epoch} is not finite")
@@ -116,7 +122,9 @@ def slope(search: Search, data: Dataset) -> float:
     spec = search.spec
     dtype = getattr(torch, spec.hessian_dtype)
     batch = probe(search, data, dtype)
-    found = gradient_norm(search.net, search.alpha, batch, statistics=spec.hessian_batch_norm, dtype=dtype)
+    found = gradient_norm(
+        search.net, search.alpha, batch, statistics=spec.hessian_batch_norm, dtype=dtype, relaxed=relaxed(search)
+    )
     if not math.isfinite(found):
         raise FloatingPointError(f"the gradient of the validation loss after epoch {search.epoch} is not finite")
     return found

@@ -37,6 +37,7 @@ class Parts(NamedTuple):
         correct: alpha -> alpha after the step; None leaves it.
         stops: rows so far -> whether the search ends; None where it goes on to its last epoch.
         evaluate: (alpha, progress) -> the mixture that measuring and deciding use.
+        shift_invariant: whether adding a number to all logits of a row changes nothing of ``evaluate``.
         loss: (logits, labels) -> mean over the batch.
     """
 
@@ -50,6 +51,7 @@ class Parts(NamedTuple):
     correct: Callable[[Alpha], Alpha] | None
     stops: Callable[[Sequence[Mapping[str, str]]], bool] | None
     evaluate: Callable[[Alpha, float], Mixture]
+    shift_invariant: bool
     loss: losses.Loss
 
 
@@ -79,6 +81,7 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
         correct=ready(after.correct, after.fields),
         stops=stopping_rule(spec),
         evaluate=evaluation(method, spec, space),
+        shift_invariant=find("relaxations", "relaxation", method.evaluation, RELAXATIONS).shift_invariant,
         loss=find("losses", "loss", spec.loss, losses.LOSSES),
     )
 
