@@ -106,9 +106,14 @@ def load_module(name: str) -> Plugin:
                 f"the plug-in {shown(name)} is no module that can be imported here, and no file: FILE.py or MODULE"
             ) from error
         raise broken(name, error) from error
+    points = [(point, kind) for kind in REGISTRIES for point in entry_points(kind) if package_of(point) == name]
+    for point, kind in points:
+        enter(point, kind)
     known = LOADED.get(name)
     digest = source_sum(module)
-    return known if known and known.sha256 == digest else enlist(Plugin(name, digest, offers_of(module, name)))
+    if known and known.sha256 == digest:
+        return known
+    return enlist(Plugin(name, digest, offers_of(module, name)))
 
 
 def broken(address: str, error: BaseException) -> BadInput:
@@ -173,9 +178,17 @@ def origin(kind: str, name: str) -> Plugin | None:
     for plugin in LOADED.values():
         if name in plugin.offers.get(kind, {}):
             return plugin
-    for point in importlib.metadata.entry_points(group=f"nas_stability.{kind}", name=name):
-        return enter(point, kind)
-    return None
+    return next((enter(point, kind) for point in entry_points(kind) if point.name == name), None)
+
+
+def entry_points(kind: str) -> Iterable[importlib.metadata.EntryPoint]:
+    """What installed packages offer of a kind; nothing is loaded."""
+    return importlib.metadata.entry_points(group=f"nas_stability.{kind}")
+
+
+def package_of(point: importlib.metadata.EntryPoint) -> str:
+    """The package whose source is behind an entry point."""
+    return point.module.partition(".")[0]
 
 
 def enter(point: importlib.metadata.EntryPoint, kind: str) -> Plugin:
@@ -188,8 +201,8 @@ def enter(point: importlib.metadata.EntryPoint, kind: str) -> Plugin:
         thing = point.load()
     except BaseException as error:
         raise broken(f"{point.value} ({kind})", error) from error
-    module = sys.modules[point.module]
-    before = LOADED.get(point.module, Plugin(point.module, source_sum(module), {}))
+    package = package_of(point)
+    before = LOADED.get(package, Plugin(package, source_sum(sys.modules[package]), {}))
     offers = {**before.offers, kind: {**before.offers.get(kind, {}), point.name: thing}}
     return enlist(before._replace(offers=offers))
 
@@ -200,15 +213,14 @@ def installed(kind: str) -> Iterator[tuple[str, Any]]:
     Raises:
         BadInput: a package breaks at import.
     """
-    for point in importlib.metadata.entry_points(group=f"nas_stability.{kind}"):
+    for point in entry_points(kind):
         yield point.name, enter(point, kind).offers[kind][point.name]
 
 
 def names(kind: str) -> list[str]:
     """The names that loaded plug-ins and installed packages offer, sorted."""
     loaded = {name for plugin in LOADED.values() for name in plugin.offers.get(kind, {})}
-    points = importlib.metadata.entry_points(group=f"nas_stability.{kind}")
-    return sorted(loaded | {point.name for point in points})
+    return sorted(loaded | {point.name for point in entry_points(kind)})
 
 
 def find(kind: str, what: str, name: str, registry: Mapping[str, Thing]) -> Thing:

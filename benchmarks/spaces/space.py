@@ -114,6 +114,21 @@ class SupernetShape(NamedTuple):
     batch_norm_momentum: float
 
 
+def as_large(side: int, depth: int) -> int:
+    """The deepest side of a space that never halves its features."""
+    return side
+
+
+def needless(mixture: Mixture) -> str:
+    """The description of a cell whose architecture says it all."""
+    return ""
+
+
+def own_names(net: Supernet) -> dict[str, Tensor]:
+    """Weights and buffers under the supernet's own names: of a space that was not published elsewhere."""
+    return dict(net.state_dict())
+
+
 @dataclass(frozen=True)
 class Space:
     """A search space.
@@ -123,16 +138,16 @@ class Space:
         facts: what it is called and made of, for whoever needs no supernet.
         shapes: (rows, choices) of each group of decisions.
         supernet: size -> supernet, initialised from PyTorch's global generator.
-        deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
-            smallest there are; images of every side pass.
         discretize: mixture -> architecture; ties go to the first choice.
-        describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         cells: every reachable architecture once, in sorted order, with its cell and the number of raw
             configurations (parents x operations) that it stands for.
         neighbours: mixture -> the distinct architectures one decision away from the one that it decides for (another
             operation, or one kept input exchanged for one that is not), sorted, without the architecture itself.
         configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
             operation's row is one-hot, kept inputs share the weight of their row equally.
+        deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
+            smallest there are; images of every side pass.
+        describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
 
     Raises:
@@ -143,13 +158,13 @@ class Space:
     facts: Facts
     shapes: tuple[tuple[int, int], ...]
     supernet: Callable[[SupernetShape], Supernet]
-    deepest_side: Callable[[int, int], int]
     discretize: Callable[[Mixture], Arch]
-    describe: Callable[[Mixture], str]
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
-    published: Callable[[Supernet], dict[str, Tensor]]
+    deepest_side: Callable[[int, int], int] = as_large
+    describe: Callable[[Mixture], str] = needless
+    published: Callable[[Supernet], dict[str, Tensor]] = own_names
 
     def __post_init__(self) -> None:
         for group, rows in self.facts.groups.items():

@@ -219,19 +219,22 @@ def field_of(name: str) -> tuple[dataclasses.Field[Any], Any]:
 
 
 def field_names() -> list[str]:
-    """The names of all fields: RunSpec's, and those of loaded plug-ins."""
+    """The names of all fields: RunSpec's, and those of plug-ins that are loaded or installed."""
     return [*FIELDS, *plugin_fields()]
 
 
 def plugin_fields() -> dict[str, dataclasses.Field[Any]]:
-    """The fields of all loaded plug-ins' methods and parts, by name.
+    """The fields of all plug-ins' methods and parts, by name; installed packages that offer any are loaded.
 
     Raises:
         BadInput: one has the name of a field of RunSpec.
     """
     found: dict[str, dataclasses.Field[Any]] = {}
+    kinds = ("methods", *KINDS.values())
+    for kind in kinds:
+        dict(plugins.installed(kind))
     for plugin in plugins.LOADED.values():
-        for kind in ("methods", *KINDS.values()):
+        for kind in kinds:
             for thing in plugin.offers.get(kind, {}).values():
                 for name, item in getattr(thing, "fields", {}).items():
                     if name in FIELDS and item is not FIELDS[name]:

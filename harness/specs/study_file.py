@@ -28,7 +28,7 @@ from nas_stability.benchmarks.names import check_name
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec, typed
 from nas_stability.harness.specs.section import Section
-from nas_stability.harness.specs.spec import RunSpec, field_names, field_of
+from nas_stability.harness.specs.spec import FIELDS, RunSpec, field_names, field_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 PLUGINS = "plugins"
@@ -259,7 +259,7 @@ def keyed(section: Section, entries: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in entries.items():
         name = key.replace("-", "_")
-        if name not in field_names():
+        if name not in FIELDS and name not in field_names():
             raise section.error(key, unknown("field", key, field_names()))
         if name in found:
             raise section.error(name, BadInput(f"{name!r} is given twice, with dashes and with underscores"))
