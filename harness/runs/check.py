@@ -14,7 +14,7 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.spaces.space import softmax
-from nas_stability.benchmarks.tables.open_file import Table
+from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
 from nas_stability.harness.records.folder import damages, read_record, survey
@@ -169,7 +169,7 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
         yield from (f"{EPOCHS}, epoch {row['epoch']}: {problem}" for problem in check_answers(row, spec, table))
 
 
-def check_answers(row: dict[str, str], spec: RunSpec, table: Table | None) -> Iterator[str]:
+def check_answers(row: dict[str, str], spec: RunSpec, table: Scorer | None) -> Iterator[str]:
     """The accuracies of a row against the table's answers for its architecture."""
     for name, cell in row.items():
         if name.startswith("accuracy_"):
@@ -184,7 +184,7 @@ def number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def check_neighbours(folder: Path, spec: RunSpec, table: Table | None) -> Iterator[str]:
+def check_neighbours(folder: Path, spec: RunSpec, table: Scorer | None) -> Iterator[str]:
     """The recorded neighbours against those of the recorded logits; an earlier version recorded none."""
     space, columns = SPACES[spec.space], columns_of(table, SPACES[spec.space])
     try:

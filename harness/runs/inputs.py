@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nas_stability.benchmarks.catalog import SPACES, load_data
 from nas_stability.benchmarks.errors import BadInput, choose
 from nas_stability.benchmarks.images.dataset import Dataset, halves, sha256_of
-from nas_stability.benchmarks.tables.open_file import Table
+from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import table_of
 from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.runs.machine import Place, find_device
@@ -36,7 +36,7 @@ class Inputs(NamedTuple):
     """
 
     data: Dataset
-    table: Table | None
+    table: Scorer | None
     certificate: Certificate
 
 
