@@ -15,6 +15,7 @@ from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
 from nas_stability.benchmarks.spellings import SOURCES, canonical_data, looks_like_file, of_source
 from nas_stability.benchmarks.tables import cache, embedded, open_file, packing
+from nas_stability.benchmarks.tables.table import Scorer, Table
 
 SPACES: dict[str, Space] = {
     "nasbench201": nasbench201.SPACE,
@@ -47,7 +48,7 @@ OWN: dict[str, Callable[[Path], dataset.Raw]] = {"npz": npz.read, "folder": fold
 DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
 """NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
 
-TABLES: dict[str, Callable[[], open_file.Table]] = {
+TABLES: dict[str, Callable[[], Scorer]] = {
     "nasbench201": embedded.embedded_nasbench201,
     **({DIGITS_TABLE.stem: functools.partial(open_file.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
 }
@@ -82,9 +83,7 @@ def load_data(name: str, directory: Path) -> dataset.Raw:
     return plugins.find("datasets", "data set", known, DATASETS)(directory)
 
 
-def open_table(
-    name: str, space: str, override: Path | None = None, sha256: str | None = None
-) -> open_file.Table | None:
+def open_table(name: str, space: str, override: Path | None = None, sha256: str | None = None) -> Scorer | None:
     """The table of a name or path; ``auto`` is the one shipped for the space, if any; ``none`` is None.
 
     A table that was packed or imported on this machine goes before a shipped one of the same name; ``auto`` does not
@@ -101,7 +100,7 @@ def open_table(
     """
     if name == "auto":
         name = shipped_for(space) or "none"
-        sources: list[Callable[[], open_file.Table]] = [TABLES[name]] if name != "none" else []
+        sources: list[Callable[[], Scorer]] = [TABLES[name]] if name != "none" else []
     elif name == "none":
         sources = []
     else:
@@ -113,12 +112,26 @@ def open_table(
     return found
 
 
+def open_listed(name: str, override: Path | None = None) -> Table:
+    """The table of a name or path, of whatever space, where it lists its architectures.
+
+    Raises:
+        BadInput: as ``open_table``; it names none, or it is a surrogate, which lists none.
+    """
+    found = None if name in ("auto", "none") else open_table(name, "", override)
+    if found is None:
+        raise BadInput(f"{name!r} is no table; nas-stability table list names those there are")
+    if found.listed is None:
+        raise BadInput(f"the table {name} lists no architectures: it answers for one at a time, in runs")
+    return found.listed
+
+
 def shipped_for(space: str) -> str | None:
     """Name of the table that is shipped for a space."""
     return next((shipped for shipped, of in SHIPPED.items() if of == space), None)
 
 
-def sources_of(name: str, override: Path | None) -> list[Callable[[], open_file.Table]]:
+def sources_of(name: str, override: Path | None) -> list[Callable[[], Scorer]]:
     """The tables of a name or path that are there, in the order in which they are taken; not yet opened.
 
     Raises:
@@ -138,7 +151,7 @@ def sources_of(name: str, override: Path | None) -> list[Callable[[], open_file.
     if "/" in name or path.suffix.lower() == ".parquet":
         return [functools.partial(open_file.open_table, path)]
     packed = cache.table_path(name, override)
-    found: list[Callable[[], open_file.Table]] = []
+    found: list[Callable[[], Scorer]] = []
     if packed.is_file():
         found.append(functools.partial(open_file.open_table, packed))
     if name in TABLES:
@@ -152,7 +165,7 @@ def sources_of(name: str, override: Path | None) -> list[Callable[[], open_file.
     raise unknown("table", name, {*TABLES, *cache.here(override), *packing.DUMPS, *plugins.names("tables")})
 
 
-def the_one(name: str, sources: Sequence[Callable[[], open_file.Table]], sha256: str) -> open_file.Table:
+def the_one(name: str, sources: Sequence[Callable[[], Scorer]], sha256: str) -> Scorer:
     """The table of a checksum.
 
     Raises:
@@ -174,16 +187,18 @@ def the_one(name: str, sources: Sequence[Callable[[], open_file.Table]], sha256:
     )
 
 
-def refuse_other_space(found: open_file.Table, space: str) -> None:
+def refuse_other_space(found: Scorer, space: str) -> None:
     """Passes a table whose architectures can be the space's, by their form; that some are is seen when it is asked.
+
+    One that does not list them passes.
 
     Raises:
         BadInput: none can be.
     """
-    if space not in SPACES or not len(found.keys):
+    if space not in SPACES or found.listed is None or not len(found.listed.keys):
         return
-    form = SPACES[space].facts.form
-    ends = [found.keys[0].as_py(), found.keys[len(found.keys) - 1].as_py()]
+    form, keys = SPACES[space].facts.form, found.listed.keys
+    ends = [keys[0].as_py(), keys[len(keys) - 1].as_py()]
     if not any(re.fullmatch(form.pattern, key) for key in ends):
         raise BadInput(
             f"the table {found.name} is about another space than {space}: it has {ends[0]}, "

@@ -13,7 +13,7 @@ import pandas
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.study import load as load_study
 from nas_stability.benchmarks import plugins
-from nas_stability.benchmarks.errors import BadInput, choose
+from nas_stability.benchmarks.errors import choose
 from nas_stability.harness.records.folder import read_record
 from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.status import read_rows
@@ -287,12 +287,9 @@ def table(name: str, tables: str | Path | None = None) -> Table:
     Raises:
         BadInput: unknown, absent or unusable.
     """
-    from nas_stability.benchmarks.catalog import open_table
+    from nas_stability.benchmarks.catalog import open_listed
 
-    found = open_table(name, "", None if tables is None else Path(tables))
-    if found is None:
-        raise BadInput(f"{name!r} names no table; nas-stability table list says which there are")
-    return found
+    return open_listed(name, None if tables is None else Path(tables))
 
 
 def methods() -> tuple[str, ...]:

@@ -157,11 +157,7 @@ def asked_table(options: argparse.Namespace) -> Table:
     """The table of a name or path."""
     from nas_stability.benchmarks import catalog
 
-    if options.name in ("auto", "none"):
-        raise BadInput(f"{options.name!r} is no table; nas-stability table list names those there are")
-    found = catalog.open_table(options.name, "", options.tables)
-    assert found is not None
-    return found
+    return catalog.open_listed(options.name, options.tables)
 
 
 def table_query_verb(options: argparse.Namespace) -> int:

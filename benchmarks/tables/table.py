@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy
 import numpy.typing
@@ -63,6 +63,46 @@ class Run(NamedTuple):
 Asked = TypeVar("Asked", Question, Run)
 
 
+class Scorer(Protocol):
+    """What a run asks: a table, or a surrogate, which answers for architectures that nobody listed.
+
+    Without a list there is no best architecture, so that regrets and correlations of ranks stay empty.
+
+    Attributes:
+        name, source, sha256: as those of Table: what a run's record says of it, and holds it to.
+        datasets: that it answers for, sorted.
+        budgets: training budgets in epochs that it answers for, sorted.
+        listed: the table of its architectures: a table's itself, None where they are not listed.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def datasets(self) -> tuple[str, ...]: ...
+    @property
+    def budgets(self) -> tuple[int, ...]: ...
+    @property
+    def listed(self) -> Table | None: ...
+
+    def score(self, arch: Arch, dataset: str, split: str, epochs: int) -> float:
+        """Accuracy in percent.
+
+        Raises:
+            Unanswered: a KeyError; it does not answer for the architecture, the data set, the split or the budget.
+        """
+
+    def scores(self, archs: Sequence[Arch], dataset: str, split: str, epochs: int) -> Floats:
+        """Accuracies in percent (n,), NaN where it does not answer for an architecture.
+
+        Raises:
+            Unanswered: it does not answer for the data set, the split or the budget at all.
+        """
+
+
 @dataclass(frozen=True)
 class Table:
     """Accuracies in percent by architecture, and training times and sizes where the source has them.
@@ -84,6 +124,11 @@ class Table:
     columns: Mapping[Question, Column]
     times: Mapping[Run, Column] = field(default_factory=dict)
     sizes: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def listed(self) -> Table:
+        """Itself: it lists its architectures."""
+        return self
 
     @property
     def datasets(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, Space
 from nas_stability.benchmarks.tables.open_file import Floats, Table, Unanswered
 from nas_stability.benchmarks.tables.survey import cells_of, reachable
+from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.specs.spec import RunSpec
 
 SPLITS = ("valid", "test")
@@ -66,7 +67,7 @@ class Answers:
         missing: how many of them the table lacked altogether.
     """
 
-    table: Table | None
+    table: Scorer | None
     epochs: int
     columns: tuple[Column, ...]
     best: Mapping[Column, float]
@@ -90,7 +91,7 @@ class Answers:
         }
 
 
-def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
+def ask(table: Scorer | None, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
     """Percent, None where there is no table or it does not answer."""
     if table is None:
         return None
@@ -100,12 +101,12 @@ def ask(table: Table | None, arch: Arch, dataset: str, split: str, epochs: int) 
         return None
 
 
-def ask_all(table: Table | None, arch: Arch, columns: Sequence[Column], epochs: int) -> dict[Column, float | None]:
+def ask_all(table: Scorer | None, arch: Arch, columns: Sequence[Column], epochs: int) -> dict[Column, float | None]:
     """``ask`` for each column."""
     return {column: ask(table, arch, *column, epochs) for column in columns}
 
 
-def scores(table: Table, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:
+def scores(table: Scorer, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:
     """Percent (n,), NaN where the table does not answer, be it for the architecture or for the column altogether."""
     try:
         return table.scores(archs, *column, epochs)
@@ -113,7 +114,7 @@ def scores(table: Table, archs: Sequence[Arch], column: Column, epochs: int) -> 
         return numpy.full(len(archs), numpy.nan)
 
 
-def neighbourhood(table: Table | None, archs: Sequence[Arch], columns: Sequence[Column], epochs: int) -> Neighbourhood:
+def neighbourhood(table: Scorer | None, archs: Sequence[Arch], columns: Sequence[Column], epochs: int) -> Neighbourhood:
     """Mean and worst accuracy of some architectures, and how many of them the table lacks, per column."""
     if table is None:
         return Neighbourhood(dict.fromkeys(columns), dict.fromkeys(columns), dict.fromkeys(columns))
@@ -126,7 +127,7 @@ def neighbourhood(table: Table | None, archs: Sequence[Arch], columns: Sequence[
     )
 
 
-def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
+def table_of(spec: RunSpec, sha256: str | None = None) -> Scorer | None:
     """The table that a run asks; None where there is none, or where the one shipped for the space lacks its budget.
 
     Args:
@@ -147,7 +148,8 @@ def table_of(spec: RunSpec, sha256: str | None = None) -> Table | None:
             f"the table {spec.table} has no budget of {spec.table_epochs} epochs (it has: "
             f"{', '.join(map(str, table.budgets))}); set the field 'table_epochs'"
         )
-    if spec.table != "auto" and (table.rows(reachable_archs(find_space(spec.space))) < 0).all():
+    listed = table.listed if spec.table != "auto" else None
+    if listed is not None and (listed.rows(reachable_archs(find_space(spec.space))) < 0).all():
         raise BadInput(f"the table {spec.table} has none of the architectures of {spec.space}")
     return table
 
@@ -157,23 +159,27 @@ def why_no_table(spec: RunSpec) -> str:
     return catalog.why_no_table(spec.table, spec.space, spec.table_epochs)
 
 
-def columns_of(table: Table | None, space: Space) -> tuple[Column, ...]:
+def columns_of(table: Scorer | None, space: Space) -> tuple[Column, ...]:
     """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
     datasets = space.facts.datasets if table is None else table.datasets
     return tuple((dataset, split) for dataset in datasets for split in SPLITS)
 
 
-def answers(table: Table | None, space: Space, epochs: int, rank_sample: int) -> Answers:
-    """A table prepared for a run: the best reachable architecture of the space per column, and the sample for ranks."""
+def answers(table: Scorer | None, space: Space, epochs: int, rank_sample: int) -> Answers:
+    """A table prepared for a run: the best reachable architecture of the space per column, and the sample for ranks.
+
+    One that lists no architectures has neither.
+    """
     columns = columns_of(table, space)
-    if table is None:
+    listed = None if table is None else table.listed
+    if listed is None:
         return Answers(table, epochs, columns, {})
     archs = reachable_archs(space)
     best: dict[Column, float] = {}
     for column in columns:
         with contextlib.suppress(Unanswered):
-            best[column] = table.best(archs, *column, epochs)[1]
-    return Answers(table, epochs, columns, best, draw_sample(table, space, archs, columns, epochs, rank_sample))
+            best[column] = listed.best(archs, *column, epochs)[1]
+    return Answers(table, epochs, columns, best, draw_sample(listed, space, archs, columns, epochs, rank_sample))
 
 
 def draw_sample(

@@ -13,7 +13,7 @@ import torch
 from nas_stability.benchmarks import files, plugins
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
-from nas_stability.benchmarks.tables.open_file import Table
+from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
 from nas_stability.harness.methods.assembled import decided, stopping_rule
@@ -189,7 +189,7 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
         yield from (f"{EPOCHS}, epoch {row['epoch']}: {problem}" for problem in check_answers(row, spec, table))
 
 
-def check_answers(row: dict[str, str], spec: RunSpec, table: Table | None) -> Iterator[str]:
+def check_answers(row: dict[str, str], spec: RunSpec, table: Scorer | None) -> Iterator[str]:
     """The accuracies of a row against the table's answers for its architecture."""
     for name, cell in row.items():
         if name.startswith("accuracy_"):
@@ -204,7 +204,7 @@ def number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def check_neighbours(folder: Path, spec: RunSpec, table: Table | None) -> Iterator[str]:
+def check_neighbours(folder: Path, spec: RunSpec, table: Scorer | None) -> Iterator[str]:
     """The recorded neighbours against those of the recorded logits; an earlier version recorded none."""
     space, columns = find_space(spec.space), columns_of(table, find_space(spec.space))
     try:

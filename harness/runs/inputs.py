@@ -9,7 +9,7 @@ from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.catalog import find_space, load_data
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.images.dataset import Dataset, halves, sha256_of
-from nas_stability.benchmarks.tables.open_file import Table
+from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import table_of
 from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.runs.machine import Place, find_device
@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
     """
 
     data: Dataset
-    table: Table | None
+    table: Scorer | None
     certificate: Certificate
 
 
