@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, unknown
-from nas_stability.benchmarks.images import dataset, folder, npz, torchvision_sets
+from nas_stability.benchmarks.images import dataset, folder, imagenet16, npz, torchvision_sets
 from nas_stability.benchmarks.paths import from_home
 from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
@@ -40,6 +40,7 @@ DATASETS: dict[str, dataset.Loader] = {
     "cifar10": functools.partial(torchvision_sets.torchvision_data, "CIFAR10"),
     "cifar100": functools.partial(torchvision_sets.torchvision_data, "CIFAR100"),
     "svhn": functools.partial(torchvision_sets.torchvision_data, "SVHN"),
+    "imagenet16-120": imagenet16.read,
 }
 
 OWN: dict[str, Callable[[Path], dataset.Raw]] = {"npz": npz.read, "folder": folder.read}

@@ -31,7 +31,8 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
 
 A relative path is taken from the file's folder. Images of your own are data = "npz:PATH": a numpy archive of the arrays
 x_train and y_train and, where there are any, x_val, y_val, x_test and y_test; images are uint8 of shape (N, H, W) or
-(N, H, W, C), labels integers of shape (N,).
+(N, H, W, C), labels integers of shape (N,). Or they are data = "folder:PATH": image files of one size in PATH/CLASS/,
+or in PATH/train/CLASS/ and, where there are any, val/CLASS/ and test/CLASS/.
 """
 
 OTHERWISE = ("plugins", "settings")

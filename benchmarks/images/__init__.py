@@ -1,4 +1,4 @@
-"""Images as tensors: halves and batches, numpy files of one's own, the data sets that torchvision downloads.
+"""Images as tensors: halves and batches, archives and folders of one's own, data sets that are downloaded or given.
 
-Imports PyTorch, and of this package errors, files, names and paths.
+Imports PyTorch (all but folder_files), and of this package errors, files, names and paths.
 """

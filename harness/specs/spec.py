@@ -46,9 +46,10 @@ class RunSpec:
     space: str = required("search space")
     method: str = required("search method")
     data: str = required(
-        "images to search on: a data set's name; or your own: npz:PATH, a numpy archive of arrays x_train, y_train and "
-        "if any x_val, y_val, x_test, y_test: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,); or "
-        "folder:PATH, image files in PATH/CLASS/, or in PATH/train/CLASS/ and if any val/CLASS/, test/CLASS/"
+        "images to search on: a data set's name (imagenet16-120: from its official files in DATA_DIR/ImageNet16); or "
+        "your own: npz:PATH, a numpy archive of arrays x_train, y_train and if any x_val, y_val, x_test, y_test: uint8 "
+        "images (N, H, W) or (N, H, W, C), integer labels (N,); or folder:PATH, image files in PATH/CLASS/, or in "
+        "PATH/train/CLASS/ and if any val/CLASS/, test/CLASS/"
     )
     data_sha256: str = described(
         "",

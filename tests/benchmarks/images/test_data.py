@@ -205,6 +205,6 @@ def test_data_that_cannot_be_downloaded_is_one_clear_line(
 
 
 def test_every_dataset_is_listed_by_name() -> None:
-    assert set(DATASETS) == {"digits", "fashion-mnist", "cifar10", "cifar100", "svhn"}
+    assert set(DATASETS) == {"digits", "fashion-mnist", "cifar10", "cifar100", "imagenet16-120", "svhn"}
     with pytest.raises(BadInput, match="did you mean 'cifar10'"):
         load_data("cifra10", Path())
