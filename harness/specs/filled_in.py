@@ -14,7 +14,7 @@ from nas_stability.benchmarks.names import check_name
 from nas_stability.benchmarks.plugins import Plugin
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spellings import canonical, canonical_data
-from nas_stability.harness.methods.compositions import Method, find_method, own_fields, plugins_of
+from nas_stability.harness.methods.compositions import PUBLISHED_NAMES, Method, find_method, own_fields, plugins_of
 from nas_stability.harness.specs import fields, located
 from nas_stability.harness.specs.fields import Value, of_type
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
@@ -154,11 +154,17 @@ def parse(name: str, text: str) -> Value:
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "space": lambda name: canonical(name, FACTS),
-    "method": lambda name: name if addressed(name) else check_name("method", name.lower().replace("_", "-")),
+    "method": lambda name: name if addressed(name) else canonical_method(name),
     "data": lambda name: name if "/" in name else canonical_data(name),
     "data_sha256": str.lower,
 }
 """Field -> its names as the registries spell them; an address of something in a plug-in is left as it is."""
+
+
+def canonical_method(name: str) -> str:
+    """A method's name as it is recorded: lower case, dashes, and the paper's name where it gave one."""
+    found = check_name("method", name.lower().replace("_", "-"))
+    return PUBLISHED_NAMES.get(found, found)
 
 
 def check_together(spec: RunSpec) -> None:
