@@ -78,6 +78,11 @@ def refuse_other(spec: RunSpec, folder: Path, study: Path | None = None) -> None
     values = opened(folder / SPEC, "a run's spec")
     if not same_run(spec, values):
         theirs = recorded_spec(values)
+        if spec.plugins != theirs.plugins and spec.method == theirs.method:
+            raise BadInput(
+                f"the folder {folder} holds a run that was made with another source of its plug-ins; "
+                "choose another folder with --out"
+            )
         name = next(name for name, value in dataclasses.asdict(spec).items() if getattr(theirs, name) != value)
         raise BadInput(
             f"the folder {folder} holds a run of another spec: {name!r} is {getattr(theirs, name)!r} there and "

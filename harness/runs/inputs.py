@@ -11,7 +11,9 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.images.dataset import Dataset, halves, sha256_of
 from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import table_of
+from nas_stability.harness.methods.assembled import assembled
 from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.methods.weight_optimizers import weight_optimizer
 from nas_stability.harness.runs.machine import Place, find_device
 from nas_stability.harness.specs.fit import refuse_unfit
 from nas_stability.harness.specs.located import refuse_other_images
@@ -54,7 +56,8 @@ def open_inputs(spec: RunSpec, place: Place, recorded: Certificate | None = None
     """
     plugins.load_recorded(spec.plugins)
     space = find_space(spec.space)
-    find_method(spec.method)
+    assembled(find_method(spec.method), spec, space)
+    weight_optimizer(spec)
     device = find_device(place.device)
     refuse_other_images(spec.data, spec.data_sha256)
     raw = load_data(spec.data, Path(place.data_dir))
