@@ -21,7 +21,7 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unrea
 from nas_stability.benchmarks.spaces.space import SupernetShape
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
-from nas_stability.harness.measuring.measure import relaxed
+from nas_stability.harness.measuring.measure import evaluation
 from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.search import search_step
@@ -105,7 +105,7 @@ def compare(arrays: Arrays) -> Deviation:
         statistics="batch",
         dtype=search.alpha[0].dtype,
         weight_decay=search.spec.arch_weight_decay,
-        relaxed=relaxed(search),
+        relax=evaluation(search),
     )
     with torch.no_grad():
         logits = search.net.eval()(last.images, search.evaluated())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 Tensors = dict[str, Tensor]
 Mixture = tuple[Tensor, ...]
+"""Groups (rows, choices), or (cells, rows, choices) with a matrix for each cell."""
 
 # (blocks, parents kept per block, outputs kept), from the table of wirings in NAS-Bench-1Shot1, section 3.
 WIRINGS = {
@@ -52,6 +53,11 @@ def batch_norm(tensors: Tensors, name: str, features: Tensor, training: bool, mo
     return normal
 
 
+def mixture_of(mixture: Mixture, cell: int) -> Mixture:
+    """The matrices (rows, choices) of one mixed cell."""
+    return tuple(group[cell] if group.ndim == 3 else group for group in mixture)
+
+
 def nasbench201_logits(
     tensors: Tensors, images: Tensor, mixture: Mixture, depth: int, training: bool, momentum: float
 ) -> Tensor:
@@ -61,7 +67,7 @@ def nasbench201_logits(
         return batch_norm(tensors, name, features, training, momentum)
 
     features = norm("stem.1", F.conv2d(images, tensors["stem.0.weight"], padding=1))
-    index = 0
+    index = cell = 0
     for stage in range(3):
         if stage:
             name = f"cells.{index}"
@@ -78,11 +84,13 @@ def nasbench201_logits(
             index += 1
         for _ in range(depth):
             nodes = [features]
+            (of_cell,) = mixture_of(mixture, cell)
+            cell += 1
             row = 0
             for target in range(1, 4):
                 total = torch.zeros_like(features)
                 for source in range(target):
-                    node, weights = nodes[source], mixture[0][row]
+                    node, weights = nodes[source], of_cell[row]
                     edge = f"cells.{index}.edges.{target}<-{source}"
                     one = norm(f"{edge}.2.op.2", F.conv2d(F.relu(node), tensors[f"{edge}.2.op.1.weight"]))
                     three = norm(f"{edge}.3.op.2", F.conv2d(F.relu(node), tensors[f"{edge}.3.op.1.weight"], padding=1))
@@ -103,7 +111,7 @@ def nasbench1shot1_logits(
 ) -> Tensor:
     """A NAS-Bench-1Shot1 supernet, projection by projection and operation by operation."""
     blocks, kept, _ = WIRINGS[space]
-    groups = iter(range(2, len(mixture)))
+    groups = iter(range(len(mixture) - 2))
     group = {block: next(groups) for block in range(blocks) if kept[block] <= block}
 
     def conv_norm_relu(name: str, features: Tensor, padding: int = 0) -> Tensor:
@@ -114,11 +122,12 @@ def nasbench1shot1_logits(
     for index in range(depth):
         if index in (depth // 3, 2 * depth // 3):
             features = F.max_pool2d(features, 2, 2, 1)
+        of_operations, of_outputs, *of_parents = mixture_of(mixture, index)
         vertices: list[Tensor] = []
         for block in range(blocks):
             arriving = [conv_norm_relu(f"cells.{index}._input_projections.{block}.op", features), *vertices]
             if block in group:
-                arriving = [w * part for w, part in zip(mixture[group[block]][0], arriving, strict=True)]
+                arriving = [w * part for w, part in zip(of_parents[group[block]][0], arriving, strict=True)]
             vertex = sum(arriving[1:], arriving[0])
             name = f"cells.{index}._choice_blocks.{block}.mixed_op._ops"
             operated = [
@@ -126,9 +135,9 @@ def nasbench1shot1_logits(
                 conv_norm_relu(f"{name}.1.op.op", vertex, padding=1),
                 conv_norm_relu(f"{name}.2.op.op", vertex),
             ]
-            weighted = [w * part for w, part in zip(mixture[0][block], operated, strict=True)]
+            weighted = [w * part for w, part in zip(of_operations[block], operated, strict=True)]
             vertices.append(sum(weighted[1:], weighted[0]))
-        outputs = mixture[1][0]
+        outputs = of_outputs[0]
         joined = torch.cat([outputs[block + 1] * vertices[block] for block in range(blocks)], 1)
         features = outputs[0] * conv_norm_relu(f"cells.{index}._input_projections.{blocks}.op", features) + joined
     features = F.conv2d(F.relu(features), tensors["postprocess.op.1.weight"])

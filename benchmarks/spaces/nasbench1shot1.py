@@ -26,7 +26,7 @@ from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, of_cells, paired, tensors
+from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
 
 HEAD_MOMENTUM = 0.1
 
@@ -46,26 +46,30 @@ class CellWeights(NamedTuple):
 
 
 def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
-    """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each."""
-    if apart := of_cells(mixture):
-        return [arrange(wiring, (width,), one, images)[0] for width, one in zip(widths, apart, strict=True)]
+    """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each.
+
+    In what follows a weight is a number for all cells together, or one for each, (cells,).
+    """
     blocks = range(wiring.blocks)
-    of_input, *outputs = mixture[1][0].unbind(0)
+    of_input, *outputs = mixture[1][..., 0, :].unbind(-1)
     whole = torch.ones_like(of_input)
     candidates = [
-        mixture[wiring.group[block]][0].unbind(0) if block in wiring.group else [whole] * (block + 1)
+        mixture[wiring.group[block]][..., 0, :].unbind(-1) if block in wiring.group else [whole] * (block + 1)
         for block in blocks
     ]
     receivers = [
         [outputs[block], *(later[block + 1] for later in reversed(candidates[block + 1 :]))] for block in blocks
     ]
     counts = [len(weights) for weights in receivers]
-    shares = torch.stack([weight for weights in receivers for weight in weights]).unsqueeze(1)
-    operations = torch.cat([row.expand(count, -1) for row, count in zip(mixture[0].split(1), counts, strict=True)])
-    of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks)
-    received = (shares * operations).expand(len(widths), images, -1, -1).unbind(0)
-    projected = {width: of_projected.repeat_interleave(width) for width in set(widths)}
-    return [CellWeights(rows.split(counts, 1), projected[width]) for rows, width in zip(received, widths, strict=True)]
+    shares = torch.stack([weight for weights in receivers for weight in weights], -1).unsqueeze(-1)
+    rows = [row.expand(*row.shape[:-2], count, -1) for row, count in zip(mixture[0].split(1, -2), counts, strict=True)]
+    of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks, -1)
+    received = (shares * torch.cat(rows, -2)).unsqueeze(-3).expand(len(widths), images, -1, -1).unbind(0)
+    projected = {width: of_projected.repeat_interleave(width, -1) for width in set(widths)}
+    return [
+        CellWeights(of_cell.split(counts, 1), projected[width] if of_input.ndim == 0 else projected[width][cell])
+        for cell, (of_cell, width) in enumerate(zip(received, widths, strict=True))
+    ]
 
 
 class ChoiceBlock(nn.Module):

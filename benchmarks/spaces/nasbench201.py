@@ -27,7 +27,6 @@ from nas_stability.benchmarks.spaces.space import (
     Supernet,
     SupernetShape,
     leading,
-    of_cells,
     paired,
     tensors,
 )
@@ -61,18 +60,20 @@ class FanWeights(NamedTuple):
 
 
 def arrange(width: int, depth: int, mixture: Mixture, images: int) -> list[tuple[FanWeights, ...]]:
-    """The weights of each block: by source node for a cell, nothing for a reduction; `none` contributes nothing."""
-    if apart := of_cells(mixture):
-        alone = [arrange(width * 2 ** (cell // depth), 1, one, images)[0] for cell, one in enumerate(apart)]
-        return [*alone[:depth], (), *alone[depth : 2 * depth], (), *alone[2 * depth :]]
-    rows = mixture[0].unbind(0)
-    _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], 1).unbind(0)
-    direct = torch.stack([skip, pool], 1).expand(3 * depth, images, -1, -1).unbind(0)
+    """The weights of each block: by source node for a cell, nothing for a reduction; `none` contributes nothing.
+
+    In what follows the mixture has (6, 5) entries for all cells together, or (cells, 6, 5).
+    """
+    rows = mixture[0].unbind(-2)
+    _, skip, conv1, conv3, pool = torch.stack([rows[EDGES.index(edge)] for edge in OUTGOING], -1).unbind(-2)
+    direct = torch.stack([skip, pool], -1).unsqueeze(-3).expand(3 * depth, images, -1, -1).unbind(0)
     blocks: list[tuple[FanWeights, ...]] = []
     for stage in range(3):
+        start = stage * depth
         channels = [edges * width * 2**stage for edges in FAN_EDGES]
-        cells = [weights.repeat_interleave(width * 2**stage).expand(depth, -1).unbind(0) for weights in (conv1, conv3)]
-        for of_cell, one, three in zip(direct[stage * depth :], *cells, strict=False):
+        of_stage = [weights if weights.ndim == 1 else weights[start : start + depth] for weights in (conv1, conv3)]
+        cells = [weights.repeat_interleave(width * 2**stage, -1).expand(depth, -1).unbind(0) for weights in of_stage]
+        for of_cell, one, three in zip(direct[start:], *cells, strict=False):
             fans = zip(of_cell.split(FAN_EDGES, 1), one.split(channels), three.split(channels), strict=True)
             blocks.append(tuple(FanWeights(*fan) for fan in fans))
         blocks.append(())

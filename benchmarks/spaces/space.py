@@ -9,20 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 
 Mixture = tuple[Tensor, ...]
-"""One (rows, choices) matrix per group of decisions, each row on the simplex."""
+"""One (rows, choices) matrix per group of decisions, each row on the simplex.
+
+A supernet also takes a matrix for each of its cells, (cells, rows, choices), in the order of the cells.
+"""
 
 Alpha = tuple[Tensor, ...]
-"""The logits behind a mixture: same shapes, leaves that require a gradient."""
+"""The logits behind a mixture: (rows, choices) per group, leaves that require a gradient."""
+
+Relax = Callable[[Alpha], Mixture]
+"""Logits -> mixture, differentiable; ``shift_invariant`` marks one to which a row of logits is as good as shifted."""
+
+Marked = TypeVar("Marked", bound=Relax)
 
 Arch = str
 """Canonical text of a discrete architecture: the key of tables and a cell of the CSV."""
@@ -46,9 +55,12 @@ class Supernet(nn.Module):
         blocks: modules called in order with (features, weights).
         head: features -> logits (B, classes).
         arrange: mixture and number of images -> the weights of each block. They are made once, then handed out as views
-            of one tensor, so that their gradients are summed by one operation, not by one per block. A group of the
-            mixture may have a matrix for each mixed cell, (cells, rows, choices).
-        cells: number of mixed cells: of blocks that see the mixture.
+            of one tensor, so that their gradients are summed by one operation, not by one per block. All groups have a
+            matrix for each cell, or none has.
+        cells: how many of the blocks are mixed; None: all.
+
+    Attributes:
+        cells: the same number: what a mixture with a matrix per cell must have.
     """
 
     def __init__(
@@ -80,20 +92,18 @@ class Supernet(nn.Module):
         return self.logits(self.stem(images), mixture)
 
     def logits(self, features: Tensor, mixture: Mixture) -> Tensor:
-        """The stem's output and a mixture -> logits (B, classes): what depends on the mixture."""
+        """The stem's output and a mixture -> logits (B, classes): what depends on the mixture.
+
+        Raises:
+            BadInput: a group has a matrix per cell, but not as many as there are cells.
+        """
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
         features = channels_last(features)
-        for block, weights in zip(self.blocks, self.arrange(mixture, len(features)), strict=True):
+        arranged = self.arrange(alike(mixture, self.cells), len(features))
+        for block, weights in zip(self.blocks, arranged, strict=True):
             features = block(features, weights)
         logits: Tensor = self.head(features)
         return logits
-
-
-def of_cells(mixture: Mixture) -> list[Mixture] | None:
-    """The mixture of each mixed cell out of groups (cells, rows, choices); None where all have one, (rows, choices)."""
-    if all(group.dim() == 2 for group in mixture):
-        return None
-    return list(zip(*(group.unbind(0) for group in mixture), strict=True))
 
 
 class SupernetShape(NamedTuple):
@@ -177,6 +187,34 @@ class Space:
         return tuple(self.cells())
 
 
+def alike(mixture: Mixture, cells: int) -> Mixture:
+    """The mixture as it is where all cells share it; else every group with a matrix per cell, (cells, rows, choices).
+
+    Raises:
+        BadInput: another number of matrices than of cells.
+    """
+    if all(group.ndim == 2 for group in mixture):
+        return mixture
+    for place, group in enumerate(mixture):
+        if group.ndim not in (2, 3) or (group.ndim == 3 and len(group) != cells):
+            raise BadInput(
+                f"group {place} of the mixture has the shape {tuple(group.shape)}: make it (rows, choices), "
+                f"or ({cells}, rows, choices) for the {cells} cells of this supernet"
+            )
+    return tuple(group if group.ndim == 3 else group.expand(cells, -1, -1) for group in mixture)
+
+
+def shift_invariant(relax: Marked) -> Marked:
+    """Marks a relaxation that gives the same mixture when a number is added to all logits of a row.
+
+    The Hessian then takes a tangent less per row. Without the mark it is right as well; with a wrong one it is not.
+    A relaxation that is an object says so by an attribute ``shift_invariant`` that is true.
+    """
+    relax.shift_invariant = True  # type: ignore[attr-defined]
+    return relax
+
+
+@shift_invariant
 def softmax(alpha: Alpha) -> Mixture:
     """The mixture of the logits: the softmax of each row."""
     return tuple(torch.softmax(logits, dim=-1) for logits in alpha)

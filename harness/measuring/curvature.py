@@ -1,7 +1,7 @@
 """The exact Hessian of the validation loss with respect to all logits, and its spectrum.
 
 Source: SmoothDARTS (Chen and Hsieh, ICML 2020), section 4 and figure 4; the chain rule is ours. Alpha has at most 35
-entries, so that the full matrix and a symmetric solver are affordable.
+entries in the spaces here, so that the full matrix and a symmetric solver are affordable.
 """
 
 from __future__ import annotations
@@ -9,68 +9,51 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, softmax
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Supernet, softmax
 from nas_stability.harness.measuring.straight_rules import Slopes
 from nas_stability.harness.measuring.tangents import Bends, Tangents
 from nas_stability.harness.methods.architects import Batch, frozen
 
 
-class Relaxed(NamedTuple):
-    """How logits become the mixture that is measured.
-
-    Attributes:
-        mix: alpha -> mixture, twice differentiable, the same at each call.
-        shift_invariant: whether adding a number to all logits of a row changes nothing.
-    """
-
-    mix: Callable[[Alpha], Mixture] = softmax
-    shift_invariant: bool = True
-
-
-SOFTMAX = Relaxed()
-"""DARTS's."""
-
-
-def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha, relaxed: Relaxed = SOFTMAX) -> Tensor:
-    """Hessian (n, n) of loss(mix(alpha)), groups flattened and concatenated in order; symmetric.
+def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha, relax: Relax = softmax) -> Tensor:
+    """Hessian (n, n) of loss(relax(alpha)), groups flattened and concatenated in order; symmetric.
 
     A first pass and its gradient give the slopes behind everything that bends; a second one carries a tangent for each
-    logit past the first of its row, and adds up how the loss bends along each pair. What belongs to the first logits
-    follows: the same number on all logits of a row changes nothing. So there are as many tangents as logits less one
-    per row; in NAS-Bench-201 the first entry of a row is `none`. Of a mixture that is no function of differences of
-    logits alone there are as many tangents as logits.
+    logit and adds up how the loss bends along each pair. Where the same number on all logits of a row changes nothing,
+    as it does by softmax, what belongs to the first logits follows from the others, which alone have a tangent; in
+    NAS-Bench-201 the first entry of a row is `none`.
 
     Args:
         loss: mixture -> scalar, twice differentiable; called twice, with the same result.
         alpha: logits; detached here.
-        relaxed: how they become a mixture.
+        relax: logits -> mixture, twice differentiable; called twice, with the same result. Noise is drawn before.
 
     Raises:
-        ValueError: the second call of the loss made fewer calls than the first.
+        ValueError: the second pass did not make the calls of the first, or they lead through an autograd.Function that
+            hides them; ``replaceable`` and a rule make such a function one call (tangents.py).
     """
     point = tuple(logits.detach() for logits in alpha)
-    spanning = differences(point) if relaxed.shift_invariant else every_logit(point)
-    directions = unflat((spanning > 0).to(spanning), point)
-    slopes = slopes_at(loss, point, relaxed)
+    carried = differences(point) if getattr(relax, "shift_invariant", False) else identity(point)
+    directions = unflat((carried > 0).to(carried), point)
+    slopes = slopes_at(loss, point, relax)
     with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
-        loss(relaxed.mix(point))
+        loss(relax(point))
     if slopes:
         raise ValueError("the loss did not make the same calls when it was called again")
-    full: Tensor = spanning.T @ tangents.form @ spanning
+    full: Tensor = carried.T @ tangents.form @ carried
     return (full + full.T) / 2
 
 
-def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha, relaxed: Relaxed = SOFTMAX) -> list[Slopes]:
-    """The slopes of loss(mix(alpha)) behind everything that bends; the graph is freed on return."""
+def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha, relax: Relax = softmax) -> list[Slopes]:
+    """The slopes of loss(relax(alpha)) behind everything that bends; the graph is freed on return."""
     point = tuple(logits.detach().requires_grad_() for logits in alpha)
     with Bends() as bends:
-        result = loss(relaxed.mix(point))
+        result = loss(relax(point))
     found: list[Slopes] = bends.slopes(result)
     return found
 
@@ -98,8 +81,8 @@ def differences(alpha: Alpha) -> Tensor:
     return found
 
 
-def every_logit(alpha: Alpha) -> Tensor:
-    """Rows (n, n): one for each logit alone."""
+def identity(alpha: Alpha) -> Tensor:
+    """Rows (n, n): each entry by itself."""
     return torch.eye(sum(group.numel() for group in alpha), dtype=alpha[0].dtype, device=alpha[0].device)
 
 
@@ -111,7 +94,7 @@ def validation_hessian(
     statistics: str,
     dtype: torch.dtype,
     weight_decay: float,
-    relaxed: Relaxed = SOFTMAX,
+    relax: Relax = softmax,
 ) -> Tensor:
     """Hessian (n, n) of the cross-entropy of ``batch`` with respect to the logits, on a copy: the net is not touched.
 
@@ -122,30 +105,24 @@ def validation_hessian(
         statistics: BatchNorm's: "batch" those of the batch (the published convention), "running" the running ones.
         dtype: floating-point type of the computation and the result.
         weight_decay: added to the diagonal (the published convention adds that of the logits' optimiser).
-        relaxed: how the logits become the mixture that is measured.
+        relax: logits -> mixture.
     """
     with probe_loss(net, batch, statistics, dtype) as loss:
-        found = hessian(loss, tuple(logits.detach().to(dtype) for logits in alpha), relaxed)
+        found = hessian(loss, tuple(logits.detach().to(dtype) for logits in alpha), relax)
     return found + weight_decay * torch.eye(len(found), dtype=dtype, device=found.device)
 
 
 def gradient_norm(
-    net: Supernet,
-    alpha: Alpha,
-    batch: Batch,
-    *,
-    statistics: str,
-    dtype: torch.dtype,
-    relaxed: Relaxed = SOFTMAX,
+    net: Supernet, alpha: Alpha, batch: Batch, *, statistics: str, dtype: torch.dtype, relax: Relax = softmax
 ) -> float:
     """L2 norm of the gradient of the same cross-entropy with respect to all logits, in nats; the net is not touched.
 
     Args:
-        net, alpha, batch, statistics, dtype, relaxed: as of ``validation_hessian``.
+        net, alpha, batch, statistics, dtype, relax: as of ``validation_hessian``.
     """
     point = tuple(logits.detach().to(dtype).requires_grad_() for logits in alpha)
     with probe_loss(net, batch, statistics, dtype) as loss:
-        return float(torch.linalg.vector_norm(flat(torch.autograd.grad(loss(relaxed.mix(point)), point))))
+        return float(torch.linalg.vector_norm(flat(torch.autograd.grad(loss(relax(point)), point))))
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, fixed_batch, plain_batches
 from nas_stability.benchmarks.spaces.facts import Kind
-from nas_stability.benchmarks.spaces.space import Mixture, Space, entropy, one_hot
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Space, entropy, one_hot, shift_invariant
 from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
-from nas_stability.harness.measuring.curvature import Relaxed, eigenvalues, gradient_norm, validation_hessian
+from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.records.record import EpochRecord, SpectrumRecord
 from nas_stability.harness.rng import stream
@@ -74,9 +74,13 @@ def probe(search: Search, data: Dataset, dtype: torch.dtype) -> Batch:
     return Batch(*fixed_batch(data.valid, spec.hessian_batch_size, stream(spec.seed, "probe"), dtype))
 
 
-def relaxed(search: Search) -> Relaxed:
+def evaluation(search: Search) -> Relax:
     """How the method makes the mixture of its logits that is measured."""
-    return Relaxed(lambda alpha: search.parts.evaluate(alpha, search.progress), search.parts.shift_invariant)
+
+    def relax(alpha: Alpha) -> Mixture:
+        return search.parts.evaluate(alpha, search.progress)
+
+    return shift_invariant(relax) if search.parts.shift_invariant else relax
 
 
 def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[float]:
@@ -102,7 +106,7 @@ def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[fl
         statistics=spec.hessian_batch_norm,
         dtype=dtype,
         weight_decay=spec.arch_weight_decay if spec.hessian_weight_decay else 0.0,
-        relaxed=relaxed(search),
+        relax=evaluation(search),
     )
     if not bool(matrix.isfinite().all()):
         raise FloatingPointError(f"the Hessian after epoch {search.epoch} is not finite")
@@ -123,7 +127,7 @@ def slope(search: Search, data: Dataset) -> float:
     dtype = getattr(torch, spec.hessian_dtype)
     batch = probe(search, data, dtype)
     found = gradient_norm(
-        search.net, search.alpha, batch, statistics=spec.hessian_batch_norm, dtype=dtype, relaxed=relaxed(search)
+        search.net, search.alpha, batch, statistics=spec.hessian_batch_norm, dtype=dtype, relax=evaluation(search)
     )
     if not math.isfinite(found):
         raise FloatingPointError(f"the gradient of the validation loss after epoch {search.epoch} is not finite")

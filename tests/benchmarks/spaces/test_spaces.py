@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
 from nas_stability.benchmarks.spaces.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
 from tests import oracles
 from tests.small import SHARED, random_alpha, random_batches, random_net
 
 DECODE = Path(__file__).parents[2] / "traces" / "decode.json"
+
+
+def unlike(alpha: Tensor, cells: int) -> Tensor:
+    """Logits of each cell (cells, rows, choices), no two alike."""
+    generator = torch.Generator().manual_seed(8)
+    return alpha.detach() + torch.randn((cells, *alpha.shape), generator=generator, dtype=alpha.dtype)
 
 
 def decode_cases(space: str) -> list[dict[str, object]]:
@@ -52,6 +60,40 @@ class TestContract:
         expected = torch.autograd.grad(oracles.logits(space, tensors, images, twin, 1, False, 0.1).square().sum(), twin)
         for left, right in zip(found, expected, strict=True):
             torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_every_cell_may_have_a_mixture_of_its_own(self, space: str, training: bool) -> None:
+        net = random_net(space, depth=3).train(training)
+        images = random_batches().train.images
+        assert net.cells == {"nasbench201": 9}.get(space, 3)
+        # The second group, where there is one, is shared by all cells.
+        mixture = tuple(
+            softmax((alpha.detach() if place == 1 else unlike(alpha, net.cells),))[0].detach().requires_grad_()
+            for place, alpha in enumerate(random_alpha(space))
+        )
+        tensors = {name: view.clone() for name, view in SPACES[space].published(net).items()}
+        momentum = 0.1 if space == "nasbench201" else 0.997
+        expected = oracles.logits(space, tensors, images, mixture, 3, training, momentum)
+        found = net(images, mixture)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+        for left, right in zip(
+            torch.autograd.grad(found.square().sum(), mixture),
+            torch.autograd.grad(expected.square().sum(), mixture),
+            strict=True,
+        ):
+            torch.testing.assert_close(left, right, rtol=1e-8, atol=1e-10 * float(right.abs().max()))
+
+    def test_the_same_mixture_for_each_cell_is_the_shared_one(self, space: str) -> None:
+        net, images = random_net(space, depth=3), random_batches().train.images
+        mixture = softmax(random_alpha(space))
+        each = tuple(group.expand(net.cells, -1, -1) for group in mixture)
+        assert torch.equal(net(images, mixture), net(images, each))
+
+    def test_another_number_of_cells_is_refused(self, space: str) -> None:
+        net, images = random_net(space, depth=3), random_batches().train.images
+        each = tuple(group.expand(net.cells + 1, -1, -1) for group in softmax(random_alpha(space)))
+        with pytest.raises(BadInput, match=rf"group 0 of the mixture has the shape .* for the {net.cells} cells"):
+            net(images, each)
 
     def test_published_names_cover_every_weight_and_buffer_once(self, space: str) -> None:
         net = random_net(space, depth=2)
