@@ -1,7 +1,7 @@
 """Search methods, each a composition of named parts. The standard library only.
 
-The parts themselves are functions in the registries beside this file. A perturbation that a base can have is listed
-once, with the base, and the names are generated: ``BASE-rs``, ``BASE-adv``.
+The parts themselves are functions in the registries beside this file. A base is listed
+once, and so is a perturbation; the names of what they make are generated: ``BASE-rs``, ``BASE-adv``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Method(NamedTuple):
         after: what becomes of the logits after their step (after_step.py).
         stop: whether the search ends before its last epoch, asked between epochs (stopping_rules.py).
         evaluation: the relaxation, without draws, that measuring and deciding use.
-        perturbations: that a method of this base may have, by the ending of its name.
+        perturbable: whether a perturbation makes another method of it.
         defaults: values of RunSpec's fields that the method starts from, where they are not those of the space.
         fields: of its own, beside RunSpec's: name -> field, made by ``described``.
     """
@@ -41,7 +41,7 @@ class Method(NamedTuple):
     after: str = "nothing"
     stop: str = "at-the-end"
     evaluation: str = "softmax"
-    perturbations: tuple[str, ...] = ("rs", "adv")
+    perturbable: bool = True
     defaults: Mapping[str, Value] = NOTHING
     fields: Mapping[str, Any] = NOTHING
 
@@ -61,9 +61,9 @@ BASES: dict[str, Method] = {
 
 def generated(name: str, base: Method) -> Iterator[tuple[str, Method]]:
     """A base's perturbed methods, by name."""
-    for ending in base.perturbations:
+    for ending, perturbation in PERTURBED.items() if base.perturbable else ():
         whole = f"{name}-{ending}"
-        yield PUBLISHED_NAMES.get(whole, whole), base._replace(perturbation=PERTURBED[ending], perturbations=())
+        yield PUBLISHED_NAMES.get(whole, whole), base._replace(perturbation=perturbation, perturbable=False)
 
 
 METHODS: dict[str, Method] = {
@@ -105,11 +105,11 @@ def perturbed(name: str) -> Method | None:
     """A base with a perturbation, by the name BASE-ENDING: one of the two, or both, are a plug-in's."""
     base_name, _, ending = name.rpartition("-")
     base = METHODS.get(base_name) or (offered(base_name) if base_name else None)
-    if base is None or base.perturbation != "none":
+    if base is None or not base.perturbable:
         return None
     perturbation = PERTURBED.get(ending, ending)
-    known = ending in base.perturbations or plugins.origin("perturbations", perturbation) is not None
-    return base._replace(perturbation=perturbation, perturbations=()) if known else None
+    known = ending in PERTURBED or plugins.origin("perturbations", perturbation) is not None
+    return base._replace(perturbation=perturbation, perturbable=False) if known else None
 
 
 def plugins_of(method: Method) -> list[Plugin]:

@@ -71,9 +71,9 @@ def test_the_parts_of_a_method_are_in_their_registries_and_its_defaults_are_fiel
 def test_a_base_and_a_perturbation_make_a_method_by_being_listed_once() -> None:
     for name, base in BASES.items():
         assert base.perturbation == "none"
-        for ending in base.perturbations:
+        for ending in PERTURBED if base.perturbable else ():
             made = METHODS[{"darts": f"sdarts-{ending}"}.get(name, f"{name}-{ending}")]
-            assert made == base._replace(perturbation=PERTURBED[ending], perturbations=())
+            assert made == base._replace(perturbation=PERTURBED[ending], perturbable=False)
     assert small_spec(method="darts_RS") == small_spec(method="sdarts-rs")
     with pytest.raises(BadInput, match="unknown method 'darts-sr'; did you mean "):
         find_method("darts-sr")
