@@ -16,8 +16,8 @@ from nas_stability.analysis.claims import judging
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.page import whole_page
 from nas_stability.analysis.report import write_report
-from tests.analysis.figures.test_figures import enriched
-from tests.analysis.test_analysis import ACCURACY, write_run
+from tests.analysis.figures.enriched import enriched
+from tests.analysis.written import ACCURACY, write_run
 from tests.small import load
 
 HOSTILE = "my_da|<b>ta{}~^\\$&%#`*[x](y)"

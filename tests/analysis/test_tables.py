@@ -17,7 +17,7 @@ from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import TABLES
 from tests import oracles_figures as oracles
-from tests.analysis.test_analysis import ACCURACY, EIGENVALUE, write_run
+from tests.analysis.written import ACCURACY, EIGENVALUE, write_run
 from tests.small import load
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def holds(process: int, ending: str) -> bool:
                 if str(link.readlink()).endswith(ending):
                     return True
     return False
+
+
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    """Waits until something is true."""
+    patience = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < patience
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from nas_stability.harness.records.record import LOCK
 from nas_stability.harness.runs import attempt, batch
 from nas_stability.harness.specs.study_file import Study
 from tests.faults import processes
-from tests.faults.test_workers import until
+from tests.faults.processes import until
 from tests.small import PLACE, small_spec
 
 dask = pytest.importorskip("dask")

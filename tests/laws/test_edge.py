@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.command_line import main
 from nas_stability.harness.measuring.measure import slope
 from nas_stability.harness.records.record import (
@@ -231,7 +232,7 @@ def test_the_gradients_norm_is_that_of_differences() -> None:
         before = {name: value.clone() for name, value in search.net.state_dict().items()}
         found = slope(search, data)
         from nas_stability.harness.measuring.curvature import probe_loss
-        from nas_stability.harness.measuring.measure import probe, softmax
+        from nas_stability.harness.measuring.measure import probe
 
         batch_of = probe(search, data, torch.float64)
         squares = 0.0

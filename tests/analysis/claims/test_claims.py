@@ -1,263 +1,27 @@
-"""Verdicts on synthetic studies whose truth is known, by hand, and from the command line."""
+"""Verdicts by hand: every statistic, what is counted, what is undecided and why; and from the command line."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy
 import pandas
 import pytest
 
-from nas_stability.analysis import comparable
-from nas_stability.analysis.claims import evidence, judging, windows
+from nas_stability.analysis.claims import judging, windows
 from nas_stability.analysis.claims.judging import COLUMNS, POOLED, judge
 from nas_stability.analysis.claims.statements import OVER_PAIRS, TEMPLATES, claims
 from nas_stability.analysis.statistics.significance import holm, mean_test
-from nas_stability.analysis.study import Floats, Study
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
 from nas_stability.harness.specs import study_file
 from tests import oracles_stats as oracles
+from tests.analysis.claims.synthetic import CLAIMS, METHODS, Values, all_columns, normal, of_space, study, with_effects
 
-METHODS = ("darts", "sdarts-rs", "sdarts-adv")
 PUBLISHED = Path(__file__).parents[3] / "results" / "published" / "quick"
-CLAIMS = {claim.name: claim for claim in claims(METHODS)}
-"""What is judged of the paper's methods."""
-
-EPOCHS = 13
-Values = dict[str, Floats]
-"""Column of epochs.csv -> (methods, seeds, epochs)."""
-
-
-def study(values: dict[str, Values], methods: tuple[str, ...] = METHODS, **columns: list[str]) -> Study:
-    """A study in memory: by space the columns; ``columns`` go to its runs."""
-    frames = []
-    for space, of_space in values.items():
-        method, seed, epoch = numpy.indices(next(iter(of_space.values())).shape).reshape(3, -1)
-        run = [f"{space}-{methods[m]}-s{s}" for m, s in zip(method, seed, strict=True)]
-        frame = {"run": run, "space": space, "method": numpy.array(methods)[method], "seed": seed, "epoch": epoch}
-        frames.append(pandas.DataFrame({**frame, **{name: array.ravel() for name, array in of_space.items()}}))
-    epochs = pandas.concat(frames, ignore_index=True)
-    runs = epochs.drop_duplicates("run", ignore_index=True)[["run", "space", "method", "seed"]].assign(**columns)
-    return Study(Path(), epochs, epochs.iloc[:0], runs, {}, ())
-
-
-def of_space(found: Study, space: str) -> dict[tuple[str, str], Floats]:
-    """The quantities of a space of which nothing varies."""
-    runs = windows.per_run(found, space)
-    values = runs[list(windows.QUANTITIES)].to_numpy(numpy.float64)
-    return comparable.quantities(runs["method"].to_numpy(object), runs["seed"].to_numpy(), values)
-
-
-def all_columns(noise: Callable[[], Floats]) -> Values:
-    """A space in which no method and no epoch is special: every column is noise of its own."""
-    norm = numpy.exp(0.3 * noise())
-    return {
-        "accuracy_cifar10_valid": 90 + noise(),
-        "spectral_norm": norm,
-        "eigenvalue_max": norm,
-        "seconds": numpy.exp(0.1 * noise()),
-    }
-
-
-def normal(rng: numpy.random.Generator, seeds: int) -> Floats:
-    """Independent epochs, and a level of each run."""
-    return rng.normal(size=(3, seeds, EPOCHS)) + rng.normal(size=(3, seeds, 1))
-
-
-def walk(rng: numpy.random.Generator, seeds: int) -> Floats:
-    """Random walks: neighbouring epochs are alike, and the spread grows."""
-    return rng.normal(size=(3, seeds, EPOCHS)).cumsum(2)
-
-
-def collapses(rng: numpy.random.Generator, seeds: int) -> Floats:
-    """Runs that fall by up to 40 points and come back after a while; three in ten epochs are spent below."""
-    below = rng.random((3, seeds)) < 0.3
-    chain = []
-    for chance in rng.random((EPOCHS, 3, seeds)):
-        below = numpy.where(below, chance > 0.2, chance < 0.2 * 3 / 7)
-        chain.append(below)
-    depth = 40 * rng.random((3, seeds, 1))
-    return -depth * numpy.stack(chain, axis=-1) + 0.3 * rng.normal(size=(3, seeds, EPOCHS))
-
-
-def heavy(rng: numpy.random.Generator, seeds: int) -> Floats:
-    """Walks of steps without a variance (Student's t of two degrees of freedom)."""
-    return rng.standard_t(2, size=(3, seeds, EPOCHS)).cumsum(2)
-
-
-def steps(rng: numpy.random.Generator, seeds: int) -> Floats:
-    """Few architectures: whole runs of epochs at one of two accuracies."""
-    return 8.0 * rng.integers(2, size=(3, seeds, 4))[..., numpy.arange(EPOCHS) * 4 // EPOCHS] + 0.2 * rng.normal(
-        size=(3, seeds, EPOCHS)
-    )
-
-
-SHAPES = (normal, walk, collapses, heavy, steps)
-
-
-def without_effects(count: int) -> list[Study]:
-    """Studies in which every claim is false: all shapes of noise, three to ten seeds, one or two spaces."""
-    found = []
-    for index in range(count):
-        rng = numpy.random.default_rng(index)
-        shape, seeds, spaces = SHAPES[index % 5], 3 + index // 5 % 8, ("a", "b")[: 1 + (index // 40 % 4 == 0)]
-        values = {space: all_columns(lambda rng=rng, shape=shape, seeds=seeds: shape(rng, seeds)) for space in spaces}
-        found.append(study(values))
-    return found
-
-
-def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> None:
-    """The bar that binds: five shapes of noise, 3 to 10 seeds. 1,000 studies of 12 claims or more."""
-    wrong = dict.fromkeys(CLAIMS, 0)
-    studies_wrong = 0
-    for null in without_effects(1000):
-        judged = judge(null)
-        supported = set(judged.loc[judged["verdict"] == "supported", "claim"])
-        studies_wrong += bool(supported)
-        for name in supported:
-            wrong[name] += 1
-    assert max(wrong.values()) <= 50, wrong
-    assert studies_wrong <= 50, wrong
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 8])
-def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
-    name = "darts-deteriorates"
-    monkeypatch.setattr(judging, "claims", lambda methods, own: [CLAIMS[name]])
-    rng, late = numpy.random.default_rng(0), numpy.arange(EPOCHS) > EPOCHS // 2
-    verdicts, by_t = [], 0
-    for _ in range(200):
-        tossed = 8.0 * rng.choice([-1, 1], size=(3, seeds, 1)) * late + 0.1 * rng.normal(size=(3, seeds, EPOCHS))
-        null = study({"a": {"accuracy_cifar10_valid": 90 + tossed}})
-        weighed = evidence.weigh_mean([CLAIMS[name].statistic(of_space(null, "a"))], 0.5)
-        by_t += weighed.p <= 0.05 and weighed.interval.estimate > 0.5
-        verdicts.append(judge(null).loc[0, "verdict"])
-    assert verdicts.count("supported") <= 0.05 * 200
-    if seeds < 5:
-        assert by_t > 0.05 * 200
-        assert set(verdicts) == {"undecided"}
-
-
-def test_best_less_final_would_be_supported_in_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Why no verdict uses it, and that the test above can fail: it is positive in any noise."""
-    fair = windows.per_run
-
-    def biased(null: Study, space: str) -> pandas.DataFrame:
-        found = fair(null, space)
-        runs = null.epochs.groupby("run")["accuracy_cifar10_valid"]
-        return found.assign(
-            early_accuracy=runs.max()[found["run"]].to_numpy(), late_accuracy=runs.last()[found["run"]].to_numpy()
-        )
-
-    nulls = [null for null in without_effects(120) if null.epochs["seed"].nunique() > 6]
-    counts = []
-    for route in (fair, biased):
-        monkeypatch.setattr(comparable, "per_run", route)
-        judged = [judge(null).query("claim == 'darts-deteriorates'") for null in nulls]
-        counts.append(sum((found["verdict"] == "supported").any() for found in judged))
-    assert counts[0] <= 0.05 * len(nulls)
-    assert counts[1] > 0.1 * len(nulls)
-
-
-def with_effects(rng: numpy.random.Generator, seeds: int, size: float) -> Values:
-    """DARTS falls late and its Hessian grows, in proportion; SDARTS-RS half as much, SDARTS-ADV not at all."""
-    late = numpy.clip((numpy.arange(EPOCHS) / (EPOCHS - 1) - 0.5) * 2, 0, 1)
-    strength = numpy.array([1.0, 0.4, 0.0])[:, None, None] * size * (1 + 0.2 * rng.normal(size=(3, seeds, 1)))
-    norm = numpy.exp(1.5 * strength * late + 0.2 * rng.normal(size=(3, seeds, EPOCHS)))
-    return {
-        "accuracy_cifar10_valid": 90 - 10 * strength * late + rng.normal(size=(3, seeds, EPOCHS)),
-        "spectral_norm": norm,
-        "eigenvalue_max": norm,
-        "seconds": numpy.array([1.0, 1.0, 4.0])[:, None, None] * numpy.exp(0.05 * rng.normal(size=(3, seeds, EPOCHS))),
-    }
-
-
-TRUE = [
-    *("darts-deteriorates", "sdarts-rs-deteriorates-less", "sdarts-adv-deteriorates-less"),
-    *("sdarts-rs-ends-better", "sdarts-adv-ends-better", "darts-hessian-grows", "sdarts-rs-hessian-smaller"),
-    *("sdarts-adv-hessian-smaller", "sdarts-adv-more-stable", "sdarts-adv-costs-more"),
-]
-
-
-def test_true_effects_are_supported_with_the_seeds_of_the_paper() -> None:
-    """Six seeds; with three none is decided, in one space; a cost that is none is not supported."""
-    counts = dict.fromkeys(CLAIMS, 0)
-    for seed in range(40):
-        judged = judge(study({"a": with_effects(numpy.random.default_rng(seed), 6, 1.0)})).set_index("claim")
-        for name in CLAIMS:
-            counts[name] += judged.loc[name, "verdict"] == "supported"
-        assert judged.loc["sdarts-rs-costs-more", "verdict"] == "not supported"
-        few = judge(study({"a": with_effects(numpy.random.default_rng(seed), 3, 1.0)}))
-        assert set(few["verdict"]) == {"undecided", "no data"}
-    assert all(counts[name] >= 26 for name in TRUE), counts
-    assert sum(counts[name] for name in TRUE) > 0.9 * 40 * len(TRUE), counts
-    assert counts["sdarts-rs-flatter"] == counts["sdarts-adv-flatter"] == 0, "no landscape was computed"
-
-
-def test_spaces_together_decide_what_one_alone_cannot() -> None:
-    rng = numpy.random.default_rng(3)
-    judged = judge(study({space: with_effects(rng, 3, 1.0) for space in "abc"}))
-    alone = judged[judged["space"] != POOLED]
-    together = judged[judged["space"] == POOLED].set_index("claim")
-    assert set(alone["verdict"]) == {"undecided", "no data"}
-    assert together.loc["darts-deteriorates", "verdict"] == "supported"
-    assert together.loc["darts-deteriorates", "n"] == 9
-    by_space = alone[alone["claim"] == "darts-deteriorates"]["estimate"]
-    assert together.loc["darts-deteriorates", "estimate"] == pytest.approx(by_space.mean())
-    assert "Welch" in together.loc["darts-deteriorates", "interval"]
-
-
-def test_an_effect_that_is_too_small_to_matter_is_not_supported() -> None:
-    rng = numpy.random.default_rng(0)
-    tiny = with_effects(rng, 8, 0.0)
-    tiny["accuracy_cifar10_valid"] = 90 + 0.05 * rng.normal(size=(3, 8, EPOCHS))
-    judged = judge(study({"a": tiny})).set_index("claim")
-    for name in ("darts-deteriorates", "sdarts-rs-ends-better", "sdarts-adv-more-stable", "darts-hessian-grows"):
-        assert judged.loc[name, "verdict"] == "not supported", name
-        assert judged.loc[name, "high"] < judged.loc[name, "threshold"]
-        assert "the smallest of interest" in judged.loc[name, "reason"]
-
-
-def test_seeds_needed_decide_at_the_power_that_is_promised() -> None:
-    """A claim alone in its study: with the seeds that a pilot of the true spread asks for, four in five decide."""
-    rng = numpy.random.default_rng(0)
-    difference = 0.5 + 1.3 * (lambda z: (z - z.mean()) / z.std(ddof=1))(rng.normal(size=5)) + 1.0
-    found = evidence.weigh_mean([difference], 0.5)
-    needed = found.needed(0.05)
-    assert needed is not None
-    assert oracles.t_power(1.0, [1.3], needed, 0.05) >= 0.8 > oracles.t_power(1.0, [1.3], needed - 1, 0.05)
-    decisions = 0
-    for _ in range(200):
-        again = evidence.weigh_mean([0.5 + 1.0 + 1.3 * rng.normal(size=needed)], 0.5)
-        decisions += again.p <= 0.05 and again.exact(1) <= 0.05
-    assert 0.72 < decisions / 200 < 0.92
-
-
-def test_seeds_needed_of_a_correlation_decide_too() -> None:
-    rng = numpy.random.default_rng(1)
-
-    def sample(seeds: int) -> Floats:
-        first = rng.normal(size=(seeds, 3))
-        return numpy.stack([first, first + rng.normal(size=first.shape)], axis=-1)
-
-    large = evidence.weigh_correlation([sample(300)], 0.3)
-    truth = 6 / math.pi * math.asin(math.sqrt(0.5) / 2)
-    assert large.interval.low < truth < large.interval.high
-    pilot = evidence.weigh_correlation([sample(4)], 0.3)
-
-    def enough(correlation: float) -> int:
-        wanted = (1.959964 + 0.841621) / abs(math.atanh(correlation) - math.atanh(0.3))
-        return next(n for n in range(3, 10_000) if 3 * n - 5 >= (1 + correlation**2 / 2) * wanted**2)
-
-    assert pilot.needed(0.05) == max(5, enough(pilot.interval.estimate))
-    decisions = sum(evidence.weigh_correlation([sample(enough(truth))], 0.3).p <= 0.05 for _ in range(300))
-    assert 0.72 < decisions / 300 < 0.92
 
 
 # Epochs 0 to 8: the second quarter is epochs 3 and 4, the last is 7 and 8; the others do not count.

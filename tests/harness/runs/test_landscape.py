@@ -1,221 +1,37 @@
-"""The supernet around a finished run: the plane, resuming, refusing, the command line."""
+"""Landscapes of runs: left alone, refused, shared, checked; and the command line."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import filelock
-import numpy
 import pytest
-import torch
 
-from nas_stability.benchmarks import files
-from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
 from nas_stability.flags import REQUEUE
 from nas_stability.harness.records import claiming
-from nas_stability.harness.records.record import CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE
-from nas_stability.harness.rng import stream
-from nas_stability.harness.runs import batch, checkpoint, landscape
+from nas_stability.harness.records.record import CHECKPOINT, DONE, LANDSCAPE, PLANE
+from nas_stability.harness.runs import batch, landscape
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.runs.landscape import carry_out, chosen_runs, directions
-from nas_stability.harness.runs.plane import UNFINISHED, Grid, read_plane, write_plane
-from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.specs.recorded import recorded_spec
-from nas_stability.harness.specs.spec import RunSpec, Value
+from nas_stability.harness.runs.landscape import carry_out, chosen_runs
+from nas_stability.harness.runs.plane import Grid, read_plane, write_plane
+from nas_stability.harness.runs.run import Watch
 from nas_stability.harness.specs.study_file import Study
-from tests import oracles_measure
-from tests.harness.runs.test_run import Killed
-from tests.small import PLACE, digits, reseal, small_spec
+from tests.harness.runs.landscapes import contents, copied, rows
+from tests.small import PLACE, reseal, small_spec
 
 ROOT = Path(__file__).parents[3]
-CASES: dict[str, dict[str, Value]] = {
-    "nasbench201": {"dtype": "float64", "arch_lr": 0.3},
-    "nasbench1shot1-s1": {"dtype": "float64", "table_epochs": 6},
-}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A finished run of each case, with its landscape of 5 x 5 points."""
-    folders = {}
-    for space, values in CASES.items():
-        folders[space] = tmp_path_factory.mktemp(space) / "run"
-        run(spec_of(space), folders[space], PLACE, Watch())
-        before = contents(folders[space])
-        assert carry_out(folders[space], Grid(5, 1.5), PLACE, Watch())
-        after = contents(folders[space])
-        assert {name: after[name] for name in before} == before, values
-        assert after.keys() - before.keys() == {LANDSCAPE, PLANE, landscape.LOCK}
-    return folders
-
-
-def spec_of(space: str) -> RunSpec:
-    return small_spec(space=space, images=100, lr=0.1, **CASES[space])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def copied(folder: Path, tmp_path: Path, *without: str) -> Path:
-    """The run's folder again, as it was before some of its files were there."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    for name in without:
-        (copy / name).unlink()
-    return copy
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def final_state(folder: Path) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
-    """Weights under the published names, and logits, in float64."""
-    state = checkpoint.load(folder / CHECKPOINT)
-    spec = recorded_spec(json.loads((folder / "spec.json").read_text()))
-    data = digits(spec)
-    search = landscape.restored(spec, folder, data, torch.device("cpu"))
-    for name, value in search.net.state_dict().items():
-        assert torch.equal(value, state["net"][name])
-    return search.space.published(search.net), list(state["alpha"])
-
-
-@pytest.mark.parametrize("space", CASES)
-class TestPlane:
-    def test_the_middle_is_the_recorded_last_epoch_bit_for_bit(self, space: str, finished: dict[str, Path]) -> None:
-        points, last = rows(finished[space] / LANDSCAPE), rows(finished[space] / EPOCHS)[-1]
-        assert (points[12]["x"], points[12]["y"]) == ("0.0", "0.0")
-        for name in ("valid_loss", "valid_accuracy", "arch"):
-            assert points[12][name] == last[name]
-        assert {name: points[12][name] for name in last if name.startswith("accuracy_")} == {
-            name: cell for name, cell in last.items() if name.startswith("accuracy_")
-        }
-
-    def test_points_equal_a_literal_loop(self, space: str, finished: dict[str, Path]) -> None:
-        folder = finished[space]
-        spec, plane = spec_of(space), read_plane(folder)
-        tensors, alpha = final_state(folder)
-        data = digits(spec)
-        images = (data.valid.images.double() - data.valid.mean) / data.valid.deviation
-        losses = set()
-        for index in (0, 3, 12, 17, 24):
-            row = rows(folder / LANDSCAPE)[index]
-            x, y = 1.5 * (index % 5 - 2) / 2, 1.5 * (index // 5 - 2) / 2
-            assert (float(row["x"]), float(row["y"])) == (x, y)
-            step = iter([x * first + y * second for first, second in zip(plane.gradient, plane.random, strict=True)])
-            logits = [
-                torch.tensor([[value + next(step) for value in line] for line in group.tolist()], dtype=torch.float64)
-                for group in alpha
-            ]
-            loss, accuracy = oracles_measure.loss_and_accuracy(
-                space, tensors, images, data.valid.labels, logits, spec.depth
-            )
-            assert float(row["valid_loss"]) == pytest.approx(float(loss), rel=1e-12)
-            assert float(row["valid_accuracy"]) == accuracy
-            losses.add(float(loss))
-        assert len(losses) == 5
-
-    def test_the_directions_are_orthonormal_and_the_first_is_the_gradient(
-        self, space: str, finished: dict[str, Path]
-    ) -> None:
-        folder = finished[space]
-        spec, plane = spec_of(space), read_plane(folder)
-        assert math.hypot(*plane.gradient) == pytest.approx(1, abs=1e-15)
-        assert math.hypot(*plane.random) == pytest.approx(1, abs=1e-15)
-        inner = math.fsum(left * right for left, right in zip(plane.gradient, plane.random, strict=True))
-        assert abs(inner) < 1e-15
-        tensors, alpha = final_state(folder)
-        data = digits(spec)
-        images = (data.valid.images.double() - data.valid.mean) / data.valid.deviation
-        leaves = [group.clone().requires_grad_() for group in alpha]
-        loss, _ = oracles_measure.loss_and_accuracy(space, tensors, images, data.valid.labels, leaves, spec.depth)
-        slope = torch.cat([part.flatten() for part in torch.autograd.grad(loss, leaves)])
-        assert plane.gradient_norm == pytest.approx(float(slope.norm()), rel=1e-9)
-        torch.testing.assert_close(
-            torch.tensor(plane.gradient, dtype=torch.float64), slope / slope.norm(), rtol=0, atol=1e-9
-        )
-        drawn = torch.randn(len(slope), generator=stream(spec.seed, "landscape"), dtype=torch.float64)
-        span = torch.tensor([plane.gradient, plane.random], dtype=torch.float64)
-        torch.testing.assert_close(span.T @ (span @ drawn), drawn, rtol=0, atol=1e-9)
-
-    def test_check_finds_nothing_wrong(self, space: str, finished: dict[str, Path]) -> None:
-        assert check_study(finished[space]).problems == []
-
-    def test_the_loss_rises_along_the_gradient(self, space: str, finished: dict[str, Path], tmp_path: Path) -> None:
-        folder = copied(finished[space], tmp_path, LANDSCAPE, PLANE)
-        carry_out(folder, Grid(3, 1e-6), PLACE, Watch())
-        below, middle, above = (float(row["valid_loss"]) for row in rows(folder / LANDSCAPE)[3:6])
-        norm = read_plane(folder).gradient_norm
-        assert (above - below) / 2e-6 == pytest.approx(norm, rel=1e-5)
-        assert below < middle < above
-
-    def test_a_landscape_stopped_and_killed_equals_an_undisturbed_one(
-        self, space: str, finished: dict[str, Path], tmp_path: Path
-    ) -> None:
-        folder = copied(finished[space], tmp_path, LANDSCAPE, PLANE)
-        with pytest.raises(Interrupted, match="stopped after point 1 of 25"):
-            carry_out(folder, Grid(5, 1.5), PLACE, Watch(interrupted=lambda: True))
-
-        def kill_at(point: int) -> Watch:
-            def progress(done: int, total: int) -> None:
-                if done == point:
-                    raise Killed
-
-            return Watch(progress)
-
-        for point in (7, 8, 25):
-            with pytest.raises(Killed):
-                carry_out(folder, Grid(5, 1.5), PLACE, kill_at(point))
-            assert not (folder / LANDSCAPE).exists()
-            if point == 7:
-                files.append(folder / UNFINISHED, "0.75,-1.5,torn")
-            if point == 8:  # torn within the first write, which holds the header and a row
-                text = (folder / UNFINISHED).read_text()
-                (folder / UNFINISHED).write_text(text[: text.index("\n") + 9])
-                write_plane(folder, read_plane(folder)._replace(rows=None))
-        assert carry_out(folder, Grid(5, 1.5), PLACE, Watch())
-        assert contents(folder) == contents(finished[space])
-
-
-def test_the_random_direction_is_of_norm_one_and_orthogonal_whatever_the_slope() -> None:
-    for index in range(20):
-        slope = torch.randn(30, generator=stream(index, "slope"), dtype=torch.float64) * 10.0 ** (index - 10)
-        first, second = directions(slope, stream(index, "landscape"))
-        assert abs(float(first @ second)) < 1e-15
-        assert float(second.norm()) == pytest.approx(1, abs=1e-14)
-        torch.testing.assert_close(first * slope.norm(), slope)
-
-
-def test_coordinates_are_symmetric_and_the_middle_is_zero() -> None:
-    assert Grid(5, 1.0).coordinates == (-1.0, -0.5, 0.0, 0.5, 1.0)
-    for points in (3, 21, 41):
-        found = Grid(points, 1.5).coordinates
-        assert found[points // 2] == 0
-        assert [-x for x in reversed(found)] == list(found)
-    assert list(Grid(3, 1.0).pairs)[:4] == [(-1.0, -1.0), (0.0, -1.0), (1.0, -1.0), (-1.0, 0.0)]
-
-
-def test_architectures_change_over_the_plane(finished: dict[str, Path]) -> None:
-    for space, folder in finished.items():
-        archs = [row["arch"] for row in rows(folder / LANDSCAPE)]
-        assert len(set(archs)) > 3
-        assert set(archs) <= set(SPACES[space].archs())
-
-
-def test_a_whole_landscape_is_left_alone_and_another_is_refused(finished: dict[str, Path], tmp_path: Path) -> None:
-    folder = copied(finished["nasbench201"], tmp_path)
+def test_a_whole_landscape_is_left_alone_and_another_is_refused(landscapes: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(landscapes["nasbench201"], tmp_path)
     assert not carry_out(folder, Grid(5, 1.5), PLACE, Watch())
     before = contents(folder)
     with pytest.raises(BadInput, match="a landscape of another grid: 5 there and 3 here; --again replaces it"):
@@ -225,7 +41,7 @@ def test_a_whole_landscape_is_left_alone_and_another_is_refused(finished: dict[s
     assert contents(folder) == before
     assert carry_out(folder, Grid(3, 2.0), PLACE, Watch(), again=True)
     assert len(rows(folder / LANDSCAPE)) == 9
-    assert read_plane(folder).gradient == read_plane(finished["nasbench201"]).gradient
+    assert read_plane(folder).gradient == read_plane(landscapes["nasbench201"]).gradient
     assert carry_out(folder, Grid(5, 1.5), PLACE, Watch(), again=True)
     assert contents(folder) == before
 
@@ -241,8 +57,8 @@ def test_a_whole_landscape_is_left_alone_and_another_is_refused(finished: dict[s
         ("record", "run.json is damaged"),
     ],
 )
-def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[str, Path], tmp_path: Path) -> None:
-    folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
+def test_what_cannot_be_used_is_named(harm: str, message: str, landscapes: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     if harm == "unfinished":
         (folder / DONE).unlink()
     elif harm == "checkpoint":
@@ -262,8 +78,8 @@ def test_what_cannot_be_used_is_named(harm: str, message: str, finished: dict[st
     assert contents(folder) == before
 
 
-def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Path], tmp_path: Path) -> None:
-    folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
+def test_a_landscape_of_another_place_or_table_is_refused(landscapes: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     write_plane(folder, read_plane(folder)._replace(device="cuda"))
     with pytest.raises(BadInput, match="a landscape of another device"):
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
@@ -275,8 +91,8 @@ def test_a_landscape_of_another_place_or_table_is_refused(finished: dict[str, Pa
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
 
 
-def test_two_processes_do_not_measure_the_same_one(finished: dict[str, Path], tmp_path: Path) -> None:
-    folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE)
+def test_two_processes_do_not_measure_the_same_one(landscapes: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     code = (
         "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.runs.landscape import carry_out\n"
         "from nas_stability.harness.runs.plane import Grid\n"
@@ -302,9 +118,9 @@ def test_two_processes_do_not_measure_the_same_one(finished: dict[str, Path], tm
     ],
 )
 def test_check_notices_a_changed_landscape(
-    file: str, old: str, new: str, message: str, finished: dict[str, Path], tmp_path: Path
+    file: str, old: str, new: str, message: str, landscapes: dict[str, Path], tmp_path: Path
 ) -> None:
-    folder = copied(finished["nasbench201"], tmp_path)
+    folder = copied(landscapes["nasbench201"], tmp_path)
     text = (folder / file).read_text()
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1))
@@ -314,8 +130,8 @@ def test_check_notices_a_changed_landscape(
     assert any(message in problem for problem in problems), problems
 
 
-def test_check_asks_the_table_about_every_point(finished: dict[str, Path], tmp_path: Path) -> None:
-    folder = copied(finished["nasbench201"], tmp_path)
+def test_check_asks_the_table_about_every_point(landscapes: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(landscapes["nasbench201"], tmp_path)
     found = rows(folder / LANDSCAPE)
     found[3]["accuracy_cifar10_valid"], found[12]["valid_loss"] = "12.5", "9.5"
     with (folder / LANDSCAPE).open("w") as file:
@@ -346,22 +162,13 @@ def test_of_a_study_the_lowest_seed_per_space_and_method(tmp_path: Path, capsys:
     arguments = ["landscape", str(out), "--grid", "3", "--reach", "0.5", "--threads", "1"]
     assert main(arguments) == 0
     printed = capsys.readouterr()
-    assert printed.out.count("finished: ") == 3
+    assert printed.out.count("landscapes: ") == 3
     assert "9 of 9 points" in printed.err
     assert main(arguments) == 0
     assert capsys.readouterr().out.count("was finished already: ") == 3
     assert sorted(path.parent.name for path in out.glob(f"*/{LANDSCAPE}")) == sorted(
         study.runs[index].run_id for index in (0, 3, 4)
     )
-
-
-def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
-    run(small_spec(space="nasbench1shot1-s2", epochs=1, images=40), tmp_path, PLACE, Watch())
-    carry_out(tmp_path, Grid(3, 1.0), PLACE, Watch())
-    points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
-    assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
-    assert {row["accuracy_cifar10_valid"] for row in points} == {""}
-    assert check_study(tmp_path).problems == []
 
 
 @pytest.mark.parametrize(
@@ -375,9 +182,9 @@ def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_two(
-    arguments: list[str], message: str, finished: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, landscapes: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["landscape", str(finished["nasbench201"]), *arguments]) == 2
+    assert main(["landscape", str(landscapes["nasbench201"]), *arguments]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
@@ -386,9 +193,9 @@ def test_bad_input_is_one_line_and_exit_two(
 
 
 def test_a_signal_saves_and_exits_with_75(
-    finished: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    landscapes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE, PLANE)
+    folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE, PLANE)
     real = landscape.evaluate
 
     def told_to_stop(*values: object) -> object:
@@ -401,26 +208,4 @@ def test_a_signal_saves_and_exits_with_75(
     assert "stopped after point 1 of 25" in capsys.readouterr().err
     monkeypatch.undo()
     assert main(arguments) == 0
-    assert contents(folder) == contents(finished["nasbench201"])
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
-def test_on_a_gpu(tmp_path: Path) -> None:
-    place = Place("cuda")
-    run(small_spec(epochs=1), tmp_path, place, Watch())
-    carry_out(tmp_path, Grid(3, 1.0), place, Watch())
-    points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
-    assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
-    assert check_study(tmp_path).problems == []
-
-
-def test_a_gradient_without_a_direction_is_refused(
-    finished: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = copied(finished["nasbench201"], tmp_path, LANDSCAPE, PLANE)
-    for value in (0.0, numpy.nan):
-        slope = torch.full((30,), value, dtype=torch.float64)
-        monkeypatch.setattr(landscape, "validation_gradient", lambda search, data, slope=slope: slope)
-        with pytest.raises(BadInput, match="no direction"):
-            carry_out(folder, Grid(3, 1.0), PLACE, Watch())
-        assert not (folder / PLANE).exists()
+    assert contents(folder) == contents(landscapes["nasbench201"])

@@ -16,8 +16,8 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.catalog import load_data
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images import folder, folder_files
-from tests.faults.commands import COMMAND, refused
-from tests.pictures import Content, encoded, made, palette, picture, pixels, png, usual, with_alpha
+from tests.benchmarks.images.pictures import Content, encoded, made, palette, picture, pixels, png, usual, with_alpha
+from tests.commands import COMMAND, refused
 
 KEYED = encoded(picture(3, 5, 4), transparency=int(pixels(3, 5, 4)[0, 0]))
 MOVING = encoded(palette(), "GIF", save_all=True, append_images=[palette().rotate(180)])

@@ -21,9 +21,11 @@ from nas_stability.benchmarks.spellings import SOURCES, canonical_data
 from nas_stability.harness.records.record import DONE, EPOCHS
 from nas_stability.harness.runs.run import Watch, run
 from nas_stability.harness.specs import located
-from nas_stability.harness.specs.spec import RunSpec, run_spec, same_run
-from tests.faults.commands import NEEDED
-from tests.pictures import Content, encoded, made, palette, picture, pixels, usual, with_alpha
+from nas_stability.harness.specs.filled_in import run_spec
+from nas_stability.harness.specs.recorded import same_run
+from nas_stability.harness.specs.spec import RunSpec
+from tests.benchmarks.images.pictures import Content, encoded, made, palette, picture, pixels, usual, with_alpha
+from tests.commands import NEEDED
 from tests.small import CPU, PLACE, small_spec
 
 
