@@ -30,6 +30,7 @@ REGISTRIES = {
     "regularisers": "REGULARISERS",
     "corrections": "AFTER_STEP",
     "stopping_rules": "STOPPING_RULES",
+    "variants": "VARIANTS",
     "losses": "LOSSES",
     "weight_optimizers": "WEIGHT_OPTIMIZERS",
     "spaces": "SPACES",

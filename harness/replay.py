@@ -24,6 +24,7 @@ from nas_stability.harness.measuring.curvature import eigenvalues, validation_he
 from nas_stability.harness.measuring.measure import evaluation
 from nas_stability.harness.methods.architects import ARCHITECTS, Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.methods.variants import searched
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.state import Search, assemble
@@ -123,7 +124,6 @@ def compare(arrays: Arrays) -> Deviation:
 def starting_point(arrays: Arrays) -> Search:
     """The search at the trace's step 0, with the trace's settings in place of the paper's."""
     meta = json.loads(str(arrays["meta"]))
-    space = find_space(meta["space"])
     order = f"{meta['order']}-order"
     choose("order", order, ARCHITECTS)
     method = find_method(meta["method"])._replace(architect=order)
@@ -146,6 +146,7 @@ def starting_point(arrays: Arrays) -> Search:
             "attack_steps": meta["pgd_steps"],
         }
     )
+    space = searched(find_space(meta["space"]), spec)
     channels = arrays["x_train"].shape[2]
     momentum = float(space.facts.defaults["batch_norm_momentum"])
     net = space.supernet(SupernetShape(spec.width, spec.depth, meta["classes"], channels, momentum))

@@ -12,6 +12,7 @@ from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet, SupernetShape
 from nas_stability.harness.methods.assembled import Parts, assembled
 from nas_stability.harness.methods.compositions import Method, find_method
+from nas_stability.harness.methods.variants import searched
 from nas_stability.harness.methods.weight_optimizers import weight_optimizer
 from nas_stability.harness.rng import stream
 from nas_stability.harness.specs.spec import RunSpec
@@ -84,7 +85,7 @@ def start(spec: RunSpec, classes: int, in_channels: int, device: torch.device) -
     Raises:
         BadInput: an unknown space or method.
     """
-    space = find_space(spec.space)
+    space = searched(find_space(spec.space), spec)
     method = find_method(spec.method)
     shape = SupernetShape(spec.width, spec.depth, classes, in_channels, spec.batch_norm_momentum)
     with torch.random.fork_rng(devices=[]):

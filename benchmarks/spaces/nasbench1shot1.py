@@ -24,7 +24,7 @@ from nas_stability.benchmarks.spaces.cells_1shot1 import (
 )
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
-from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
+from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
 from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
 
@@ -37,11 +37,14 @@ class CellWeights(NamedTuple):
     Attributes:
         received: per block, for each image, a matrix (B, receivers, 3): what the output and each later block, the last
             one first, receives of each of the block's operations: the operation's weight times the block's.
+        shares: per block the block's weights alone, (B, receivers, 1): what passes by the operations is received with
+            these.
         projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
             (2 * blocks * width,).
     """
 
     received: tuple[Tensor, ...]
+    shares: tuple[Tensor, ...]
     projected: Tensor
 
 
@@ -65,10 +68,15 @@ def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: i
     rows = [row.expand(*row.shape[:-2], count, -1) for row, count in zip(mixture[0].split(1, -2), counts, strict=True)]
     of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks, -1)
     received = (shares * torch.cat(rows, -2)).unsqueeze(-3).expand(len(widths), images, -1, -1).unbind(0)
+    passing = shares.unsqueeze(-3).expand(len(widths), images, -1, -1).unbind(0)
     projected = {width: of_projected.repeat_interleave(width, -1) for width in set(widths)}
     return [
-        CellWeights(of_cell.split(counts, 1), projected[width] if of_input.ndim == 0 else projected[width][cell])
-        for cell, (of_cell, width) in enumerate(zip(received, widths, strict=True))
+        CellWeights(
+            of_cell.split(counts, 1),
+            share.split(counts, 1),
+            projected[width] if of_input.ndim == 0 else projected[width][cell],
+        )
+        for cell, (of_cell, share, width) in enumerate(zip(received, passing, widths, strict=True))
     ]
 
 
@@ -84,10 +92,32 @@ class ChoiceBlock(nn.Module):
         self.conv3 = ConvNorm(width, width, 3, momentum)
         self.conv1 = ConvNorm(width, width, 1, momentum)
 
-    def forward(self, vertex: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         # Folded, it is in an attack, which keeps less than other passes anyway.
         return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, not self.conv1.folded)
+
+
+class PartialBlock(nn.Module):
+    """A choice block that mixes one in ``partial`` channels; the others pass by, and all are shuffled.
+
+    Source: PC-DARTS (Xu et al., ICLR 2020), section 3.1, as searched in NAS-Bench-1Shot1 by the published code of
+    SmoothDARTS: without edge normalisation, whose part the input weights of a block play.
+    """
+
+    def __init__(self, width: int, momentum: float, partial: int) -> None:
+        super().__init__()
+        self.partial = partial
+        self.inner = ChoiceBlock(width // partial, momentum)
+        self.conv3, self.conv1 = self.inner.conv3, self.inner.conv1
+
+    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
+        """Vertex (B, width, H, W), weights (B, receivers, 3), shares (B, receivers, 1) -> what each receiver gets."""
+        mixed = vertex.shape[1] // self.partial
+        parts = vertex.split([mixed, vertex.shape[1] - mixed], 1)
+        chosen_part, passing = (channels_last(part) for part in parts)
+        received = zip(self.inner(chosen_part, weights, shares), blend(shares, [passing]), strict=True)
+        return tuple(shuffled(torch.cat(pair, 1), self.partial) for pair in received)
 
 
 class MixedCell(nn.Module):
@@ -99,14 +129,18 @@ class MixedCell(nn.Module):
         width: channels of a choice block; the output has ``blocks * width``.
         momentum: of the BatchNorms.
         halve: whether the resolution is halved before the cell.
+        partial: one in so many channels of a choice block is mixed.
     """
 
-    def __init__(self, blocks: int, in_width: int, width: int, momentum: float, halve: bool) -> None:
+    def __init__(self, blocks: int, in_width: int, width: int, momentum: float, halve: bool, partial: int) -> None:
         super().__init__()
         self.width = width
         self.halve = halve
         self.project = ConvNorm(in_width, 2 * blocks * width, 1, momentum)
-        self.blocks = nn.ModuleList(ChoiceBlock(width, momentum) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            ChoiceBlock(width, momentum) if partial == 1 else PartialBlock(width, momentum, partial)
+            for _ in range(blocks)
+        )
 
     def forward(self, features: Tensor, weights: CellWeights) -> Tensor:
         """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
@@ -116,11 +150,12 @@ class MixedCell(nn.Module):
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
         arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
-        for block, (choice, received) in enumerate(zip(self.blocks, weights.received, strict=True)):
+        given = zip(self.blocks, weights.received, weights.shares, strict=True)
+        for block, (choice, received, shares) in enumerate(given):
             vertex = functools.reduce(torch.add, arriving[block])
             if block == 0:  # a slice of the projections, which every operation would copy
                 vertex = channels_last(vertex)
-            output, *later = choice(vertex, received)
+            output, *later = choice(vertex, received, shares)
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):
                 receiver.append(part)
@@ -155,7 +190,7 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     for index in range(shape.depth):
         halve = index in halving(shape.depth)
         width = 2 * width if halve else width
-        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve))
+        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve, shape.partial))
         widths.append(width)
         in_width = wiring.blocks * width
     head = Head(in_width, width, shape.classes)
@@ -200,6 +235,7 @@ def space(name: str, wiring: Wiring) -> Space:
         facts=FACTS[name],
         shapes=wiring.shapes,
         supernet=functools.partial(supernet, wiring),
+        partial=True,
         deepest_side=deepest_side,
         discretize=functools.partial(discretize, wiring),
         describe=functools.partial(describe, wiring),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
-from nas_stability.benchmarks.spaces.layers.channels_last import blend
+from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
 from nas_stability.benchmarks.spaces.space import (
     Arch,
     Cell,
@@ -90,16 +90,29 @@ class Fan(nn.Module):
         width: channels of the node.
         edges: number of edges out of it.
         momentum: of the BatchNorms.
+        partial: one in so many channels is mixed; the others pass by each edge, and all are shuffled (PC-DARTS, Xu et
+            al., ICLR 2020, section 3.1, on every edge as DrNAS has it in NAS-Bench-201).
     """
 
-    def __init__(self, width: int, edges: int, momentum: float) -> None:
+    def __init__(self, width: int, edges: int, momentum: float, partial: int) -> None:
         super().__init__()
         self.edges = edges
+        self.partial = partial
+        width //= partial
         self.conv1 = ConvNorm(width, edges * width, 1, momentum, affine=False)
         self.conv3 = ConvNorm(width, edges * width, 3, momentum, affine=False)
 
     def forward(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
         """Node (B, width, H, W) and its edges' weights -> one (B, width, H, W) per edge."""
+        if self.partial == 1:
+            return self.mixed(node, weights)
+        mixed = node.shape[1] // self.partial
+        part, passing = node.split([mixed, node.shape[1] - mixed], 1)
+        edges = self.mixed(channels_last(part), weights)
+        return tuple(shuffled(torch.cat([edge, passing], 1), self.partial) for edge in edges)
+
+    def mixed(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
+        """``forward`` of all channels alike."""
         active = F.relu(node)
         convolved = self.conv1(active, weights.conv1) + self.conv3(active, weights.conv3)
         pooled = F.avg_pool2d(node, 3, stride=1, padding=1, count_include_pad=False)
@@ -109,9 +122,9 @@ class Fan(nn.Module):
 class SearchCell(nn.Module):
     """A cell of four nodes; node j is the sum of its edges; the output is node 3."""
 
-    def __init__(self, width: int, momentum: float) -> None:
+    def __init__(self, width: int, momentum: float, partial: int) -> None:
         super().__init__()
-        self.fans = nn.ModuleList(Fan(width, edges, momentum) for edges in FAN_EDGES)
+        self.fans = nn.ModuleList(Fan(width, edges, momentum, partial) for edges in FAN_EDGES)
 
     def forward(self, features: Tensor, weights: tuple[FanWeights, ...]) -> Tensor:
         """Features (B, width, H, W) and the weights of its fans -> features of the same shape."""
@@ -167,9 +180,10 @@ def supernet(shape: SupernetShape) -> Supernet:
         width = shape.width * 2**stage
         if stage > 0:
             blocks.append(Reduction(width // 2, momentum))
-        blocks.extend(SearchCell(width, momentum) for _ in range(shape.depth))
+        blocks.extend(SearchCell(width, momentum, shape.partial) for _ in range(shape.depth))
     head = Head(4 * shape.width, shape.classes, momentum)
-    return Supernet(stem, blocks, head, functools.partial(arrange, shape.width, shape.depth), 3 * shape.depth)
+    arranged = functools.partial(arrange, shape.width // shape.partial, shape.depth)
+    return Supernet(stem, blocks, head, arranged, 3 * shape.depth)
 
 
 def deepest_side(side: int, depth: int) -> int:
@@ -252,6 +266,7 @@ SPACE = Space(
     facts=FACTS["nasbench201"],
     shapes=((len(EDGES), len(OPERATIONS)),),
     supernet=supernet,
+    partial=True,
     deepest_side=deepest_side,
     discretize=discretize,
     describe=lambda mixture: "",

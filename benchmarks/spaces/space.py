@@ -115,6 +115,7 @@ class SupernetShape(NamedTuple):
         classes: number of classes.
         in_channels: channels of an image.
         batch_norm_momentum: PyTorch's convention: the share of the newest batch in the running statistics.
+        partial: one in so many channels goes through the operations that are mixed, the others pass by; 1: all do.
     """
 
     width: int
@@ -122,6 +123,7 @@ class SupernetShape(NamedTuple):
     classes: int
     in_channels: int
     batch_norm_momentum: float
+    partial: int = 1
 
 
 def as_large(side: int, depth: int) -> int:
@@ -158,6 +160,7 @@ class Space:
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
+        partial: whether its supernet can mix a part of the channels alone (SupernetShape.partial).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
 
     Raises:
@@ -172,6 +175,7 @@ class Space:
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
+    partial: bool = False
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
     published: Callable[[Supernet], dict[str, Tensor]] = own_names

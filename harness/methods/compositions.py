@@ -29,6 +29,7 @@ class Method(NamedTuple):
         after: what becomes of the logits after their step (after_step.py).
         stop: whether the search ends before its last epoch, asked between epochs (stopping_rules.py).
         evaluation: the relaxation, without draws, that measuring and deciding use.
+        variant: of the space that it searches (variants.py).
         perturbable: whether a perturbation makes another method of it.
         defaults: values of RunSpec's fields that the method starts from, where they are not those of the space.
         fields: of its own, beside RunSpec's: name -> field, made by ``described``.
@@ -41,6 +42,7 @@ class Method(NamedTuple):
     after: str = "nothing"
     stop: str = "at-the-end"
     evaluation: str = "softmax"
+    variant: str = "whole"
     perturbable: bool = True
     defaults: Mapping[str, Value] = NOTHING
     fields: Mapping[str, Any] = NOTHING
@@ -55,6 +57,9 @@ PUBLISHED_NAMES = {"darts-rs": "sdarts-rs", "darts-adv": "sdarts-adv"}
 BASES: dict[str, Method] = {
     "darts": Method(),
     "darts-2nd": Method(architect="second-order"),
+    "pc-darts": Method(variant="partial-channels"),
+    "nasp": Method(relaxation="binarised", evaluation="binarised", after="clamped", defaults={"arch_init_mean": 0.5}),
+    "beta-darts": Method(regulariser="beta"),
 }
 """Methods without a perturbation, in the order of legends and tables."""
 
@@ -136,5 +141,6 @@ KINDS = {
     "after": "corrections",
     "stop": "stopping_rules",
     "evaluation": "relaxations",
+    "variant": "variants",
 }
 """Part of a method -> kind of thing that a plug-in offers."""

@@ -13,6 +13,7 @@ from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import table_of
 from nas_stability.harness.methods.assembled import assembled
 from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.methods.variants import searched
 from nas_stability.harness.methods.weight_optimizers import weight_optimizer
 from nas_stability.harness.runs.machine import Place, find_device
 from nas_stability.harness.specs.fit import refuse_unfit
@@ -55,7 +56,7 @@ def open_inputs(spec: RunSpec, place: Place, recorded: Certificate | None = None
         BadInput: unknown, absent or unusable; or other ones than ``recorded``.
     """
     plugins.load_recorded(spec.plugins)
-    space = find_space(spec.space)
+    space = searched(find_space(spec.space), spec)
     assembled(find_method(spec.method), spec, space)
     weight_optimizer(spec)
     device = find_device(place.device)

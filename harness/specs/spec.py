@@ -100,6 +100,10 @@ class RunSpec:
     arch_grad_clip: float = described(
         0.0, "largest gradient norm of the logits, over all of them; 0 switches it off", Range(0, 1e30)
     )
+    partial_channels: int = described(4, "pc-darts: one in so many channels is mixed", Range(2, 64))
+    nasp_softmax: bool = described(
+        True, "nasp: a softmax over the one-hot operations, as published; the method's own paper has none"
+    )
     loss: str = described("cross-entropy", "loss of the search; what is measured stays cross-entropy")
     weight_optimizer: str = described("sgd", "optimiser of the weights")
     beta_weight: float = described(50.0, "beta-darts: weight of the regulariser at the end of the search", RATE)

@@ -89,6 +89,8 @@ DEFAULTS = {
     "loss": "cross-entropy",
     "weight_optimizer": "sgd",
     "beta_weight": 50.0,
+    "partial_channels": 4,
+    "nasp_softmax": True,
     "plugins": "",
     "settings": "",
     "unrolled_product": "difference",
