@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unreadable
-from nas_stability.benchmarks.spaces.space import SupernetShape
+from nas_stability.benchmarks.spaces.space import Mixture, Relax, SupernetShape
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
 from nas_stability.harness.measuring.measure import evaluation
@@ -89,12 +89,9 @@ def compare(arrays: Arrays) -> Deviation:
     losses: list[Tensor] = []
     alpha = 0.0
     for step, (lr, radius) in enumerate(zip(arrays["lr"], arrays["epsilon"], strict=True)):
-        noise = tuple(
-            torch.from_numpy(arrays[name]) if (name := f"noise/{step}/{group}") in arrays else torch.zeros_like(logits)
-            for group, logits in enumerate(search.alpha)
-        )
+        moment = Moment(float(lr), float(radius), progress_of(search, arrays, step))
         batches = Batches(batch(arrays, "train", step), batch(arrays, "valid", step))
-        losses.append(search_step(search, batches, Moment(float(lr), float(radius)), Draws(noise)).loss)
+        losses.append(search_step(search, batches, moment, draws_of(search, arrays, step)).loss)
         recorded = [arrays[f"alpha/{step}/{group}"] for group in range(len(search.alpha))]
         alpha = largest([alpha, *(gap(ours, theirs) for ours, theirs in zip(search.alpha, recorded, strict=True))])
     weights, buffers = tensor_gaps(search, arrays)
@@ -106,10 +103,11 @@ def compare(arrays: Arrays) -> Deviation:
         statistics="batch",
         dtype=search.alpha[0].dtype,
         weight_decay=search.spec.arch_weight_decay,
-        relax=evaluation(search),
+        relax=relaxation_of(search, arrays, "noise_hessian"),
     )
     with torch.no_grad():
-        logits = search.net.eval()(last.images, search.evaluated())
+        mixture = relaxation_of(search, arrays, "noise_eval")(search.alpha)
+        logits = search.net.eval()(last.images, mixture)
     return Deviation(
         loss=gap(torch.stack(losses), arrays["loss"]),
         alpha=alpha,
@@ -119,6 +117,47 @@ def compare(arrays: Arrays) -> Deviation:
         eigenvalues=gap(eigenvalues(matrix), numpy.sort(arrays["eigenvalues"])),
         eval_logits=gap(logits, arrays["eval_logits"]),
     )
+
+
+def progress_of(search: Search, arrays: Arrays, step: int) -> float:
+    """The share of the search at which a step's temperature is the recorded one; 0 where none is recorded."""
+    if "tau" not in arrays:
+        return 0.0
+    spec = search.spec
+    return (spec.tau_max - float(arrays["tau"][step])) / (spec.tau_max - spec.tau_min)
+
+
+def draws_of(search: Search, arrays: Arrays, step: int) -> Draws:
+    """The recorded draws of a step: those of its two passes, or the perturbation's noise."""
+    if search.parts.draw is not None:
+        still = tuple(torch.zeros_like(logits) for logits in search.alpha)
+        return Draws(still, *(pass_draws(search, arrays, f"noise/{step}", number) for number in range(2)))
+    names = [f"noise/{step}/{group}" for group in range(len(search.alpha))]
+    return Draws(
+        tuple(
+            torch.from_numpy(arrays[name]) if name in arrays else torch.zeros_like(logits)
+            for name, logits in zip(names, search.alpha, strict=True)
+        )
+    )
+
+
+def pass_draws(search: Search, arrays: Arrays, prefix: str, number: int) -> Mixture:
+    """The relaxation's recorded draws of a pass, cell after cell and in each group after group, as (cells, ...)."""
+    groups, cells = len(search.alpha), search.net.cells
+    return tuple(
+        torch.stack(
+            [torch.from_numpy(arrays[f"{prefix}/{(number * cells + cell) * groups + group}"]) for cell in range(cells)]
+        )
+        for group in range(groups)
+    )
+
+
+def relaxation_of(search: Search, arrays: Arrays, prefix: str) -> Relax:
+    """How the published code made the mixture at which it measured: with the draws in the trace where it drew."""
+    if search.parts.draw is None:
+        return evaluation(search)
+    draws, progress = pass_draws(search, arrays, prefix, 0), progress_of(search, arrays, -1)
+    return lambda alpha: search.parts.relax(alpha, draws, progress)
 
 
 def starting_point(arrays: Arrays) -> Search:
@@ -144,6 +183,7 @@ def starting_point(arrays: Arrays) -> Search:
             "arch_beta2": meta["arch_betas"][1],
             "arch_weight_decay": meta["arch_weight_decay"],
             "attack_steps": meta["pgd_steps"],
+            **({"arch_grad_clip": meta["arch_grad_clip"]} if "arch_grad_clip" in meta else {}),
         }
     )
     space = searched(find_space(meta["space"]), spec)

@@ -19,6 +19,7 @@ from torch import Tensor
 from nas_stability.benchmarks.images.dataset import Dataset, steps_per_epoch
 from nas_stability.benchmarks.spaces.layers.batch_norm import folded
 from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.harness.coasting import coast
 from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
@@ -128,10 +129,8 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
     if not moment.frozen:
         arch_step(search, batches, moment, draws.architect)
 
-    with torch.no_grad():
-        mixture = parts.relax(search.alpha, draws.weights, moment.progress)
     with precision(search):
-        perturbed = perturb_mixture(search, mixture, batches.train, moment.radius, draws.perturbation)
+        perturbed = perturbed_mixture(search, batches.train, moment, draws)
 
     point = tuple(rows.detach().requires_grad_(spec.clip_counts_mixture) for rows in perturbed.mixture)
     with precision(search):
@@ -139,8 +138,10 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
         loss = parts.loss(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
     loss.backward()
+    settle = coast(net, search.weight_optimizer)
     clip([*net.parameters(), *point], spec.grad_clip)
     search.weight_optimizer.step()
+    settle()
     if parts.correct:
         with torch.no_grad():
             for leaf, corrected in zip(search.alpha, parts.correct(search.alpha), strict=True):
@@ -190,19 +191,54 @@ def buffer_of(search: Search, weight: Tensor) -> Tensor | None:
     return state[weight].get("momentum_buffer") if weight in state else None
 
 
+def perturbed_mixture(search: Search, batch: Batch, moment: Moment, draws: Draws) -> perturbations.Perturbed:
+    """The mixture of the weight step.
+
+    A relaxation that samples a distribution has the distribution perturbed, and the sample drawn from what comes out.
+    """
+    parts = search.parts
+    with torch.no_grad():
+        if parts.perturb is None:
+            return perturbations.Perturbed(parts.relax(search.alpha, draws.weights, moment.progress))
+        if parts.sample is None:
+            given = parts.relax(search.alpha, draws.weights, moment.progress)
+        else:
+            given = search.evaluated()
+
+    def formed(rows: Mixture) -> Mixture:
+        return parts.sample(rows, draws.weights, moment.progress) if parts.sample else rows
+
+    found = perturb_mixture(search, given, formed, batch, moment.radius, draws.perturbation)
+    with torch.no_grad():
+        return found._replace(mixture=formed(found.mixture))
+
+
 def perturb_mixture(
-    search: Search, mixture: Mixture, batch: Batch, radius: float, noise: Mixture
+    search: Search,
+    mixture: Mixture,
+    formed: Callable[[Mixture], Mixture],
+    batch: Batch,
+    radius: float,
+    noise: Mixture,
 ) -> perturbations.Perturbed:
-    """The method's perturbation against the training loss of the batch; weights are held fixed."""
+    """The method's perturbation against the training loss of the batch; weights are held fixed.
+
+    Args:
+        search: whose method perturbs.
+        mixture: that is perturbed.
+        formed: what the supernet takes of a perturbed one.
+        batch: of the weight step.
+        radius: in probability.
+        noise: of the perturbation.
+    """
     net, parts = search.net, search.parts
-    if parts.perturb is None:
-        return perturbations.Perturbed(mixture)
+    assert parts.perturb is not None
     with architects.frozen(net), contextlib.ExitStack() as stack:
         if search.spec.attack_batch_norm == "training":
-            loss = functools.partial(architects.batch_loss, parts.loss, net, batch)
+            of_mixture = functools.partial(architects.batch_loss, parts.loss, net, batch)
         else:
-            loss = functools.partial(evaluated_loss, search, stack, [], batch)
-        return parts.perturb(mixture, loss, radius, noise)
+            of_mixture = functools.partial(evaluated_loss, search, stack, [], batch)
+        return parts.perturb(mixture, lambda rows: of_mixture(formed(rows)), radius, noise)
 
 
 def evaluated_loss(

@@ -35,7 +35,7 @@ from nas_stability.harness.measuring.measure import measure
 from nas_stability.harness.methods.compositions import find_method, own_fields
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, SPECTRUM
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
-from nas_stability.harness.search import perturb_mixture, search_step
+from nas_stability.harness.search import perturbed_mixture, search_step
 from nas_stability.harness.specs.fields import Value, admitted
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
@@ -108,10 +108,8 @@ def check_steps(spec: RunSpec) -> None:
             refuse_mixture(mixture, search, f"the relaxation of {spec.method}")
             again = parts.relax(search.alpha, drawn, moment.progress)
             assert equal(mixture, again), f"the relaxation of {spec.method} is no function of logits and draws"
-        given = tuple(group.detach().clone() for group in mixture)
-        perturbed = perturb_mixture(search, given, batches.train, moment.radius, draws.perturbation)
+        perturbed = perturbed_mixture(search, batches.train, moment, draws)
         refuse_mixture(perturbed.mixture, search, f"the perturbation of {spec.method}")
-        assert equal(given, tuple(group.detach() for group in mixture)), "a perturbation writes to its argument"
         loss = search_step(search, batches, moment, draws).loss
         assert loss.isfinite(), f"the loss of a step of {spec.method} is {float(loss)}"
         refuse_mixture(search.evaluated(), search, f"the evaluation of {spec.method}")

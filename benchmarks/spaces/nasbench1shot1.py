@@ -8,6 +8,7 @@ choice, and weights over the inputs of the output.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,8 @@ from nas_stability.benchmarks.spaces.cells_1shot1 import (
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
-from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.single_path import counted, looked_at, optional, selected
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
 
 HEAD_MOMENTUM = 0.1
@@ -41,11 +43,22 @@ class CellWeights(NamedTuple):
             these.
         projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
             (2 * blocks * width,).
+        chosen: the only operation of each block that is computed; None: all are.
     """
 
     received: tuple[Tensor, ...]
     shares: tuple[Tensor, ...]
     projected: Tensor
+    chosen: Sequence[int] | Tensor | None = None
+
+
+def arrange_paths(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
+    """``arrange`` of a supernet of single paths: of a mixture for each cell the largest operations alone."""
+    cells = arrange(wiring, widths, mixture, images)
+    if mixture[0].ndim == 2:
+        return cells
+    choices = mixture[0].detach().argmax(-1)
+    return [cell._replace(chosen=looked_at(rows)) for cell, rows in zip(cells, choices, strict=True)]
 
 
 def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
@@ -92,7 +105,9 @@ class ChoiceBlock(nn.Module):
         self.conv3 = ConvNorm(width, width, 3, momentum)
         self.conv1 = ConvNorm(width, width, 1, momentum)
 
-    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, vertex: Tensor, weights: Tensor, shares: Tensor | None = None, operation: object = None
+    ) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         # Folded, it is in an attack, which keeps less than other passes anyway.
         return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, not self.conv1.folded)
@@ -111,13 +126,43 @@ class PartialBlock(nn.Module):
         self.inner = ChoiceBlock(width // partial, momentum)
         self.conv3, self.conv1 = self.inner.conv3, self.inner.conv1
 
-    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor, operation: object = None) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W), weights (B, receivers, 3), shares (B, receivers, 1) -> what each receiver gets."""
         mixed = vertex.shape[1] // self.partial
         parts = vertex.split([mixed, vertex.shape[1] - mixed], 1)
         chosen_part, passing = (channels_last(part) for part in parts)
-        received = zip(self.inner(chosen_part, weights, shares), blend(shares, [passing]), strict=True)
+        received = zip(self.inner(chosen_part, weights), blend(shares, [passing]), strict=True)
         return tuple(shuffled(torch.cat(pair, 1), self.partial) for pair in received)
+
+
+class SinglePathBlock(nn.Module):
+    """A choice block that computes the chosen operation alone where it is told one.
+
+    Source: GDAS (Dong and Yang, CVPR 2019), section 3.2.
+    """
+
+    def __init__(self, width: int, momentum: float) -> None:
+        super().__init__()
+        self.inner = ChoiceBlock(width, momentum)
+        self.conv3, self.conv1 = self.inner.conv3, self.inner.conv1
+        optional((self.conv3, self.conv1))
+
+    def forward(
+        self, vertex: Tensor, weights: Tensor, shares: Tensor, operation: int | Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
+        pairs = (self.conv3, self.conv1)
+        if operation is None:
+            convolved = [F.relu(counted(pair, vertex)) for pair in pairs]
+            return blend(weights, [F.max_pool2d(vertex, *POOL), *convolved])
+        if isinstance(operation, int):
+            weight = weights[..., operation : operation + 1]
+            if operation == 0:
+                return blend(weight, [F.max_pool2d(vertex, *POOL)])
+            return blend(weight, [F.relu(counted(pairs[operation - 1], vertex))])
+        mask = F.one_hot(operation, weights.shape[-1]).to(weights.dtype)
+        found = mask[0] * F.max_pool2d(vertex, *POOL) + (1 - mask[0]) * F.relu(selected(pairs, vertex, mask[1:]))
+        return blend((weights * mask).sum(-1, keepdim=True), [found])
 
 
 class MixedCell(nn.Module):
@@ -129,18 +174,23 @@ class MixedCell(nn.Module):
         width: channels of a choice block; the output has ``blocks * width``.
         momentum: of the BatchNorms.
         halve: whether the resolution is halved before the cell.
-        partial: one in so many channels of a choice block is mixed.
+        block: width and momentum -> a choice block.
     """
 
-    def __init__(self, blocks: int, in_width: int, width: int, momentum: float, halve: bool, partial: int) -> None:
+    def __init__(
+        self,
+        blocks: int,
+        in_width: int,
+        width: int,
+        momentum: float,
+        halve: bool,
+        block: Callable[[int, float], nn.Module],
+    ) -> None:
         super().__init__()
         self.width = width
         self.halve = halve
         self.project = ConvNorm(in_width, 2 * blocks * width, 1, momentum)
-        self.blocks = nn.ModuleList(
-            ChoiceBlock(width, momentum) if partial == 1 else PartialBlock(width, momentum, partial)
-            for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(block(width, momentum) for _ in range(blocks))
 
     def forward(self, features: Tensor, weights: CellWeights) -> Tensor:
         """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
@@ -150,12 +200,13 @@ class MixedCell(nn.Module):
         *to_blocks, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
         arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
-        given = zip(self.blocks, weights.received, weights.shares, strict=True)
-        for block, (choice, received, shares) in enumerate(given):
+        operations = [None] * len(self.blocks) if weights.chosen is None else weights.chosen
+        given = zip(self.blocks, weights.received, weights.shares, operations, strict=True)
+        for block, (choice, received, shares, operation) in enumerate(given):
             vertex = functools.reduce(torch.add, arriving[block])
             if block == 0:  # a slice of the projections, which every operation would copy
                 vertex = channels_last(vertex)
-            output, *later = choice(vertex, received, shares)
+            output, *later = choice(vertex, received, shares, operation)
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):
                 receiver.append(part)
@@ -190,11 +241,19 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     for index in range(shape.depth):
         halve = index in halving(shape.depth)
         width = 2 * width if halve else width
-        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve, shape.partial))
+        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve, block_of(shape)))
         widths.append(width)
         in_width = wiring.blocks * width
     head = Head(in_width, width, shape.classes)
-    return Supernet(stem, blocks, head, functools.partial(arrange, wiring, tuple(widths)))
+    arranged = arrange_paths if shape.single_path else arrange
+    return Supernet(stem, blocks, head, functools.partial(arranged, wiring, tuple(widths)))
+
+
+def block_of(shape: SupernetShape) -> Callable[[int, float], nn.Module]:
+    """The choice block of a supernet: width and momentum -> module."""
+    if shape.single_path:
+        return SinglePathBlock
+    return ChoiceBlock if shape.partial == 1 else functools.partial(PartialBlock, partial=shape.partial)
 
 
 def halving(depth: int) -> set[int]:
@@ -235,7 +294,7 @@ def space(name: str, wiring: Wiring) -> Space:
         facts=FACTS[name],
         shapes=wiring.shapes,
         supernet=functools.partial(supernet, wiring),
-        partial=True,
+        variants=("partial", "single-path"),
         deepest_side=deepest_side,
         discretize=functools.partial(discretize, wiring),
         describe=functools.partial(describe, wiring),

@@ -116,6 +116,7 @@ class SupernetShape(NamedTuple):
         in_channels: channels of an image.
         batch_norm_momentum: PyTorch's convention: the share of the newest batch in the running statistics.
         partial: one in so many channels goes through the operations that are mixed, the others pass by; 1: all do.
+        single_path: whether of a mixture with a matrix per cell only the largest operation of each row is computed.
     """
 
     width: int
@@ -124,6 +125,7 @@ class SupernetShape(NamedTuple):
     in_channels: int
     batch_norm_momentum: float
     partial: int = 1
+    single_path: bool = False
 
 
 def as_large(side: int, depth: int) -> int:
@@ -160,7 +162,7 @@ class Space:
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
-        partial: whether its supernet can mix a part of the channels alone (SupernetShape.partial).
+        variants: what its supernet can be besides itself: "partial" and "single-path" (SupernetShape).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
 
     Raises:
@@ -175,7 +177,7 @@ class Space:
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
-    partial: bool = False
+    variants: tuple[str, ...] = ()
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
     published: Callable[[Supernet], dict[str, Tensor]] = own_names

@@ -29,6 +29,7 @@ class Parts(NamedTuple):
     Attributes:
         relax: (alpha, draws, progress) -> mixture of a pass of the search.
         draw: distribution of the draws of ``relax``, None where it draws nothing.
+        sample: (distribution, draws, progress) -> mixture, of a relaxation that samples; None of the others.
         per_cell: whether each cell has draws of its own.
         architect: (net, alpha, batches, optimizer, objective) -> gradient with respect to alpha.
         perturb: (mixture, loss, radius, noise) -> perturbed mixture of the weight step; None leaves it as it is.
@@ -43,6 +44,7 @@ class Parts(NamedTuple):
 
     relax: Callable[[Alpha, Mixture, float], Mixture]
     draw: Draw | None
+    sample: Callable[[Mixture, Mixture, float], Mixture] | None
     per_cell: bool
     architect: Callable[[Supernet, Alpha, Batches, Optimizer, Objective], tuple[Tensor, ...]]
     perturb: Callable[[Mixture, Loss, float, Mixture], Perturbed] | None
@@ -73,6 +75,7 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
     return Parts(
         relax=ready(relaxation.mix, relaxation.fields),
         draw=relaxation.draw,
+        sample=ready(relaxation.sample, relaxation.fields),
         per_cell=relaxation.per_cell,
         architect=ready(architect.slope, architect.fields),
         perturb=ready(perturbation.perturb, perturbation.fields),

@@ -58,6 +58,7 @@ BASES: dict[str, Method] = {
     "darts": Method(),
     "darts-2nd": Method(architect="second-order"),
     "pc-darts": Method(variant="partial-channels"),
+    "gdas": Method(relaxation="gumbel", variant="single-path", defaults={"arch_grad_clip": 5.0}),
     "nasp": Method(relaxation="binarised", evaluation="binarised", after="clamped", defaults={"arch_init_mean": 0.5}),
     "beta-darts": Method(regulariser="beta"),
 }

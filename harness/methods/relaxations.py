@@ -34,11 +34,19 @@ class Mix(Protocol):
     def __call__(self, alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture: ...
 
 
+class Sample(Protocol):
+    """(distribution, draws, progress, settings) -> mixture, of rows on the simplex in the place of logits."""
+
+    def __call__(self, distribution: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture: ...
+
+
 class Relaxation(NamedTuple):
     """A relaxation and what it needs.
 
     Attributes:
         mix: the function.
+        sample: of a relaxation that samples a distribution, the evaluation's mixture: (distribution, draws, progress,
+            settings) -> mixture. A perturbation is then of the distribution.
         draw: the distribution of its draws; None where it draws nothing, as one that measures and decides must.
         per_cell: whether every cell of the supernet has draws, and so a mixture, of its own.
         shift_invariant: whether adding a number to all logits of a row changes nothing: the Hessian then costs a
@@ -48,6 +56,7 @@ class Relaxation(NamedTuple):
 
     mix: Mix
     draw: Draw | None = None
+    sample: Sample | None = None
     per_cell: bool = False
     shift_invariant: bool = True
     fields: Mapping[str, Any] = NOTHING
@@ -77,7 +86,46 @@ def binarised(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> M
     return tuple(groups)
 
 
+def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel draws: the negative logarithm of exponential ones."""
+    return -torch.empty(shape, dtype=torch.float64).exponential_(generator=generator).log()
+
+
+def gumbel(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """A sample for each cell: rows of operations hard, with the straight-through gradient, other rows soft.
+
+    Source: GDAS (Dong and Yang, CVPR 2019), equations 3 to 5; the temperature falls linearly over the epochs, and the
+    rows of kept inputs stay soft, as in the published code of the NAS-Bench-1Shot1 experiments.
+    """
+    return sampled(alpha, draws, progress, settings)
+
+
+FLOOR = 1e-8
+"""Of a probability whose logarithm is taken: a projected row holds zeros."""
+
+
+def gumbel_of(distribution: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """``gumbel`` of rows on the simplex in the place of logits: of their logarithms, with a floor."""
+    return sampled(tuple(rows.clamp(min=FLOOR).log() for rows in distribution), draws, progress, settings)
+
+
+def sampled(logits_of: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """A hard or soft sample of each row by the temperature of the moment."""
+    tau = settings.tau_max + progress * (settings.tau_min - settings.tau_max)
+    groups = []
+    for index, (logits, noise) in enumerate(zip(logits_of, draws, strict=True)):
+        soft = torch.softmax((logits + noise) / tau, -1)
+        if index in settings.operation_groups:
+            hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+            soft = hard - soft.detach() + soft
+        groups.append(soft)
+    return tuple(groups)
+
+
 RELAXATIONS: dict[str, Relaxation] = {
     "softmax": Relaxation(softmax),
+    "gumbel": Relaxation(
+        gumbel, gumbel_noise, gumbel_of, per_cell=True, fields={name: FIELDS[name] for name in ("tau_max", "tau_min")}
+    ),
     "binarised": Relaxation(binarised, shift_invariant=False, fields={"nasp_softmax": FIELDS["nasp_softmax"]}),
 }

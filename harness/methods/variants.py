@@ -35,7 +35,7 @@ def partial_channels(space: Space, spec: RunSpec) -> Space:
 
     Source: PC-DARTS (Xu et al., ICLR 2020), section 3.1; K there is ``partial_channels``.
     """
-    if not space.partial:
+    if "partial" not in space.variants:
         raise BadInput(f"the space {space.name} cannot mix a part of its channels, which {spec.method} does")
     if spec.width % spec.partial_channels:
         raise BadInput(
@@ -47,8 +47,19 @@ def partial_channels(space: Space, spec: RunSpec) -> Space:
     )
 
 
+def single_path(space: Space, spec: RunSpec) -> Space:
+    """The space that computes the chosen operation alone where a mixture is drawn for each cell.
+
+    Source: GDAS (Dong and Yang, CVPR 2019), section 3.2.
+    """
+    if "single-path" not in space.variants:
+        raise BadInput(f"the space {space.name} cannot compute one operation alone, which {spec.method} does")
+    return dataclasses.replace(space, supernet=lambda shape: space.supernet(shape._replace(single_path=True)))
+
+
 VARIANTS: dict[str, Variant] = {
     "whole": Variant(None),
+    "single-path": Variant(single_path),
     "partial-channels": Variant(partial_channels, {"partial_channels": FIELDS["partial_channels"]}),
 }
 

@@ -101,6 +101,8 @@ class RunSpec:
         0.0, "largest gradient norm of the logits, over all of them; 0 switches it off", Range(0, 1e30)
     )
     partial_channels: int = described(4, "pc-darts: one in so many channels is mixed", Range(2, 64))
+    tau_max: float = described(10.0, "gdas: temperature of the first epoch", Range(0, 1e6, open_low=True))
+    tau_min: float = described(1.0, "gdas: temperature towards which it falls linearly", Range(0, 1e6, open_low=True))
     nasp_softmax: bool = described(
         True, "nasp: a softmax over the one-hot operations, as published; the method's own paper has none"
     )

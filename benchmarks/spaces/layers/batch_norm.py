@@ -154,6 +154,7 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(in_width, width, kernel, stride, kernel // 2, bias=False)
         self.norm = BatchNorm(width, momentum=momentum, affine=affine)
         self.folded: tuple[Tensor, Tensor] | None = None
+        self.optional = False  # whether a pass may leave it out (single_path.py)
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H / stride, W / stride); ``scale`` as BatchNorm's."""

@@ -91,6 +91,8 @@ DEFAULTS = {
     "beta_weight": 50.0,
     "partial_channels": 4,
     "nasp_softmax": True,
+    "tau_max": 10.0,
+    "tau_min": 1.0,
     "plugins": "",
     "settings": "",
     "unrolled_product": "difference",

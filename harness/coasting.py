@@ -1,0 +1,47 @@
+"""Weights of operations that a pass may leave out: they keep still until a pass has chosen them, then coast.
+
+Source: the published GDAS ran on PyTorch 1.3, whose ``zero_grad`` left zeros: a weight that some pass had touched, the
+architecture step's or the weight step's, went on decaying and coasting on its momentum where it was not chosen; one
+that none had touched was left alone. Today's ``zero_grad`` would leave both still. A weight was touched if its BatchNorm has
+counted a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
+
+
+def coast(net: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """Gives every touched weight a gradient, and keeps the others; the returned function ends the optimiser's step.
+
+    Args:
+        net: after the backward pass.
+        optimizer: of its weights, before its step.
+    """
+    untouched: list[tuple[nn.Parameter, Tensor, Tensor]] = []
+    for pair in optional_pairs(net):
+        counts = pair.norm.get_buffer("num_batches_tracked")
+        looked = counts.device.type == "cpu"
+        for weight in pair.parameters():
+            if looked and not counts:
+                weight.grad = None
+                continue
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            if not looked:
+                untouched.append((weight, weight.detach().clone(), counts == 0))
+
+    def settle() -> None:
+        with torch.no_grad():
+            for weight, before, still in untouched:
+                weight.copy_(torch.where(still, before, weight))
+                for name, value in optimizer.state.get(weight, {}).items():
+                    if isinstance(value, Tensor) and value.shape == weight.shape:
+                        optimizer.state[weight][name].copy_(torch.where(still, torch.zeros_like(value), value))
+
+    return settle
