@@ -2,8 +2,8 @@
 
 Source: the published GDAS ran on PyTorch 1.3, whose ``zero_grad`` left zeros: a weight that some pass had touched, the
 architecture step's or the weight step's, went on decaying and coasting on its momentum where it was not chosen; one
-that none had touched was left alone. Today's ``zero_grad`` would leave both still. A weight was touched if its BatchNorm has
-counted a pass.
+that none had touched was left alone. Today's ``zero_grad`` would leave both still. A weight was touched if its
+BatchNorm has counted a pass.
 """
 
 from __future__ import annotations
