@@ -1,8 +1,8 @@
-"""Tangent rules of functions that bend: BatchNorm, blends of choices, and anything else by autograd."""
+"""Tangent rules of functions that bend: products, BatchNorm, blends of choices, and anything else by autograd."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -27,8 +27,12 @@ Curved = Callable[[Call, Slopes], tuple[Any, Any, Tensor]]
 """Call and the slopes of its outputs -> what it returns, tangents, and what it adds to the form (n, n)."""
 
 
+FEW = 1024
+"""Entries of a product that ``anything`` serves: its last bits are in the recorded spectra of NAS-Bench-1Shot1."""
+
+
 def anything(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
-    """A function of which nothing is known, by derivatives of its own; for small ones.
+    """A function of which nothing is known, by derivatives of its own: exact, and slow where it has many elements.
 
     With g the slopes and J the function's derivative, <J' g, u> has two derivatives: with respect to g it is J u, the
     tangent, and with respect to the function's arguments its second derivative along u.
@@ -62,6 +66,66 @@ def anything(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
 def both(form: Tensor) -> Tensor:
     """A mixed derivative and its mirror image."""
     return form + form.T
+
+
+def multiplied(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
+    """``mul``: by a number, or of tensors whose shapes go together, such as a weight and features."""
+    left, right = call.args
+    found = call.value()
+    if found.numel() <= FEW:
+        return anything(call, slopes)
+    along, across = (
+        None if tangents is None else beneath(tangents, found.ndim) for tangents in map(call.tangents, (left, right))
+    )
+    form = found.new_zeros(call.number, call.number)
+    if along is None or across is None:
+        return found, left * across if along is None else along * right, form
+    few, many = (along, across) if along.numel() < across.numel() else (across, along)
+    pull = pulled(many, slopes[0], few)
+    return found, along * right + left * across, both(few.reshape(len(few), -1) @ pull.reshape(len(few), -1).T)
+
+
+def beneath(tangents: Tensor, dimensions: int) -> Tensor:
+    """Tangents (n, *shape) of a tensor that is to be broadcast to so many dimensions."""
+    return tangents.view(len(tangents), *[1] * (dimensions + 1 - tangents.ndim), *tangents.shape[1:])
+
+
+def pulled(tangents: Tensor, slope: Tensor, like: Tensor) -> Tensor:
+    """Tangents (n, ...) times the slope, summed to the shape of ``like`` (n, ...)."""
+    if like[0].numel() == 1:
+        rows, row = in_memory(tangents, slope)
+        return rows @ row
+    return (tangents * slope).sum_to_size(like.shape)
+
+
+def in_memory(tangents: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Tangents (n, *shape) as rows (n, F) and features as one (F,), their entries as they lie in memory."""
+    order = sorted(range(features.ndim), key=features.stride, reverse=True)
+    return tangents.permute(0, *(place + 1 for place in order)).flatten(1), features.permute(order).flatten()
+
+
+def divided(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
+    """``div``, by what stands still."""
+    over, by, *rest = call.args
+    if rest or call.kwargs or (isinstance(by, Tensor) and by in call.moving):
+        return anything(call, slopes)
+    found = call.value()
+    return found, beneath(call.moving[over], found.ndim) / by, found.new_zeros(call.number, call.number)
+
+
+def pointwise(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
+    """A function f of each entry by itself: the tangent is f' u, the second derivative along u and v f'' u v."""
+    features, *rest = call.args
+    if any(tensor in call.moving for tensor in tensors_of((rest, call.kwargs))):
+        return anything(call, slopes)
+    with torch.enable_grad():
+        point = features.detach().requires_grad_()
+        found = call.func(point, *rest, **{name: one for name, one in call.kwargs.items() if name != "inplace"})
+        (steep,) = torch.autograd.grad(found.sum(), point, create_graph=True)
+        (bent,) = torch.autograd.grad(steep.sum(), point, materialize_grads=True)
+    tangents = call.moving[features]
+    rows, weights = in_memory(tangents, slopes[0] * bent)
+    return call.value(), tangents * steep.detach(), (rows * weights) @ rows.T
 
 
 class Normal(NamedTuple):
@@ -170,6 +234,15 @@ def norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     return call.value(), *normed(features, call.tangents(features), slope, normal, Affine(gain, of_gain, of_shift))
 
 
+def plain_norm(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
+    """``F.batch_norm``, of images by a formula."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    defaults = dict(zip(names[3:], (None, None, False, 0.1, 1e-5), strict=True))
+    given = defaults | call.named(*names)
+    rule = norm if given["input"].ndim == 4 else anything
+    return rule(call._replace(args=tuple(given[name] for name in names), kwargs={}), slopes)
+
+
 def scaled_norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     """``scaled``, whose weights move: where its ReLU is open, a BatchNorm with gain and shift times the weights."""
     features, module, weights = call.args
@@ -246,10 +319,34 @@ def products(
     return apart(torch.bmm(weights, rows), slopes[0]), tuple(map(featured, parts)), form
 
 
-CURVED: Mapping[Any, Curved] = {
+CURVED: dict[Any, Curved] = {
     blend: blended,
     chosen: choice,
     normalized: norm,
     scaled: scaled_norm,
+    F.batch_norm: plain_norm,
+    **dict.fromkeys((torch.mul, Tensor.mul), multiplied),
+    **dict.fromkeys((torch.div, Tensor.div), divided),
+    **dict.fromkeys(
+        (
+            torch.exp,
+            torch.sigmoid,
+            torch.tanh,
+            F.elu,
+            F.gelu,
+            F.hardswish,
+            F.hardtanh,
+            F.leaky_relu,
+            F.relu6,
+            F.silu,
+            F.softplus,
+            Tensor.exp,
+            Tensor.pow,
+            Tensor.sigmoid,
+            Tensor.square,
+            Tensor.tanh,
+        ),
+        pointwise,
+    ),
 }
-"""Functions with one whose formula we know; ``anything`` serves the others."""
+"""Functions with one whose formula we know; ``anything`` serves the others, and ``tangents.curved`` adds to them."""
