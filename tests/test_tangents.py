@@ -15,7 +15,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, replaceable
 from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
-from nas_stability.harness.measuring import curved_rules, straight_rules
+from nas_stability.harness.measuring import plain_rules, straight_rules
 from nas_stability.harness.measuring.curved_rules import CURVED
 from nas_stability.harness.measuring.straight_rules import STRAIGHT
 from nas_stability.harness.measuring.tangents import Behind, Bends, Tangents, curved, straight
@@ -196,7 +196,7 @@ def _the_maker_is_straight(monkeypatch: pytest.MonkeyPatch) -> None:
     """The matrices of ``maker`` would be found among what may bend; they need no rule of the package."""
     for function in MATRICES:
         monkeypatch.setitem(STRAIGHT, function, matrix)
-    monkeypatch.setattr(curved_rules, "FEW", 0)
+    monkeypatch.setattr(plain_rules, "FEW", 0)
 
 
 MATRICES = (Tensor.__matmul__, Tensor.matmul)
@@ -311,7 +311,7 @@ def test_the_last_rule_of_a_function_counts(monkeypatch: pytest.MonkeyPatch) -> 
     for table in (STRAIGHT, CURVED):
         monkeypatch.setattr(f"nas_stability.harness.measuring.tangents.{name_of(table)}", dict(table))
     expected = form_of("relu")
-    curved(F.relu)(curved_rules.anything)
+    curved(F.relu)(plain_rules.anything)
     torch.testing.assert_close(form_of("relu"), expected)
     straight(F.relu)(lambda call: (call.value(), 2 * straight_rules.opened(call)[1]))
     torch.testing.assert_close(form_of("relu"), 4 * expected)

@@ -34,7 +34,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from nas_stability.harness.measuring.curved_rules import CURVED, Curved, anything
+from nas_stability.harness.measuring.curved_rules import CURVED
+from nas_stability.harness.measuring.plain_rules import Curved, anything
 from nas_stability.harness.measuring.straight_rules import STRAIGHT, Call, Slopes, Straight, tensors_of
 
 
@@ -58,7 +59,7 @@ def curved(*functions: Callable[..., Any]) -> Callable[[Curved], Curved]:
 
     The rule takes a ``Call`` and the slopes, dloss/dv of each tensor v that it returns. It returns what the call
     returns, of each tensor of that the tangents (n, *shape), and the form (n, n): <slope, v''> along each two tangents
-    of what moves, summed over the tensors. ``anything`` in curved_rules.py is the one that serves every function.
+    of what moves, summed over the tensors. ``anything`` in plain_rules.py is the one that serves every function.
     """
 
     def register(rule: Curved) -> Curved:
