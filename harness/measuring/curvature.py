@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Supernet, softmax
-from nas_stability.harness.measuring.straight_rules import Slopes
-from nas_stability.harness.measuring.tangents import Bends, Tangents
+from nas_stability.harness.measuring.tangents import Behind, Bends, Tangents
 from nas_stability.harness.methods.architects import Batch, frozen
 
 
@@ -34,27 +33,27 @@ def hessian(loss: Callable[[Mixture], Tensor], alpha: Alpha, relax: Relax = soft
         relax: logits -> mixture, twice differentiable; called twice, with the same result. Noise is drawn before.
 
     Raises:
-        ValueError: the second pass did not make the calls of the first, or they lead through an autograd.Function that
-            hides them; ``replaceable`` and a rule make such a function one call (tangents.py).
+        ValueError: the second pass did not make the calls of the first, or they lead through what hides them, such as
+            an autograd.Function; ``replaceable`` and a rule make it one call (tangents.py).
     """
     point = tuple(logits.detach() for logits in alpha)
     carried = differences(point) if getattr(relax, "shift_invariant", False) else identity(point)
     directions = unflat((carried > 0).to(carried), point)
-    slopes = slopes_at(loss, point, relax)
-    with torch.no_grad(), Tangents(point, directions, slopes) as tangents:
+    behind = slopes_at(loss, point, relax)
+    with torch.no_grad(), Tangents(point, directions, behind) as tangents:
         loss(relax(point))
-    if slopes:
+    if behind:
         raise ValueError("the loss did not make the same calls when it was called again")
     full: Tensor = carried.T @ tangents.form @ carried
     return (full + full.T) / 2
 
 
-def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha, relax: Relax = softmax) -> list[Slopes]:
-    """The slopes of loss(relax(alpha)) behind everything that bends; the graph is freed on return."""
+def slopes_at(loss: Callable[[Mixture], Tensor], alpha: Alpha, relax: Relax = softmax) -> list[Behind]:
+    """The slopes of loss(relax(alpha)) behind every call that bends; the graph is freed on return."""
     point = tuple(logits.detach().requires_grad_() for logits in alpha)
     with Bends() as bends:
         result = loss(relax(point))
-    found: list[Slopes] = bends.slopes(result)
+    found: list[Behind] = bends.slopes(result)
     return found
 
 

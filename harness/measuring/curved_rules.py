@@ -1,18 +1,18 @@
-"""Tangent rules of functions that bend: BatchNorm, blends of choices, and anything else by autograd."""
+"""Tangent rules of functions that bend: BatchNorm and blends of choices; which rule serves which."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from nas_stability.benchmarks.spaces.layers.batch_norm import normalized, with_statistics
 from nas_stability.benchmarks.spaces.layers.channels_last import apart, blend, pixelwise, side_by_side
 from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, scaled
+from nas_stability.harness.measuring.plain_rules import Curved, anything, both, divided, multiplied, pointwise
 from nas_stability.harness.measuring.straight_rules import (
     Call,
     Slopes,
@@ -20,48 +20,7 @@ from nas_stability.harness.measuring.straight_rules import (
     featured,
     gathered,
     passed,
-    tensors_of,
 )
-
-Curved = Callable[[Call, Slopes], tuple[Any, Any, Tensor]]
-"""Call and the slopes of its outputs -> what it returns, tangents, and what it adds to the form (n, n)."""
-
-
-def anything(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
-    """A function of which nothing is known, by derivatives of its own; for small ones.
-
-    With g the slopes and J the function's derivative, <J' g, u> has two derivatives: with respect to g it is J u, the
-    tangent, and with respect to the function's arguments its second derivative along u.
-    """
-    leaves, structure = tree_flatten((call.args, call.kwargs))
-    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf in call.moving]
-    tangents = tuple(call.moving[leaves[place]] for place in places)
-    point = tuple(leaves[place].detach().requires_grad_() for place in places)
-    for place, tensor in zip(places, point, strict=True):
-        leaves[place] = tensor
-    behind = tuple(slope.detach().requires_grad_() for slope in slopes)
-    with torch.enable_grad():
-        args, kwargs = tree_unflatten(leaves, structure)
-        outputs = tuple(tensors_of(call.func(*args, **kwargs)))
-        sloping = torch.autograd.grad(outputs, point, behind, create_graph=True, materialize_grads=True)
-        along = torch.stack(
-            [(left * right).reshape(call.number, -1).sum(1) for left, right in zip(tangents, sloping, strict=True)]
-        ).sum(0)
-    every = torch.eye(call.number, dtype=along.dtype, device=along.device)
-    curved = torch.autograd.grad(along, (*point, *behind), every, is_grads_batched=True, allow_unused=True)
-    moved = curved[len(point) :]
-    pairs = [
-        (one.reshape(call.number, -1), tangent.reshape(call.number, -1))
-        for one, tangent in zip(curved, tangents, strict=False)
-        if one is not None  # nothing bends along it
-    ]
-    form = torch.stack([left @ right.T for left, right in pairs]).sum(0) if pairs else torch.zeros_like(every)
-    return call.value(), moved, form
-
-
-def both(form: Tensor) -> Tensor:
-    """A mixed derivative and its mirror image."""
-    return form + form.T
 
 
 class Normal(NamedTuple):
@@ -170,6 +129,15 @@ def norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     return call.value(), *normed(features, call.tangents(features), slope, normal, Affine(gain, of_gain, of_shift))
 
 
+def plain_norm(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:
+    """``F.batch_norm``, of images by a formula."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    defaults = dict(zip(names[3:], (None, None, False, 0.1, 1e-5), strict=True))
+    given = defaults | call.named(*names)
+    rule = norm if given["input"].ndim == 4 else anything
+    return rule(call._replace(args=tuple(given[name] for name in names), kwargs={}), slopes)
+
+
 def scaled_norm(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     """``scaled``, whose weights move: where its ReLU is open, a BatchNorm with gain and shift times the weights."""
     features, module, weights = call.args
@@ -246,10 +214,34 @@ def products(
     return apart(torch.bmm(weights, rows), slopes[0]), tuple(map(featured, parts)), form
 
 
-CURVED: Mapping[Any, Curved] = {
+CURVED: dict[Any, Curved] = {
     blend: blended,
     chosen: choice,
     normalized: norm,
     scaled: scaled_norm,
+    F.batch_norm: plain_norm,
+    **dict.fromkeys((torch.mul, Tensor.mul), multiplied),
+    **dict.fromkeys((torch.div, Tensor.div), divided),
+    **dict.fromkeys(
+        (
+            torch.exp,
+            torch.sigmoid,
+            torch.tanh,
+            F.elu,
+            F.gelu,
+            F.hardswish,
+            F.hardtanh,
+            F.leaky_relu,
+            F.relu6,
+            F.silu,
+            F.softplus,
+            Tensor.exp,
+            Tensor.pow,
+            Tensor.sigmoid,
+            Tensor.square,
+            Tensor.tanh,
+        ),
+        pointwise,
+    ),
 }
-"""Functions with one whose formula we know; ``anything`` serves the others."""
+"""Functions with one whose formula we know; ``anything`` serves the others; ``tangents.curved`` adds to them."""

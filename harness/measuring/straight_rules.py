@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.layers.lean_operations import HALF, halved
 
 Slopes = tuple[Tensor, ...]
@@ -38,6 +39,10 @@ class Call(NamedTuple):
     def tangents(self, tensor: Tensor | None) -> Tensor | None:
         """(n, *shape), None for a tensor that stands still."""
         return None if tensor is None or tensor not in self.moving else self.moving[tensor]
+
+    def named(self, *names: str) -> dict[str, Any]:
+        """Its arguments by name, given the names of those that came by position; those that did not come are not in."""
+        return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
 
 
 Straight = Callable[[Call], tuple[Any, Any]]
@@ -86,15 +91,17 @@ def imagewise(call: Call) -> tuple[Tensor, Tensor]:
 
 def unbiased(call: Call) -> tuple[Tensor, Tensor]:
     """``imagewise`` for functions of images, weight and bias: tangents do without the bias."""
-    images, weight, *rest = call.args
-    return call.value(), imagewise(call._replace(args=(images, weight, None, *rest[1:])))[1]
+    images, *rest = call.args
+    given = call._replace(args=rest).named("weight", "bias", "stride", "padding", "dilation", "groups")
+    return call.value(), imagewise(call._replace(args=(images,), kwargs={**given, "bias": None}))[1]
 
 
 def opened(call: Call) -> tuple[Tensor, Tensor]:
     """ReLU: a tangent passes where the features are above 0."""
-    (features,) = call.args
+    features = call.args[0]
     tangents = call.moving[features]
-    return call.value(), passed(tangents, features, torch.empty_like(tangents))
+    found = call.value()  # written over the features or not: the same are above 0
+    return found, passed(tangents, features, torch.empty_like(tangents))
 
 
 def passed(tangents: Tensor, features: Tensor, to: Tensor) -> Tensor:
@@ -104,9 +111,29 @@ def passed(tangents: Tensor, features: Tensor, to: Tensor) -> Tensor:
 
 
 def half(call: Call) -> tuple[Tensor, Tensor]:
-    """``halved``: a tangent comes from where the maximum is."""
-    (features,) = call.args
-    found, where = torch.ops.aten.max_pool2d_with_indices(features, *HALF)
+    """``halved``."""
+    return highest(call, *HALF)
+
+
+def pooled(call: Call) -> tuple[Tensor, Tensor]:
+    """``max_pool2d``."""
+    given = call.named("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    kernel, stride, padding, dilation = (
+        (one, one) if isinstance(one, int) else tuple(one)
+        for one in (
+            given["kernel_size"],
+            given.get("stride") or given["kernel_size"],
+            given.get("padding", 0),
+            given.get("dilation", 1),
+        )
+    )
+    return highest(call, kernel, stride, padding, dilation, given.get("ceil_mode", False))
+
+
+def highest(call: Call, *window: Any) -> tuple[Tensor, Tensor]:
+    """Max-pooling of images by kernel, stride, padding, dilation, ceiling mode: a tangent is that of the maximum."""
+    features = call.args[0]
+    found, where = torch.ops.aten.max_pool2d_with_indices(features, *window)
     tangents = call.moving[features]
     to = tangents.new_empty((len(tangents), *channelled(found).shape))
     return found, featured(gathered(tangents, where, to))
@@ -119,6 +146,28 @@ def gathered(tangents: Tensor, where: Tensor, to: Tensor) -> Tensor:
     return to
 
 
+def padded(call: Call) -> tuple[Tensor, Tensor]:
+    """``pad`` by a constant, which stands still, or by what the mode says."""
+    given = call.named("input", "pad", "mode", "value")
+    images = given.pop("input")
+    return call.value(), imagewise(call._replace(args=(images,), kwargs={**given, "value": None}))[1]
+
+
+def kept(call: Call) -> tuple[Tensor, Tensor]:
+    """Dropout that drops nothing.
+
+    Raises:
+        BadInput: it drops, each time something else.
+    """
+    given = call.named("input", "p", "training", "inplace")
+    if given.get("training", True) and given.get("p", 0.5) > 0:
+        raise BadInput(
+            f"{call.func.__name__} draws anew in each pass, so that there is no Hessian of one function: measure it "
+            "in evaluation mode (hessian_batch_norm = running), or with p = 0"
+        )
+    return call.value(), call.moving[given["input"]]
+
+
 def channelled(features: Tensor) -> Tensor:
     """Features (..., C, H, W) as (..., H, W, C), a view."""
     return features.movedim(-3, -1)
@@ -129,27 +178,38 @@ def featured(pixels: Tensor) -> Tensor:
     return pixels.movedim(-1, -3)
 
 
-STRAIGHT: Mapping[Any, Straight] = {
-    torch.conv2d: unbiased,
-    F.linear: unbiased,
-    F.avg_pool2d: imagewise,
-    F.relu: opened,
+STRAIGHT: dict[Any, Straight] = {
     halved: half,
-    torch.add: added,
-    Tensor.add: added,
+    F.pad: padded,
+    **dict.fromkeys((torch.conv2d, F.linear), unbiased),
+    **dict.fromkeys((F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate), imagewise),
+    **dict.fromkeys((F.max_pool2d, torch.max_pool2d), pooled),
+    **dict.fromkeys((F.relu, torch.relu, Tensor.relu), opened),
+    **dict.fromkeys((F.dropout, F.dropout2d), kept),
+    **dict.fromkeys((torch.add, Tensor.add, torch.sub, Tensor.sub, Tensor.__rsub__), added),
     **dict.fromkeys(
         (
             torch.cat,
+            torch.chunk,
+            torch.flatten,
+            torch.mean,
+            torch.split,
             torch.stack,
+            torch.sum,
             Tensor.add_,
+            Tensor.chunk,
             Tensor.contiguous,
             Tensor.expand,
+            Tensor.flatten,
             Tensor.mean,
+            Tensor.neg,
             Tensor.permute,
             Tensor.repeat_interleave,
             Tensor.reshape,
             Tensor.split,
+            Tensor.squeeze,
             Tensor.sum,
+            Tensor.transpose,
             Tensor.unbind,
             Tensor.unsqueeze,
             Tensor.view,
@@ -158,4 +218,4 @@ STRAIGHT: Mapping[Any, Straight] = {
         linear,
     ),
 }
-"""Functions without a second derivative, or none but at a kink."""
+"""Functions without a second derivative, or none but at a kink; ``tangents.straight`` adds to them."""

@@ -20,14 +20,18 @@ Returned = TypeVar("Returned")
 
 
 def replaceable(function: Callable[..., Returned]) -> Callable[..., Returned]:
-    """The function as one that a TorchFunctionMode sees as a whole, as it sees PyTorch's own; called by position."""
+    """The function as one that a TorchFunctionMode sees as a whole, as it sees PyTorch's own.
+
+    Of a module's forward likewise: then the module is the first of the arguments. Rules of tangents
+    (harness/measuring/tangents.py) are registered for such a function.
+    """
 
     @functools.wraps(function)
-    def seen(*args: Any) -> Returned:
+    def seen(*args: Any, **kwargs: Any) -> Returned:
         if has_torch_function(args):
-            replaced: Returned = handle_torch_function(seen, args, *args)
+            replaced: Returned = handle_torch_function(seen, args, *args, **kwargs)
             return replaced
-        return function(*args)
+        return function(*args, **kwargs)
 
     return seen
 
