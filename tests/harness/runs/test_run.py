@@ -275,7 +275,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         run(small_spec(), tmp_path / "file" / "run", PLACE, Watch())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", slow_but(METHODS, "darts"))
 def test_a_run_stopped_between_steps_continues_bit_for_bit(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=2)
     run(spec, tmp_path / "whole", PLACE, Watch())
