@@ -91,6 +91,7 @@ def test_a_landscape_of_another_place_or_table_is_refused(landscapes: dict[str, 
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_measure_the_same_one(landscapes: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     code = (
