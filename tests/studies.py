@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nas_stability.field_flags import OTHERWISE
 from nas_stability.harness.records.record import (
     LANDSCAPE,
 )
@@ -29,6 +30,6 @@ def run_words(spec: RunSpec, out: Path) -> list[str]:
     """``run`` with every field of a spec that is a flag with another value than its default."""
     words = ["run", "--threads", "1", "--out", str(out)]
     for name, value in json.loads(spec.json()).items():
-        if name != "data_sha256":
+        if name not in ("data_sha256", *OTHERWISE):
             words += [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
     return words

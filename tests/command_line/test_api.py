@@ -37,7 +37,7 @@ seed = [0, 1]
 def studied(tmp_path_factory: pytest.TempPathFactory) -> ns.Study:
     folder = tmp_path_factory.mktemp("api")
     (folder / "mine.toml").write_text(STUDY)
-    return ns.study(folder / "mine.toml", folder / "out", workers=2)
+    return ns.study(folder / "mine.toml", folder / "out")
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -79,9 +79,7 @@ def test_what_cannot_run_raises_and_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_is_read_judged_and_drawn(
-    studied: ns.Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_is_read_judged_and_drawn(studied: ns.Study) -> None:
     assert len(studied.runs) == 4
     assert "sdarts-rs" in studied._repr_html_()
     verdicts = ns.claims(studied)
@@ -92,18 +90,25 @@ def test_a_study_is_read_judged_and_drawn(
     assert figure.axes
     with pytest.raises(ns.BadInput, match="hessian"):
         ns.figure(studied, "hesian")
+
+
+@pytest.mark.slow
+def test_a_report_is_written_without_a_word(
+    studied: ns.Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     written = ns.report(studied, tmp_path / "report")
     assert (tmp_path / "report" / "report.html") in written.files
     assert all(path.is_file() for path in written.files)
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_study_with_a_failed_run_names_it(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         STUDY.replace("[0, 1]", "[0]") + "lr = [0.025, 1e6]\nweight_decay = [3e-4, 1e6]\n"
     )
     with pytest.raises(ns.StudyFailed, match="did not finish") as failed:
-        ns.study(tmp_path / "mine.toml", tmp_path / "out")
+        ns.study(tmp_path / "mine.toml", tmp_path / "out", workers=2)
     assert all("finite" in reason for reason in failed.value.reasons.values())
     assert 1 <= len(ns.load(tmp_path / "out").runs) < 8
 

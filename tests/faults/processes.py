@@ -59,7 +59,7 @@ def killer(victims: Callable[[], list[int]], most: int = 1000) -> Iterator[list[
     done = threading.Event()
 
     def work() -> None:
-        while not done.wait(0.02):
+        while not done.wait(0.05):
             for victim in victims():
                 if victim not in killed and len(killed) < most:
                     killed.append(victim)

@@ -41,6 +41,7 @@ def carry_out(study: Study, folder: Path, scheduler: str) -> dict[str, attempt.O
     return {outcome.run: outcome for outcome in outcomes}
 
 
+@pytest.mark.slow
 def test_d2_a_run_that_kills_its_workers_fails_and_the_other_goes_on(tmp_path: Path) -> None:
     study = two(epochs=12)
     victim, other = (spec.run_id for spec in study.runs)
@@ -57,6 +58,7 @@ def test_d2_a_run_that_kills_its_workers_fails_and_the_other_goes_on(tmp_path: P
     assert "fewer workers per machine" in outcomes[victim].error
 
 
+@pytest.mark.slow
 def test_d2_a_cluster_that_loses_all_its_workers_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,6 +78,7 @@ def test_d2_a_cluster_that_loses_all_its_workers_is_waited_for(
     assert {outcome.state for outcome in outcomes.values()} == {"finished"}
 
 
+@pytest.mark.slow
 def test_d2_a_scheduler_that_dies_is_one_line_and_exit_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.toml"
     file.write_text(

@@ -29,8 +29,9 @@ from nas_stability.harness.runs.run import Interrupted, Watch, run
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search, start
-from tests.harness.every_method import cases
+from tests.harness.every_method import CASES, cases
 from tests.harness.test_search import state
+from tests.slow import slow_but
 from tests.small import PLACE, begin, small_spec
 
 META = torch.device("meta")
@@ -68,7 +69,7 @@ def meta_steps(space: str, method: str, **values: Value) -> Search:
     return search
 
 
-@cases
+@pytest.mark.parametrize(("space", "method", "values"), slow_but(CASES, *CASES[:4], ("nasbench1shot1-s1", "darts", {})))
 def test_no_step_of_any_method_reads_from_the_device(
     meta: None, space: str, method: str, values: dict[str, Value]
 ) -> None:
@@ -77,8 +78,11 @@ def test_no_step_of_any_method_reads_from_the_device(
     assert {entry.device.type for entry in state(search).values()} == {"meta"}
 
 
+HESSIANS = [*((space, "batch") for space in SPACES), ("nasbench1shot1-s1", "running")]
+
+
 @pytest.mark.parametrize(
-    ("space", "statistics"), [*((space, "batch") for space in SPACES), ("nasbench1shot1-s1", "running")]
+    ("space", "statistics"), slow_but(HESSIANS, ("nasbench201", "batch"), ("nasbench1shot1-s1", "running"))
 )
 def test_the_hessian_reads_nothing_from_the_device(space: str, statistics: str) -> None:
     search = start(small_spec(space=space), 10, 1, META)

@@ -30,12 +30,13 @@ from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search
 from tests.harness.every_method import pairs
 from tests.harness.test_search import differing, state
+from tests.slow import slow_but
 from tests.small import CPU, PLACE, begin, small_spec
 
+COMPILED = [("sdarts-adv", "eager"), ("darts-2nd", "eager"), ("sdarts-rs", "aot_eager")]
 
-@pytest.mark.parametrize(
-    ("method", "backend"), [("sdarts-adv", "eager"), ("darts-2nd", "eager"), ("sdarts-rs", "aot_eager")]
-)
+
+@pytest.mark.parametrize(("method", "backend"), slow_but(COMPILED, ("darts-2nd", "eager")))
 def test_compiled_steps_equal_the_steps_as_they_are(method: str, backend: str) -> None:
     search, twin, batches = pairs("nasbench201", method)
     step = compiled(twin, backend)
@@ -47,6 +48,7 @@ def test_compiled_steps_equal_the_steps_as_they_are(method: str, backend: str) -
     assert differing(state(search), state(twin)) == []
 
 
+@pytest.mark.slow
 def test_compiled_steps_of_1shot1_equal_but_for_the_order_of_sums() -> None:
     search, twin, batches = pairs("nasbench1shot1-s1", "sdarts-adv", dtype="float64")
     step = compiled(twin, "eager")
@@ -156,6 +158,7 @@ def test_what_is_not_available_falls_back_with_a_line_each(monkeypatch: pytest.M
     assert available(Launch(), CPU, spec) == (Launch(), [])
 
 
+@pytest.mark.slow
 def test_a_run_says_how_it_was_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "BACKEND", "eager")
     spec = small_spec(epochs=1)

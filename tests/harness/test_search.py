@@ -18,6 +18,7 @@ from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.search import advance, search_step
 from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search
+from tests.slow import slow_but
 from tests.small import DIVERGES, SHARED, begin, small_spec
 
 TRACES = sorted((Path(__file__).parents[1] / "traces").glob("*.npz"))
@@ -50,6 +51,7 @@ def test_replay_of_a_trace(path: Path) -> None:
 
 
 @pytest.mark.skipif(not REFERENCE, reason="the reference traces are not beside this checkout")
+@pytest.mark.slow
 def test_replay_of_every_reference_trace() -> None:
     assert len(REFERENCE) == 13
     for path in REFERENCE:
@@ -64,7 +66,10 @@ def test_the_shipped_traces_clip_the_gradient_and_fall_back_to_nothing_silently(
     assert replay.compare({**arrays, "meta": numpy.array(meta)}).worst > 1e-4
 
 
-@pytest.mark.parametrize(("space", "method"), CASES)
+QUICK = [("nasbench201", "sdarts-rs"), ("nasbench1shot1-s2", "sdarts-adv")]
+
+
+@pytest.mark.parametrize(("space", "method"), slow_but(CASES, *QUICK))
 def test_measuring_changes_nothing(space: str, method: str) -> None:
     spec = small_spec(space=space, method=method)
     plain, data = begin(spec)

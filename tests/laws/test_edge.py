@@ -32,6 +32,7 @@ from nas_stability.harness.runs import batch, checkpoint, machine
 from nas_stability.harness.runs.run import Place, Watch, run
 from nas_stability.harness.specs.study_file import Study
 from tests.harness.runs.test_run import interrupted
+from tests.slow import marked
 from tests.small import PLACE, begin, reseal, small_spec
 from tests.studies import first, run_words
 
@@ -138,7 +139,9 @@ def test_numpys_advice_is_not_passed_on_e(study: Path, tmp_path: Path, capsys: C
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["D1: buffered", "D1: unbuffered"])
-@pytest.mark.parametrize("words", [["status"], ["claims"], ["check"], ["--help"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [["status"], marked(["claims"]), marked(["check"]), ["--help"]], ids=lambda words: words[0]
+)
 def test_a_full_device_is_said(words: list[str], unbuffered: str, study: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

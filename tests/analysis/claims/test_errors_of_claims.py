@@ -14,8 +14,10 @@ from nas_stability.analysis.claims.judging import POOLED, judge
 from nas_stability.analysis.study import Floats, Study
 from tests import oracles_stats as oracles
 from tests.analysis.claims.synthetic import CLAIMS, EPOCHS, TRUE, of_space, study, with_effects, without_effects
+from tests.slow import marked
 
 
+@pytest.mark.slow
 def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> None:
     """The bar that binds: five shapes of noise, 3 to 10 seeds. 1,000 studies of 12 claims or more."""
     wrong = dict.fromkeys(CLAIMS, 0)
@@ -30,7 +32,7 @@ def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> Non
     assert studies_wrong <= 50, wrong
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 8])
+@pytest.mark.parametrize("seeds", [3, marked(5), marked(8)])
 def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
     name = "darts-deteriorates"
@@ -70,6 +72,7 @@ def test_best_less_final_would_be_supported_in_noise(monkeypatch: pytest.MonkeyP
     assert counts[1] > 0.1 * len(nulls)
 
 
+@pytest.mark.slow
 def test_true_effects_are_supported_with_the_seeds_of_the_paper() -> None:
     """Six seeds; with three none is decided, in one space; a cost that is none is not supported."""
     counts = dict.fromkeys(CLAIMS, 0)

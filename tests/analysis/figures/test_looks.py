@@ -39,6 +39,7 @@ def test_methods_keep_their_order_and_colours(drawn: dict[str, Drawn]) -> None:
     assert [len(seeds.get_segments()) for seeds in panel.collections if hasattr(seeds, "get_segments")] == [3, 3]
 
 
+@pytest.mark.slow
 def test_words_in_a_paper_are_large_enough_and_do_not_overlap(drawn: dict[str, Drawn]) -> None:
     with matplotlib.rc_context(style(paper=True)):
         for name, found in drawn.items():

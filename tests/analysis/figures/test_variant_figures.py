@@ -17,6 +17,7 @@ from nas_stability.benchmarks.errors import BadInput
 from tests.analysis.figures.words import check_words
 from tests.analysis.variant_studies import SEEDS, STUDIES, interval, written
 from tests.analysis.written import ACCURACY
+from tests.slow import slow_but
 from tests.small import load
 
 
@@ -28,9 +29,10 @@ def drawn_by(study: Study, paper: bool) -> dict[str, object]:
 
 WORDS = {"data": ("overview", "cells", "eigenvalue-fall", "ablation"), "baseline": ("gap",)}
 """Figures of a study whose words are looked at; all of the others'."""
+DRAWN = [("radius", False), ("attack", True), ("data", False), ("baseline", True)]
 
 
-@pytest.mark.parametrize(("name", "paper"), [("radius", False), ("attack", True), ("data", False), ("baseline", True)])
+@pytest.mark.parametrize(("name", "paper"), slow_but(DRAWN, ("baseline", True)))
 def test_every_figure_has_every_variant_by_itself_and_can_be_read(
     name: str, paper: bool, studies: dict[str, Study]
 ) -> None:

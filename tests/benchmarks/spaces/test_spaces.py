@@ -15,6 +15,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
 from nas_stability.benchmarks.spaces.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
 from tests import oracles
+from tests.slow import slow_but
 from tests.small import SHARED, random_alpha, random_batches, random_net
 
 DECODE = Path(__file__).parents[2] / "traces" / "decode.json"
@@ -109,34 +110,10 @@ class TestContract:
             mixture = softmax(tuple(torch.tensor(group, dtype=torch.float64) for group in case["alphas"]))  # type: ignore[attr-defined]
             assert SPACES[space].discretize(mixture) == case.get("arch_str", case.get("module_hash"))
 
-    def test_a_one_hot_mixture_discretizes_like_its_origin_where_one_choice_is_kept(self, space: str) -> None:
-        mixture = softmax(random_alpha(space))
-        assert SPACES[space].discretize(mixture) in SPACES[space].archs()
-
     def test_ties_go_to_the_first_choice(self, space: str) -> None:
         flat = tuple(torch.full(shape, 1 / shape[1], dtype=torch.float64) for shape in SPACES[space].shapes)
         first = tuple(rows - 1e-9 * torch.arange(rows.shape[1]) for rows in flat)
         assert SPACES[space].discretize(flat) == SPACES[space].discretize(first)
-
-    def test_archs_are_distinct_and_sorted(self, space: str) -> None:
-        archs = SPACES[space].archs()
-        assert list(archs) == sorted(set(archs))
-        counts = {
-            "nasbench201": 15_625,
-            "nasbench1shot1-s1": 2_685,
-            "nasbench1shot1-s2": 7_773,
-            "nasbench1shot1-s3": 55_854,
-        }
-        assert len(archs) == counts[space]
-
-    def test_raw_configurations_are_all_counted(self, space: str) -> None:
-        raw = {
-            "nasbench201": 15_625,
-            "nasbench1shot1-s1": 14_580,
-            "nasbench1shot1-s2": 29_160,
-            "nasbench1shot1-s3": 1_312_200,
-        }
-        assert sum(count for _, count in SPACES[space].cells().values()) == raw[space]
 
     def test_full_size_supernet_has_the_measured_number_of_parameters(self, space: str) -> None:
         millions = {
@@ -148,6 +125,40 @@ class TestContract:
         depth = 5 if space == "nasbench201" else 9
         net = SPACES[space].supernet(SupernetShape(16, depth, 10, 3, 0.1))
         assert round(sum(weight.numel() for weight in net.parameters()) / 1e6, 3) == millions[space]
+
+
+ENUMERATED = pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201", "nasbench1shot1-s1"))
+"""Every architecture of the space is listed, which takes a minute for the largest."""
+
+
+@ENUMERATED
+def test_a_one_hot_mixture_discretizes_like_its_origin_where_one_choice_is_kept(space: str) -> None:
+    mixture = softmax(random_alpha(space))
+    assert SPACES[space].discretize(mixture) in SPACES[space].archs()
+
+
+@ENUMERATED
+def test_archs_are_distinct_and_sorted(space: str) -> None:
+    archs = SPACES[space].archs()
+    assert list(archs) == sorted(set(archs))
+    counts = {
+        "nasbench201": 15_625,
+        "nasbench1shot1-s1": 2_685,
+        "nasbench1shot1-s2": 7_773,
+        "nasbench1shot1-s3": 55_854,
+    }
+    assert len(archs) == counts[space]
+
+
+@ENUMERATED
+def test_raw_configurations_are_all_counted(space: str) -> None:
+    raw = {
+        "nasbench201": 15_625,
+        "nasbench1shot1-s1": 14_580,
+        "nasbench1shot1-s2": 29_160,
+        "nasbench1shot1-s3": 1_312_200,
+    }
+    assert sum(count for _, count in SPACES[space].cells().values()) == raw[space]
 
 
 def test_s1_enumerated_configuration_by_configuration() -> None:

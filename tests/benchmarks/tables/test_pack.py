@@ -193,11 +193,9 @@ def write_tar(path: Path) -> dict[str, Any]:
     return content
 
 
-def official_pth(content: dict[str, Any], index: int, dataset: str, epochs: int, seed: int | bool) -> dict[str, Any]:
+def official_pth(official: Any, index: int, dataset: str, epochs: int, seed: int | bool) -> dict[str, Any]:
     """What the official API answers."""
-    info: dict[str, Any] = NASBench201API(content, verbose=False).get_more_info(
-        index, dataset, hp=str(epochs), is_random=seed
-    )
+    info: dict[str, Any] = official.get_more_info(index, dataset, hp=str(epochs), is_random=seed)
     return info
 
 
@@ -224,6 +222,7 @@ OFFICIAL = {
 def test_nasbench201_every_value_as_the_official_code_answers(name: str, write: Any, tmp_path: Path) -> None:
     content = write(tmp_path / name)
     table = open_table(packing.pack("nasbench201", tmp_path / name, tmp_path / "tables", progress=False, partial=True))
+    api = NASBench201API(content, verbose=False)
     asked = 0
     for question, column in table.columns.items():
         dataset, key = OFFICIAL[question.dataset, question.split]
@@ -233,18 +232,18 @@ def test_nasbench201_every_value_as_the_official_code_answers(name: str, write: 
             if question.seed not in states["dataset_seed"][dataset]:
                 assert numpy.isnan(column()[row])
                 continue
-            official = official_pth(content, index, dataset, question.epochs, question.seed)
+            official = official_pth(api, index, dataset, question.epochs, question.seed)
             assert column()[row] == official[key]
             asked += 1
     assert asked == (14 * 3 * 3 + 14 * 2 * 2) + (14 + 4) * 5
     for arch in ARCHS_201:
         index = content["meta_archs"].index(arch)
-        official = official_pth(content, index, "cifar10", 200, 888)
+        official = official_pth(api, index, "cifar10", 200, 888)
         assert table.seconds(arch, "cifar10", 200, 888) == pytest.approx(official["train-all-time"], rel=1e-12)
         size = content["arch2infos"][index]["full"]["all_results"]["cifar100", 777]["params"]
         assert table.parameters(arch, "cifar100") == round(size * 1e6)
         assert table.score(arch, "cifar10", "test", 200) == pytest.approx(
-            official_pth(content, index, "cifar10", 200, False)["test-accuracy"], rel=1e-12
+            official_pth(api, index, "cifar10", 200, False)["test-accuracy"], rel=1e-12
         )
 
 

@@ -332,6 +332,7 @@ def real_1shot1_table(path: Path) -> int:
 
 
 @pytest.mark.skipif(not (SHARED / "data").exists(), reason="the real tables are not beside this checkout")
+@pytest.mark.slow
 def test_a_1shot1_search_against_the_real_table(tmp_path: Path) -> None:
     path = tmp_path / "nb101.parquet"
     assert real_1shot1_table(path) == 23_142

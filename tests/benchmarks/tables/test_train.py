@@ -86,6 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_table(SPEC, few(12), digits(), tmp_path_factory.mktemp("one"), 1)
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_numbers(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "CELLS_PER_PART", 2)
     two = train_table(SPEC, few(12), digits(), tmp_path, 2)

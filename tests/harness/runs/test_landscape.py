@@ -91,6 +91,7 @@ def test_a_landscape_of_another_place_or_table_is_refused(landscapes: dict[str, 
         carry_out(folder, Grid(5, 1.5), PLACE, Watch())
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_measure_the_same_one(landscapes: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     code = (
@@ -162,7 +163,7 @@ def test_of_a_study_the_lowest_seed_per_space_and_method(tmp_path: Path, capsys:
     arguments = ["landscape", str(out), "--grid", "3", "--reach", "0.5", "--threads", "1"]
     assert main(arguments) == 0
     printed = capsys.readouterr()
-    assert printed.out.count("landscapes: ") == 3
+    assert printed.out.count("finished: ") == 3
     assert "9 of 9 points" in printed.err
     assert main(arguments) == 0
     assert capsys.readouterr().out.count("was finished already: ") == 3

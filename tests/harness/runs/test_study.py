@@ -31,6 +31,7 @@ from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import Study
 from nas_stability.searching import gpu_devices
 from tests import torture
+from tests.slow import marked
 from tests.small import PLACE, reseal, small_spec
 
 ROOT = Path(__file__).parents[3]
@@ -201,7 +202,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_skipped(
     assert {outcome.state for outcome in carry_out(small_study(1), tmp_path)} == {"skipped"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, marked(2)])
 def test_sigterm_saves_exits_with_75_and_the_study_goes_on(workers: int, finished: Path, tmp_path: Path) -> None:
     file = tmp_path / "long.toml"
     file.write_text(
@@ -224,6 +225,7 @@ def test_sigterm_saves_exits_with_75_and_the_study_goes_on(workers: int, finishe
     assert not list(out.glob(".stop-*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: both fail a write with an OSError."""
     spec = small_spec(epochs=3, images=24)
@@ -286,6 +288,7 @@ def test_gpus_on_the_command_line() -> None:
             gpu_devices(wrong, 1)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     study = Study("six", tuple(small_spec(seed=seed, epochs=4, images=40) for seed in range(4)))
@@ -303,6 +306,7 @@ def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -
         assert there == here
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:

@@ -19,8 +19,8 @@ from nas_stability.benchmarks.catalog import load_data
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images import imagenet16, plain_pickle
 from nas_stability.benchmarks.images.dataset import Raw
-from nas_stability.harness.specs.spec import run_spec
-from tests.faults.commands import COMMAND, NEEDED, refused
+from nas_stability.harness.specs.filled_in import run_spec
+from tests.commands import COMMAND, NEEDED, refused
 
 NAMES = [*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data"]
 
