@@ -121,6 +121,7 @@ def test_a_run_that_is_there_twice_is_refused_by_name(case: str, rows: list[dict
     assert variants(runs_with(rows[0], {**rows[1], "lr": 0.1})) != ["", ""], case
 
 
+@pytest.mark.slow
 def test_a_copied_folder_is_told_and_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shutil.copytree(PUBLISHED, tmp_path / "study")
     assert main(["claims", str(folder)]) == 0

@@ -189,7 +189,15 @@ def deviations(space: str, method: str, seed: int, dtype: str, count: int, *alon
     return worst
 
 
-@pytest.mark.parametrize(("space", "method"), EVERY)
+QUICK = [
+    ("nasbench201", "sdarts-adv"),
+    ("nasbench1shot1-s1", "sdarts-rs"),
+    ("nasbench1shot1-s2", "darts"),
+    ("nasbench1shot1-s3", "darts"),
+]
+
+
+@pytest.mark.parametrize(("space", "method"), slow_but(EVERY, *QUICK))
 def test_losses_in_float64_are_those_of_the_reference(space: str, method: str) -> None:
     assert deviations(space, method, 0, "float64", 5, 5)[0] < 1e-8
 
@@ -236,7 +244,8 @@ def slope_errors(space: str, seed: int) -> tuple[float, float]:
     return tuple(float((slopes[name] - slopes["exact"]).abs().max() / scale) for name in (OURS, LITERAL))
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
 def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
     """An attack goes by their signs: what rounds to the other side of 0 is a step of the attack."""
     errors = [slope_errors(space, seed) for seed in range(5)]
@@ -282,7 +291,7 @@ def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> 
     assert 0 < literal < 1e-3
 
 
-@pytest.mark.parametrize(("space", "method"), slow_but(EVERY, ("nasbench201", "sdarts-adv")))
+@pytest.mark.parametrize(("space", "method"), slow_but(EVERY, ("nasbench1shot1-s1", "darts")))
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
     case = tiny(space, method, depth=bench_cases.published(space, method).depth)
@@ -291,7 +300,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
 
 
 @pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
-@pytest.mark.parametrize("what", [*METHODS, HESSIAN])
+@pytest.mark.parametrize("what", slow_but((*METHODS, HESSIAN), "darts"))
 def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
     """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
     few, many = (

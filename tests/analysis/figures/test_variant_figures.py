@@ -56,7 +56,7 @@ def test_every_figure_has_every_variant_by_itself_and_can_be_read(
 @pytest.mark.parametrize(
     "figure", ["trajectory", "overview", "hessian", "gap", "cells", "operations", "flatness", "rank"]
 )
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", slow_but(STUDIES, "baseline"))
 def test_every_variant_is_named_in_the_figure(figure: str, name: str, studies: dict[str, Study]) -> None:
     study = studies[name]
     with matplotlib.rc_context(style(False)):
@@ -87,6 +87,7 @@ def test_a_variant_that_is_not_there_is_refused_by_name(studies: dict[str, Study
         draw_gap(axes, studies["radius"], "nasbench201", "darts")
 
 
+@pytest.mark.slow
 def test_a_caption_says_what_a_label_leaves_out(studies: dict[str, Study], tmp_path: Path) -> None:
     caption = write_report(studies["attack"], tmp_path, only="gap").shown["gap"].caption
     assert "Variants are never averaged" in caption

@@ -229,6 +229,7 @@ def test_another_table_of_the_same_name_is_refused_b2_h2(tmp_path: Path) -> None
         run(spec, tmp_path, PLACE, Watch())
 
 
+@pytest.mark.slow
 def test_random_mutations_are_named_or_change_nothing_b3(finished: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(finished, tmp_path / "study"))
     runs = sorted(path.parent for path in folder.glob(f"*/{DONE}"))

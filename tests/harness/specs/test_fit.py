@@ -25,6 +25,7 @@ from nas_stability.harness.specs.fit import refuse_unfit
 from nas_stability.harness.specs.spec import RunSpec, Value
 from nas_stability.harness.state import start
 from tests import oracles
+from tests.slow import slow_but
 from tests.small import CPU, random_alpha, random_net, small_spec
 
 
@@ -155,9 +156,13 @@ def epoch(spec: RunSpec, raw: Raw) -> None:
 
 
 GRID = list(itertools.product(["nasbench201", "nasbench1shot1-s1"], [1, 2, 4, 5], [3, 5], ["fresh", "pass"]))
+QUICK = [case for case in GRID if case[2:] == (5, "fresh")]
 
 
-@pytest.mark.parametrize(("space", "side", "batch_size", "valid_batches"), GRID)
+@pytest.mark.parametrize(
+    ("space", "side", "batch_size", "valid_batches"),
+    slow_but(GRID, *QUICK),
+)
 def test_what_is_refused_fails_and_what_is_accepted_runs(
     space: str, side: int, batch_size: int, valid_batches: str
 ) -> None:
