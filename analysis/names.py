@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from nas_stability.benchmarks import plugins
+from nas_stability.analysis.offered import loaded
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.methods import compositions
 from nas_stability.harness.methods.compositions import PERTURBED, Method, perturbed_by
@@ -25,19 +24,14 @@ PREFIXES = (
 
 def known_method(method: str) -> Method | None:
     """What a method is made of: one of the package's, or of a plug-in that is loaded. Nothing is loaded for it."""
-    known = {**offered("methods"), **compositions.METHODS}
+    known = {**{name: offer.thing for name, offer in loaded("methods").items()}, **compositions.METHODS}
     found = known.get(method)
     if found is None:
         base_name, _, ending = method.rpartition("-")
         base = known.get(base_name)
-        if isinstance(base, Method) and ending in (*base.perturbations, *offered("perturbations")):
+        if isinstance(base, Method) and ending in (*base.perturbations, *loaded("perturbations")):
             found = perturbed_by(base, ending, PERTURBED.get(ending, ending))
     return found if isinstance(found, Method) else None
-
-
-def offered(kind: str) -> dict[str, Any]:
-    """What the plug-ins that are loaded offer of a kind, by name."""
-    return {name: thing for plugin in plugins.LOADED.values() for name, thing in plugin.offers.get(kind, {}).items()}
 
 
 def method_name(method: str) -> str:
