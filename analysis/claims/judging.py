@@ -2,9 +2,9 @@
 
 How a verdict is reached, for every claim alike:
 
-* The statistic compares the last quarter of the epochs with the second quarter, or two methods in the last quarter. A
-  run's best epoch is chosen by its accuracy, so that best less last is positive for noise alone; two fixed windows have
-  no such bias.
+* The statistic compares the last quarter of the epochs with the second quarter, or two methods in the last quarter;
+  quarters are of each run's own epochs, also where a stopping rule ended it. A run's best epoch is chosen by its
+  accuracy, so that best less last is positive for noise alone; two fixed windows have no such bias.
 * The unit is the seed: methods are compared within seeds, which share initial weights and batches. A seed that lacks a
   value is counted as missing.
 * A claim is judged within each variant (everything of a spec but space, method and seed): methods are compared where

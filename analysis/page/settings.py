@@ -20,15 +20,21 @@ PROVENANCE = {"device": "device", "threads": "CPU threads per run", "git_commit"
 
 
 def lead(study: Study) -> str:
-    """What the study is, in a sentence, and in a second one what varies besides seeds and methods."""
+    """What the study is, in a sentence; in further ones what varies besides seeds and methods, and what ended early."""
     runs = study.runs
     seeds = seed_text(runs["seed"].tolist())
     epochs = sorted(set(study.epochs.groupby("run", observed=True)["epoch"].max().tolist()))
     length = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     return (
         f"{count(len(runs), 'finished run')} of {length} epochs: {spoken(study.methods)} in {spoken(study.spaces)}, "
-        f"{'seeds' if len(set(runs['seed'])) > 1 else 'seed'} {seeds}.{varying(study)}"
+        f"{'seeds' if len(set(runs['seed'])) > 1 else 'seed'} {seeds}.{varying(study)}{ended_early(runs)}"
     )
+
+
+def ended_early(runs: pandas.DataFrame) -> str:
+    """How many runs a stopping rule ended; nothing where it ended none."""
+    early = int(runs["stopped"].notna().sum()) if "stopped" in runs else 0
+    return f" A stopping rule ended {count(early, 'run')} before the last epoch." if early else ""
 
 
 def varying(study: Study) -> str:
@@ -87,9 +93,11 @@ def every_run(study: Study, varied: Sequence[str]) -> Grid:
         *varied,
         *labels,
         "seed",
-        *(name for name in ("seconds", "table_queries", "table_missing") if name in study.runs),
+        *(name for name in ("stopped", "seconds", "table_queries", "table_missing") if name in study.runs),
     ]
     runs = study.runs
+    if "stopped" in names:
+        runs = runs.assign(stopped=runs["stopped"].astype("Int64"))
     if "plugins" in names:
         runs = runs.assign(plugins=field_texts(runs, "plugins"))
     found = grid(runs[["run", *names]])
