@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy
+import numpy.typing
 import pandas
 
 from nas_stability.analysis.names import answer_name, answer_of
@@ -46,10 +47,12 @@ def standard_error(values: Floats) -> tuple[Floats, Floats]:
 def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None = bootstrap_band) -> pandas.DataFrame:
     """Per method, variant and epoch: mean over the seeds that have a value, band, and how many have one.
 
-    The band is empty in epochs where a seed lacks its value and for fewer than three seeds.
+    A stopping rule may have ended some of the runs earlier than others: in each epoch the seeds are those whose run is
+    still there, so that ``seeds`` and ``missing`` together are fewer from then on. The band is empty in epochs where a
+    seed that is there lacks its value, and for fewer than three seeds.
 
     Args:
-        rows: epochs of one space.
+        rows: epochs of one space; in the column ``last`` the last epoch of the row's run, where rows may be left out.
         column: to summarise.
         interval: of the mean; the 95 % percentile bootstrap interval, seeds resampled whole, by default; None for none.
 
@@ -61,15 +64,14 @@ def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None =
         of_group = rows[(rows["method"] == method) & (rows["variant"] == variant)]
         table = of_group.set_index(["run", "epoch"])[column].unstack()
         values = table.to_numpy(dtype=numpy.float64)
+        last = of_group.groupby("run", observed=True)["last" if "last" in of_group else "epoch"].max().loc[table.index]
+        there = table.columns.to_numpy()[None, :] <= last.to_numpy()[:, None]
         present = ~numpy.isnan(values)
         count = present.sum(0)
         mean = numpy.divide(
             numpy.where(present, values, 0.0).sum(0), count, out=numpy.full(len(count), numpy.nan), where=count > 0
         )
-        low, high = numpy.full((2, len(count)), numpy.nan)
-        whole = present.all(0)
-        if interval and len(values) >= FEWEST and whole.any():
-            low[whole], high[whole] = interval(values[:, whole])
+        low, high = band(values, there, interval) if interval else numpy.full((2, len(count)), numpy.nan)
         parts.append(
             pandas.DataFrame(
                 {
@@ -77,7 +79,7 @@ def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None =
                     "variant": variant,
                     "epoch": table.columns,
                     "seeds": count,
-                    "missing": len(values) - count,
+                    "missing": there.sum(0) - count,
                     "mean": mean,
                     "low": low,
                     "high": high,
@@ -85,6 +87,23 @@ def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None =
             )
         )
     return pandas.concat(parts, ignore_index=True)
+
+
+def band(values: Floats, there: numpy.typing.NDArray[numpy.bool_], interval: Interval) -> tuple[Floats, Floats]:
+    """The lower and the upper end in every epoch, each (epochs,); NaN where a run that is there lacks its value.
+
+    Args:
+        values: (runs, epochs), NaN where missing.
+        there: (runs, epochs), whether the run goes on so long.
+        interval: of the runs that are there.
+    """
+    low, high = numpy.full((2, values.shape[1]), numpy.nan)
+    whole = (~numpy.isnan(values) == there).all(0)
+    for running in numpy.unique(there[:, whole], axis=1).T if whole.any() else ():
+        epochs = whole & (there == running[:, None]).all(0)
+        if running.sum() >= FEWEST:
+            low[epochs], high[epochs] = interval(values[running][:, epochs])
+    return low, high
 
 
 def in_order(rows: pandas.DataFrame) -> list[tuple[str, str]]:
@@ -99,9 +118,10 @@ def rows_of(study: Study, space: str, column: str) -> pandas.DataFrame:
 
     error_DATASET_SPLIT is 100 less the accuracy; lowest_error_DATASET_SPLIT the lowest so far in the run, missing where
     the epoch's own is. Rows in which curvature or rank correlation was not measured are left out: they are as often as
-    the run says.
+    the run says. Each row has the last epoch of its run, in the column ``last``.
     """
     rows = study.epochs[study.epochs["space"] == space]
+    rows = rows.assign(last=rows.groupby("run", observed=True)["epoch"].transform("max"))
     if column.startswith(("error_", "lowest_error_")):
         error = 100 - rows[f"accuracy_{answer_of(column)}"]
         lowest = error.groupby(rows["run"], observed=True).cummin()

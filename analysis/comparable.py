@@ -1,7 +1,12 @@
-"""Runs that are compared with each other: of the same space, and alike in all fields that vary within a method."""
+"""Runs that are compared with each other: of the same space, and alike in all fields that vary within a method.
+
+A method that has no field of a name is alike in it to every run of the others, and so is one of which every run was
+given the same plug-ins. What a method's own defaults say belongs to the method: it makes no difference in settings.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,9 +16,11 @@ import numpy.typing
 import pandas
 
 from nas_stability.analysis.claims.windows import QUANTITIES, per_run
+from nas_stability.analysis.names import known_method
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.variants import WITH_DATA, natural, variation
+from nas_stability.analysis.variants import BASE, INAPPLICABLE, WITH_DATA, natural, value_text, variation
+from nas_stability.harness.specs.spec import FIELDS
 
 
 class Alike(NamedTuple):
@@ -38,14 +45,27 @@ Compared = Mapping[tuple[str, ...], Sequence[Alike]]
 """Methods, () for all that there are -> what of them can be compared in a space."""
 
 
+Key = tuple[str, ...]
+"""A run's values of the fields that vary, as texts; INAPPLICABLE where it is alike to every value."""
+
+PLUGINS = "plugins"
+
+DEFAULTS = {name: item.default for name, item in FIELDS.items() if item.default is not dataclasses.MISSING}
+"""Of the fields that have one, whatever space and method."""
+
+
 class Runs(NamedTuple):
-    """The runs of a space as arrays: method, variant and seed of each, (runs, QUANTITIES), and its fields as texts."""
+    """The runs of a space as arrays: method, variant and seed of each, (runs, QUANTITIES), and its fields as texts.
+
+    ``defaults``: of the space, by field.
+    """
 
     methods: numpy.typing.NDArray[numpy.object_]
     variants: numpy.typing.NDArray[numpy.object_]
     seeds: numpy.typing.NDArray[numpy.int64]
     values: Floats
     fields: pandas.DataFrame
+    defaults: Mapping[str, object]
 
 
 def runs_of(study: Study, space: str, texts: pandas.DataFrame) -> Runs:
@@ -62,7 +82,9 @@ def runs_of(study: Study, space: str, texts: pandas.DataFrame) -> Runs:
     found = per_run(study, space)
     values = found[list(QUANTITIES)].to_numpy(numpy.float64)
     method, variant = (found[name].to_numpy(object) for name in ("method", "variant"))
-    return Runs(method, variant, found["seed"].to_numpy(), values, texts.loc[found["run"]])
+    return Runs(
+        method, variant, found["seed"].to_numpy(), values, texts.loc[found["run"]], study.facts_of(space).defaults
+    )
 
 
 def compare(study: Study, wanted: Iterable[tuple[str, ...]]) -> dict[str, Compared]:
@@ -92,32 +114,113 @@ def alike(runs: Runs, varied: Mapping[str, Sequence[str]], methods: Sequence[str
     """
     moved = {name for method in methods for name in varied.get(method, ())}
     names = [name for name in runs.fields.columns if name in moved]
-    columns = [runs.fields[name].to_numpy(object) for name in names]
-    rows: dict[tuple[str, ...], list[int]] = {}
+    columns = [runs.fields[name].to_numpy(object, copy=True) for name in names]
+    if PLUGINS in names:
+        given = [method for method in methods if PLUGINS in varied.get(method, ())]
+        columns[names.index(PLUGINS)][~numpy.isin(runs.methods, given)] = INAPPLICABLE
+    rows: dict[Key, list[int]] = {}
+    keys: dict[str, dict[Key, None]] = {}
     for row, method in enumerate(runs.methods):
         if method in methods:
-            rows.setdefault(tuple(column[row] for column in columns), []).append(row)
+            key = tuple(column[row] for column in columns)
+            rows.setdefault(key, []).append(row)
+            keys.setdefault(method, {})[key] = None
     parts = []
-    for key, chosen in rows.items():
+    for key, chosen in sorted(chosen_rows(rows, met(keys.values())).items(), key=lambda part: part[1]):
         seen = set(runs.methods[chosen])
+        labels = list(dict.fromkeys(runs.variants[chosen]))
         parts.append(
             Alike(
-                max(runs.variants[chosen], key=len),
-                " and ".join(f"{name} {value}" for name, value in zip(names, key, strict=True)),
+                max(labels, key=len) if rows.get(key) == chosen else whole_label(labels),
+                " and ".join(f"{name} {text}" for name, text in zip(names, key, strict=True) if text != INAPPLICABLE),
                 tuple(method for method in methods if method in seen),
                 quantities(runs.methods[chosen], runs.seeds[chosen], runs.values[chosen]),
-                differences(runs.fields.iloc[chosen]) if len(seen) > 1 else "",
+                differences(runs, chosen) if len(seen) > 1 else "",
             )
         )
     return sorted(parts, key=lambda part: natural(part.variant))
 
 
-def differences(fields: pandas.DataFrame) -> str:
-    """The fields in which methods that are compared differ, with their values."""
-    names = [name for name in fields.columns if name not in WITH_DATA]
-    values = {name: list(dict.fromkeys(fields[name])) for name in names}
-    told = [f"{name} ({', '.join(texts)})" for name, texts in values.items() if len(texts) > 1]
+def met(keys: Iterable[Iterable[Key]]) -> list[Key]:
+    """The keys of several methods, in the place of those that agree what they are together.
+
+    Args:
+        keys: of each method, each once.
+    """
+    found: list[Key] = []
+    for ours in map(list, keys):
+        if not any(INAPPLICABLE in key for key in (*found, *ours)):
+            found = list(dict.fromkeys((*found, *ours)))  # the same: without a look at every pair
+            continue
+        pairs = [(one, other) for one in found for other in ours if agree(one, other)]
+        paired = {key for pair in pairs for key in pair}
+        alone = [key for key in (*found, *ours) if key not in paired]
+        found = list(dict.fromkeys((*(both(*pair) for pair in pairs), *alone)))
+    return found
+
+
+def agree(one: Key, other: Key) -> bool:
+    """Whether two keys are the same but for what is INAPPLICABLE in one of them."""
+    return all(a == b or INAPPLICABLE in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def both(one: Key, other: Key) -> Key:
+    """Two keys that agree, as one."""
+    return tuple(b if a == INAPPLICABLE else a for a, b in zip(one, other, strict=True))
+
+
+def chosen_rows(rows: Mapping[Key, list[int]], keys: Iterable[Key]) -> dict[Key, list[int]]:
+    """The rows that belong to each key: its own, and those of keys that it is when what they lack is filled in."""
+    open_keys = [key for key in rows if INAPPLICABLE in key]
+    return {
+        key: sorted(
+            [
+                *rows.get(key, ()),
+                *(row for one in open_keys if one != key and both(one, key) == key for row in rows[one]),
+            ]
+        )
+        for key in keys
+    }
+
+
+def whole_label(labels: Sequence[str]) -> str:
+    """The label of runs of which each names some of the fields."""
+    parts = dict.fromkeys(part for label in labels if label != BASE for part in label.split(", ") if part)
+    return ", ".join(parts) or max(labels, key=len)
+
+
+def differences(runs: Runs, chosen: list[int]) -> str:
+    """The fields in which methods that are compared differ, with their values.
+
+    Where one of them has a default of its own for a field, what is each one's default is the same for all.
+    """
+    fields, methods = runs.fields.iloc[chosen], runs.methods[chosen]
+    told = []
+    for name in fields.columns.drop([*WITH_DATA, PLUGINS], errors="ignore"):
+        texts = fields[name].to_numpy(object)
+        several = [text for text in dict.fromkeys(texts) if text != INAPPLICABLE]
+        if len(several) < 2:
+            continue
+        usual = {method: own_default(method, name, runs.defaults) for method in dict.fromkeys(methods)}
+        if any(has_default(method, name) for method in usual):
+            kinds = {None if text == usual[method] else text for method, text in zip(methods, texts, strict=True)}
+            if len(kinds - {INAPPLICABLE}) < 2:
+                continue
+        told.append(f"{name} ({', '.join(several)})")
     return f"the methods differ in {' and '.join(told)}" if told else ""
+
+
+def has_default(method: str, field: str) -> bool:
+    """Whether a method has a default of its own for a field; of a plug-in's as far as it is loaded."""
+    found = known_method(method)
+    return found is not None and field in found.defaults
+
+
+def own_default(method: str, field: str, of_space: Mapping[str, object]) -> str | None:
+    """The text of a field's default for a method: its own, the field's, or that of the space; None without any."""
+    found = known_method(method)
+    known = {**DEFAULTS, **of_space, **(found.defaults if found else {})}
+    return value_text(known[field]) if field in known else None
 
 
 def quantities(

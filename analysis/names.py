@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from nas_stability.analysis.offered import loaded
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
+from nas_stability.harness.methods import compositions
+from nas_stability.harness.methods.compositions import PERTURBED, Method, perturbed_by
 
-METHODS = {
-    "darts": "DARTS",
-    "darts-2nd": "DARTS (2nd order)",
-    "sdarts-rs": "SDARTS-RS",
-    "sdarts-adv": "SDARTS-ADV",
-}
-"""Methods as people write them, in the order in which they are listed and coloured; others follow, sorted."""
+METHODS = {name: method.title for name, method in compositions.METHODS.items()}
+"""Methods as people write them, in the order in which they are listed and coloured; others follow."""
 
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
@@ -24,15 +22,35 @@ PREFIXES = (
 """What a column PREFIX_DATASET_SPLIT begins with; none begins with another."""
 
 
+def known_method(method: str) -> Method | None:
+    """What a method is made of: one of the package's, or of a plug-in that is loaded. Nothing is loaded for it."""
+    known = {**{name: offer.thing for name, offer in loaded("methods").items()}, **compositions.METHODS}
+    found = known.get(method)
+    if found is None:
+        base_name, _, ending = method.rpartition("-")
+        base = known.get(base_name)
+        if isinstance(base, Method) and ending in (*base.perturbations, *loaded("perturbations")):
+            found = perturbed_by(base, ending, PERTURBED.get(ending, ending))
+    return found if isinstance(found, Method) else None
+
+
 def method_name(method: str) -> str:
-    """A method as people write it; one that has no name here in capitals."""
-    return METHODS.get(method, method.upper())
+    """A method as people write it; one that has no title in capitals."""
+    found = known_method(method)
+    return found.title if found and found.title else method.upper()
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Methods, each once: those of METHODS in its order, then the others, sorted."""
+    """Methods, each once: those of METHODS in its order, then the others, sorted, a base before its perturbed forms."""
     found = set(methods)
-    return [method for method in METHODS if method in found] + sorted(found - METHODS.keys())
+    return [method for method in METHODS if method in found] + sorted(found - METHODS.keys(), key=base_first)
+
+
+def base_first(method: str) -> tuple[str, int]:
+    """A key that sorts BASE, BASE-rs and BASE-adv together."""
+    base, _, ending = method.rpartition("-")
+    endings = list(PERTURBED)
+    return (base, 1 + endings.index(ending)) if base and ending in endings else (method, 0)
 
 
 def space_name(space: str, facts: Mapping[str, Facts] = FACTS) -> str:

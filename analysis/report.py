@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -20,11 +21,12 @@ from tqdm import tqdm
 from nas_stability.analysis import escape, summaries
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.figures.layout import note
-from nas_stability.analysis.figures.panels import PAPER, SCREEN, Drawn, style
+from nas_stability.analysis.figures.offered import figures
+from nas_stability.analysis.figures.panels import PAPER, SCREEN, Draw, Drawn, style
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import NOTES, TABLES
-from nas_stability.benchmarks import files
-from nas_stability.benchmarks.errors import unknown
+from nas_stability.benchmarks import files, plugins
+from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.benchmarks.workers import Crew, Lost
 from nas_stability.harness.records.outputs import REPORT, refuse_output
@@ -48,11 +50,12 @@ class Shown(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One figure or table as it was written; no files where the study has no data for it."""
+    """One figure or table as it was written; no files where the study has no data for it, or where it ``failed``."""
 
     files: tuple[Path, ...] = ()
     shown: Shown | None = None
     table: pandas.DataFrame | None = None
+    failed: str = ""
 
 
 class Report(NamedTuple):
@@ -65,6 +68,8 @@ class Report(NamedTuple):
         shown: the figures by name.
         tables: the tables by name.
         absent: figures that the study has no data for.
+        failed: figures of plug-ins that broke: name -> what was raised.
+        page: the page, where one was written.
     """
 
     study: Study
@@ -73,15 +78,17 @@ class Report(NamedTuple):
     shown: Mapping[str, Shown]
     tables: Mapping[str, pandas.DataFrame]
     absent: tuple[str, ...]
+    failed: Mapping[str, str] = MappingProxyType({})
+    page: Path | None = None
 
 
 def check_name(only: str | None) -> None:
     """Passes the name of a figure or table, and None.
 
     Raises:
-        BadInput: another one.
+        BadInput: another one, or figures of plug-ins that cannot be called what they are.
     """
-    known = [*FIGURES, *TABLES]
+    known = [*figures(), *TABLES]
     if only is not None and only not in known:
         raise unknown("figure or table", only, known)
 
@@ -96,6 +103,8 @@ def write_report(
 ) -> Report:
     """Draws the figures and tables of a study; progress goes to standard error.
 
+    A figure of a plug-in that breaks stops no other one, unless what it raises is BadInput.
+
     Args:
         study: to draw.
         out: where to write; STUDY/report by default.
@@ -105,7 +114,7 @@ def write_report(
         quiet: say nothing meanwhile.
 
     Raises:
-        BadInput: an unknown name, or ``out`` is a place of records.
+        BadInput: an unknown name, ``out`` is a place of records, or a plug-in's figures are not what they are to be.
     """
     check_name(only)
     if out is not None:
@@ -113,8 +122,9 @@ def write_report(
     place = out or study.folder / REPORT
     place.mkdir(parents=True, exist_ok=True)
     files.clear_parts(place)
-    wanted = [name for name in (*FIGURES, *TABLES) if only in (None, name)]
-    drawn = draw(wanted, functools.partial(write, study, place, paper), workers)
+    wanted = [name for name in (*figures(), *TABLES) if only in (None, name)]
+    one = functools.partial(write, study, place, paper)
+    drawn = draw(wanted, one, workers, functools.partial(write_elsewhere, one, loaded_plugins()))
     written = dict(drawn if quiet else progress(drawn, len(wanted)))
     pieces = {name: written[name] for name in wanted}
     return Report(
@@ -123,17 +133,30 @@ def write_report(
         tuple(file for piece in pieces.values() for file in piece.files),
         {name: piece.shown for name, piece in pieces.items() if piece.shown},
         {name: piece.table for name, piece in pieces.items() if piece.table is not None},
-        tuple(name for name, piece in pieces.items() if not piece.files),
+        tuple(name for name, piece in pieces.items() if not piece.files and not piece.failed),
+        {name: piece.failed for name, piece in pieces.items() if piece.failed},
     )
 
 
-def draw(wanted: Sequence[str], one: Callable[[str], Piece], workers: int) -> Iterator[tuple[str, Piece]]:
-    """Each figure and table with its name, as they come; what a killed worker left is drawn in this process."""
+def draw(
+    wanted: Sequence[str],
+    one: Callable[[str], Piece],
+    workers: int,
+    elsewhere: Callable[[str], Piece] | None = None,
+) -> Iterator[tuple[str, Piece]]:
+    """Each figure and table with its name, as they come; what a killed worker left is drawn in this process.
+
+    Args:
+        wanted: names.
+        one: of a name, in this process.
+        workers: that draw.
+        elsewhere: of a name, in a worker; ``one`` by default.
+    """
     if min(workers, len(wanted)) <= 1:
         yield from ((name, one(name)) for name in wanted)
         return
     left = []
-    with Crew(one, min(workers, len(wanted))) as crew:
+    with Crew(elsewhere or one, min(workers, len(wanted))) as crew:
         for answer in crew.carry_out(wanted):
             if isinstance(answer.error, Lost):
                 left.append(wanted[answer.task])
@@ -151,11 +174,56 @@ def write(study: Study, place: Path, paper: bool, name: str) -> Piece:
         table = TABLES[name](study)
         return Piece(write_table(table, place, name, study.facts), table=table)
     with matplotlib.rc_context(style(paper)):
-        drawn = FIGURES[name](study, PAPER if paper else SCREEN)
-        if drawn is None:
-            return Piece()
-        width, height = drawn.figure.get_size_inches()
-        return Piece(write_figure(drawn, place, name), Shown(width, height, drawn.caption + note(study)))
+        made = rendered(study, FIGURES[name], paper) if name in FIGURES else tried(study, name, paper)
+    if made is None or isinstance(made, str):
+        return Piece(failed=made or "")
+    return Piece(write_contents(made.files, place, name), made.shown)
+
+
+def loaded_plugins() -> str:
+    """The plug-ins of this process that figures may be of, or take titles of methods from, as a record has them."""
+    shown = ("figures", "methods", "perturbations")
+    return plugins.written(one for one in plugins.LOADED.values() if any(kind in one.offers for kind in shown))
+
+
+def write_elsewhere(one: Callable[[str], Piece], recorded: str, name: str) -> Piece:
+    """One figure or table in a worker, which has loaded nothing yet.
+
+    Raises:
+        BadInput: a plug-in is not what it was when this process loaded it.
+    """
+    plugins.load_recorded(recorded)
+    return one(name)
+
+
+class Rendered(NamedTuple):
+    """A figure as the ``contents`` of its files, and what a page needs to know of it."""
+
+    files: tuple[bytes, bytes, str]
+    shown: Shown
+
+
+def rendered(study: Study, draw: Draw, paper: bool) -> Rendered | None:
+    """A figure; None where the study has no data for it."""
+    drawn = draw(study, PAPER if paper else SCREEN)
+    if drawn is None:
+        return None
+    width, height = drawn.figure.get_size_inches()
+    return Rendered(contents(drawn), Shown(width, height, drawn.caption + note(study)))
+
+
+def tried(study: Study, name: str, paper: bool) -> Rendered | str | None:
+    """A figure of a plug-in, or what it raised, on one line.
+
+    Raises:
+        BadInput: as the figure does.
+    """
+    try:
+        return rendered(study, figures()[name], paper)
+    except BadInput:
+        raise
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def progress(pieces: Iterable[tuple[str, Piece]], total: int) -> Iterator[tuple[str, Piece]]:
@@ -171,12 +239,11 @@ def progress(pieces: Iterable[tuple[str, Piece]], total: int) -> Iterator[tuple[
         yield piece
 
 
-def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, Path, Path]:
+def contents(drawn: Drawn) -> tuple[bytes, bytes, str]:
     """A figure as PNG and PDF, both without the time they were made, and its numbers as CSV.
 
     The panels are laid out once for both, and each canvas draws once (``savefig`` lays out and draws twice per file).
     """
-    png, pdf, numbers = (place / f"{name}.{kind}" for kind in ("png", "pdf", "csv"))
     image, pages = io.BytesIO(), io.BytesIO()
     drawn.figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
     screen: Any = FigureCanvasAgg(drawn.figure)
@@ -184,9 +251,20 @@ def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, Path, Path
     drawn.figure.set_layout_engine("none")
     vector: Any = FigureCanvasPdf(drawn.figure)
     vector.print_pdf(pages, metadata={"CreationDate": None})
-    files.write(png, image.getvalue())
-    files.write(pdf, pages.getvalue())
-    files.write(numbers, escape.csv(drawn.numbers))
+    return image.getvalue(), pages.getvalue(), escape.csv(drawn.numbers)
+
+
+def write_figure(drawn: Drawn, place: Path, name: str) -> tuple[Path, ...]:
+    """A figure to NAME.png, NAME.pdf and NAME.csv."""
+    return write_contents(contents(drawn), place, name)
+
+
+def write_contents(found: tuple[bytes, bytes, str], place: Path, name: str) -> tuple[Path, ...]:
+    """The contents of a figure's files to them."""
+    png, pdf, numbers = (place / f"{name}.{kind}" for kind in ("png", "pdf", "csv"))
+    files.write(png, found[0])
+    files.write(pdf, found[1])
+    files.write(numbers, found[2])
     return png, pdf, numbers
 
 

@@ -18,7 +18,7 @@ import numpy.typing
 import pandas
 
 from nas_stability.analysis.names import in_order
-from nas_stability.analysis.variants import Group, natural, variants, variation
+from nas_stability.analysis.variants import Group, natural, taken_apart, variants, variation
 from nas_stability.benchmarks.errors import BadInput, unreadable
 from nas_stability.benchmarks.spaces import facts
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
@@ -43,7 +43,7 @@ class Study:
         folder: it was read from.
         epochs: one row per run and epoch.
         spectrum: run, space, method, seed, epoch, index, eigenvalue.
-        runs: one row per finished run: its id, the fields of its spec and its provenance.
+        runs: one row per finished run: its id, the fields of its spec and of its method's own, and its provenance.
         places: run id -> folder of the run.
         unfinished: ids of the runs that have no run.json.
         remarks: which runs are missing, copied or foreign, one line each.
@@ -52,7 +52,7 @@ class Study:
         facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
 
     Raises:
-        BadInput: two runs of one space, method, seed and variant.
+        BadInput: two runs of one space, method, seed and variant; settings or plug-ins of a run that cannot be read.
     """
 
     folder: Path
@@ -68,9 +68,10 @@ class Study:
 
     def __post_init__(self) -> None:
         if "variant" not in self.runs:
-            labels = variants(self.runs)
-            named = dict(zip(self.runs["run"].astype(str), labels, strict=True))
-            object.__setattr__(self, "runs", self.runs.assign(variant=labels))
+            runs = taken_apart(self.runs)
+            labels = variants(runs)
+            named = dict(zip(runs["run"].astype(str), labels, strict=True))
+            object.__setattr__(self, "runs", runs.assign(variant=labels))
             object.__setattr__(self, "epochs", labelled(self.epochs, named))
             object.__setattr__(self, "spectrum", labelled(self.spectrum, named))
 

@@ -2,7 +2,9 @@
 
 A variant is everything of a run's spec but space, method and seed. The unit of repetition is the seed within one
 variant: numbers of different variants are never averaged. Fields are compared within one space and method, so that what
-spaces publish differently (depth, table_epochs) makes no variant.
+spaces publish differently (depth, table_epochs) makes no variant. A field of a method's own, which a record holds in
+``settings``, is a field like any other; the methods that do not have it differ in nothing by that. Another source of a
+plug-in makes another variant.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from typing import NamedTuple
 import numpy
 import pandas
 
+from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.harness.specs.spec import FIELDS, own_values
 
 BASE = "base"
 """The variant from which every other differs in what its label names, where fields have a usual value."""
@@ -47,6 +51,12 @@ WITH_DATA = ("data_sha256", "crop_padding", "flip")
 
 DIGITS = 8
 """Digits of a checksum in a label."""
+
+NO_PLUGINS = "none"
+"""The text of the field ``plugins`` where a run was given none."""
+
+INAPPLICABLE = "\t"
+"""The text of a field that a run's method does not have; no value's, whose control characters are made visible."""
 
 
 class Group(NamedTuple):
@@ -82,12 +92,31 @@ def field_names(runs: pandas.DataFrame) -> list[str]:
     return [name for name in runs.columns if "." not in name and name not in NOT_FIELDS]
 
 
+def taken_apart(runs: pandas.DataFrame) -> pandas.DataFrame:
+    """The runs with a column per field of a method's own in the place of ``settings``, empty where a method has none.
+
+    A field that has the name of another column is called own_NAME.
+
+    Raises:
+        BadInput: the settings of a run are no JSON object.
+    """
+    if "settings" not in runs:
+        return runs
+    rows = [own_values(text) if isinstance(text, str) else {} for text in runs["settings"]]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        return runs.assign(settings="")
+    taken = {*NOT_FIELDS, *runs.columns}
+    columns = {f"own_{name}" if name in taken else name: [row.get(name) for row in rows] for name in names}
+    made = pandas.DataFrame(columns, index=runs.index, dtype=object)
+    before = runs.columns[: list(runs.columns).index("settings")]
+    after = runs.columns.drop([*before, "settings"])
+    return pandas.concat([runs[before], made, runs[after]], axis=1)
+
+
 def variation(runs: pandas.DataFrame) -> Variation:
     """What varies between the runs of a study, a row each with the fields of its spec."""
-    names = [name for name in field_names(runs) if name not in ("space", "method", "seed")]
-    texts = pandas.DataFrame({name: column_texts(runs[name]) for name in names}, index=runs.index)
-    if "data" in texts:
-        texts = texts.assign(data=data_names(texts))
+    texts = field_texts(runs)
     places = [runs["space"].astype(str), runs["method"].astype(str)]
     several = texts.groupby(places, sort=False).nunique() > 1
     varied = {
@@ -97,6 +126,29 @@ def variation(runs: pandas.DataFrame) -> Variation:
     }
     varied = {place: fields for place, fields in varied.items() if fields}
     return Variation(texts, varied, {space: usual(texts, places, varied, space) for space, _ in varied})
+
+
+def field_texts(runs: pandas.DataFrame) -> pandas.DataFrame:
+    """The fields of the runs as texts, equal where the values are, INAPPLICABLE where the method has no such field."""
+    whole = taken_apart(runs)
+    names = [name for name in field_names(whole) if name not in ("space", "method", "seed")]
+    texts = pandas.DataFrame({name: column_texts(whole[name]) for name in names}, index=runs.index)
+    for name in (own for own in names if own not in FIELDS):
+        without = whole[name].isna().groupby(whole["method"].astype(str)).transform("all")
+        texts[name] = texts[name].mask(without, INAPPLICABLE)
+    if "data" in texts:
+        texts = texts.assign(data=data_names(texts))
+    if "plugins" in texts:
+        texts = texts.assign(plugins=plugin_names(runs["plugins"]))
+    return texts
+
+
+def plugin_names(records: pandas.Series) -> list[str]:
+    """The sources of each run's plug-ins by the first digits of their checksums, all of them where that is needed."""
+    read = {text: sorted(plugins.read(text).values()) for text in records.unique() if isinstance(text, str)}
+    known = set().union(*read.values())
+    digits = DIGITS if len({checksum[:DIGITS] for checksum in known}) == len(known) else 64
+    return [" ".join(checksum[:digits] for checksum in read.get(text, [])) or NO_PLUGINS for text in records]
 
 
 def fields_of(texts: pandas.DataFrame, names: list[str]) -> tuple[str, ...]:
@@ -185,7 +237,7 @@ def column_texts(values: pandas.Series) -> list[str]:
     known: dict[tuple[type, Hashable], str] = {}
     texts = []
     for value in values.tolist():
-        key = (type(value), value)
+        key = (type(value), value if isinstance(value, Hashable) else str(value))
         if key not in known:
             known[key] = value_text(value)
         texts.append(known[key])

@@ -12,8 +12,9 @@ import pandas
 
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.study import load as load_study
-from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import choose
+from nas_stability.benchmarks.plugins import load as load_plugin
+from nas_stability.benchmarks.plugins import names as offered_names
 from nas_stability.harness.records.folder import read_record
 from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.status import read_rows
@@ -220,36 +221,56 @@ def read(study: Study | str | Path) -> Study:
     return study if isinstance(study, Study) else load_study(study)
 
 
-def claims(study: Study | str | Path) -> pandas.DataFrame:
+def claims(study: Study | str | Path, *, plugins: Sequence[str | Path] = ()) -> pandas.DataFrame:
     """The verdict on each claim of the paper, in each space and variant and over all spaces.
 
     The columns are described at ``nas_stability.analysis.claims.judging.judge``.
 
     Args:
         study: or its folder.
+        plugins: files and modules whose claims are judged too; those that are loaded already need not be named.
+
+    Raises:
+        BadInput: a plug-in is not there, breaks, or has a claim that cannot be judged.
     """
     from nas_stability.analysis.claims.judging import judge
 
+    load_all(plugins)
     return judge(read(study))
 
 
-def figure(study: Study | str | Path, name: str, *, paper: bool = False) -> Figure | None:
+def load_all(addresses: Sequence[str | Path]) -> None:
+    """Loads plug-ins, relative files from the working folder.
+
+    Raises:
+        BadInput: one is not there, or breaks at import.
+    """
+    for address in addresses:
+        load_plugin(str(address), Path())
+
+
+def figure(
+    study: Study | str | Path, name: str, *, paper: bool = False, plugins: Sequence[str | Path] = ()
+) -> Figure | None:
     """One figure of a study as a matplotlib figure, which is not saved; None where the study has no data for it.
 
     Args:
         study: or its folder.
         name: of the figure, such as ``hessian`` or ``trajectory``.
         paper: one column wide, in a serif.
+        plugins: files and modules that may offer the figure; those that are loaded already need not be named.
 
     Raises:
-        BadInput: no such figure; the names are listed.
+        BadInput: no such figure; the names are listed. A plug-in is not there or breaks at import.
+        Exception: what a figure of a plug-in raises.
     """
     import matplotlib
 
-    from nas_stability.analysis.figures.figures import FIGURES
+    from nas_stability.analysis.figures.offered import figures
     from nas_stability.analysis.figures.panels import PAPER, SCREEN, style
 
-    draw = choose("figure", name, FIGURES)
+    load_all(plugins)
+    draw = choose("figure", name, figures())
     # What shows the figure is the caller's: a notebook keeps its backend.
     settings = {name: value for name, value in style(paper).items() if name != "backend"}
     with matplotlib.rc_context(settings):
@@ -257,24 +278,31 @@ def figure(study: Study | str | Path, name: str, *, paper: bool = False) -> Figu
     return None if drawn is None else drawn.figure
 
 
-def report(study: Study | str | Path, out: str | Path | None = None, *, workers: int = 1) -> Report:
+def report(
+    study: Study | str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int = 1,
+    plugins: Sequence[str | Path] = (),
+) -> Report:
     """Writes every figure and table of a study, and report.html beside them.
+
+    A figure of a plug-in that breaks is in ``failed`` of what is returned, with what it raised, and stops no other one.
 
     Args:
         study: or its folder.
         out: where to write; STUDY/report by default.
         workers: processes that draw.
+        plugins: files and modules whose figures and claims are shown too; those that are loaded already need not be
+            named.
 
     Raises:
-        BadInput: ``out`` is a place of records.
+        BadInput: ``out`` is a place of records; a plug-in is not there, breaks, or has a claim that cannot be judged.
     """
-    from nas_stability.analysis.claims.judging import judge
-    from nas_stability.analysis.page.whole_page import write_page
-    from nas_stability.analysis.report import write_report
+    from nas_stability.analysis.page.whole_page import write_report_and_page
 
-    written = write_report(read(study), out=None if out is None else Path(out), workers=workers, quiet=True)
-    page = write_page(written, judge(written.study))
-    return written._replace(files=(*written.files, page))
+    load_all(plugins)
+    return write_report_and_page(read(study), None if out is None else Path(out), workers=workers, quiet=True)
 
 
 def table(name: str, tables: str | Path | None = None) -> Table:
@@ -296,11 +324,11 @@ def methods() -> tuple[str, ...]:
     """The names that the field ``method`` takes."""
     from nas_stability.harness.methods.compositions import METHODS
 
-    return (*METHODS, *plugins.names("methods"))
+    return (*METHODS, *offered_names("methods"))
 
 
 def spaces() -> tuple[str, ...]:
     """The names that the field ``space`` takes."""
     from nas_stability.benchmarks.catalog import SPACES
 
-    return (*SPACES, *plugins.names("spaces"))
+    return (*SPACES, *offered_names("spaces"))

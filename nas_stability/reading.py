@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas_stability.field_flags import add_plugins, load_plugins
 from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
 from nas_stability.harness.records.outputs import refuse_output
 
@@ -26,6 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
     add_unverified(report)
+    add_plugins(report)
     finish(report, report_verb)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
@@ -33,6 +35,7 @@ def add_verbs(verbs: Verbs) -> None:
     claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
     claims.add_argument("--out", metavar="FILE.csv", type=folder, help="also write the verdicts there")
     add_unverified(claims)
+    add_plugins(claims)
     finish(claims, claims_verb)
 
     status = verbs.add_parser("status", help="how far a study is, from its files alone", allow_abbrev=False)
@@ -73,35 +76,39 @@ def loaded(folder: Path, unverified: bool) -> Study:
 
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
-    print_report(
+    load_plugins(options)
+    return print_report(
         options.folder, options.out, options.only, options.paper, options.workers, unverified=options.unverified
     )
-    return 0
 
 
 def print_report(
     folder: Path, out: Path | None, only: str | None, paper: bool, workers: int | None, unverified: bool = False
-) -> None:
-    """Draws the report with so many workers (one per core); prints the summary per method and where the figures are."""
+) -> int:
+    """Draws the report with so many workers (one per core); prints the summary per method and where the figures are.
+
+    Plug-ins that are loaded draw and judge too. Returns an exit code: FAILED where a figure of theirs broke.
+    """
     import joblib
 
     from nas_stability.analysis import report
-    from nas_stability.analysis.claims import judging
     from nas_stability.analysis.page import whole_page
 
     report.check_name(only)
     if out is not None:
         refuse_output(out)
     study = loaded(folder, unverified)
-    written = report.write_report(study, out=out, only=only, paper=paper, workers=workers or joblib.cpu_count())
-    one_page = whole_page.write_page(written, judging.judge(written.study)) if only is None else None
+    written = whole_page.write_report_and_page(study, out, only, paper, workers or joblib.cpu_count())
     summary = report.summary(written.study)
     print(
         summary.to_string(
             index=False, float_format=lambda number: f"{number:.3g}" if abs(number) < 1 else f"{number:.2f}"
         )
     )
-    print(f"report: {one_page or written.folder}")
+    print(f"report: {written.page or written.folder}")
+    for name, reason in written.failed.items():
+        print(f"nas-stability: the figure {name!r} of a plug-in was not drawn: {reason}", file=sys.stderr)
+    return FAILED if written.failed else 0
 
 
 def claims_verb(options: argparse.Namespace) -> int:
@@ -110,6 +117,7 @@ def claims_verb(options: argparse.Namespace) -> int:
     from nas_stability.analysis.claims import judging
     from nas_stability.benchmarks import files
 
+    load_plugins(options)
     if options.out:
         refuse_output(options.out)
     judged = judging.judge(loaded(options.folder, options.unverified))

@@ -189,9 +189,10 @@ def study_verb(options: argparse.Namespace) -> int:
         )
     if "interrupted" in states:
         return REQUEUE  # at once: a batch system gives a job that is to end a few seconds
+    drawn = 0
     if {"finished", "skipped"} & set(states) and not options.no_report:
-        print_report(folder, None, None, False, options.workers)
-    return 0 if set(states) <= {"finished", "skipped"} else FAILED
+        drawn = print_report(folder, None, None, False, options.workers)
+    return drawn if set(states) <= {"finished", "skipped"} else FAILED
 
 
 def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 How a verdict is reached, for every claim alike:
 
-* The statistic compares the last quarter of the epochs with the second quarter, or two methods in the last quarter. A
-  run's best epoch is chosen by its accuracy, so that best less last is positive for noise alone; two fixed windows have
-  no such bias.
+* The statistic compares the last quarter of the epochs with the second quarter, or two methods in the last quarter;
+  quarters are of each run's own epochs, also where a stopping rule ended it. A run's best epoch is chosen by its
+  accuracy, so that best less last is positive for noise alone; two fixed windows have no such bias.
 * The unit is the seed: methods are compared within seeds, which share initial weights and batches. A seed that lacks a
   value is counted as missing.
 * A claim is judged within each variant (everything of a spec but space, method and seed): methods are compared where
@@ -37,6 +37,7 @@ import numpy
 import pandas
 
 from nas_stability.analysis.claims.evidence import LEVEL, Evidence
+from nas_stability.analysis.claims.offered import blamed, offered_claims
 from nas_stability.analysis.claims.statements import Claim, claims
 from nas_stability.analysis.claims.verdicts import markdown, records, text
 from nas_stability.analysis.comparable import Alike, Compared, compare
@@ -62,6 +63,11 @@ COLUMNS = (
 def judge(study: Study) -> pandas.DataFrame:
     """Every claim of the study in every space and variant, and over all spaces where at least two have data.
 
+    Behind the claims of TEMPLATES and the study's own come those that plug-ins offer about one of its methods, or all.
+
+    Raises:
+        BadInput: a landscape is damaged; a plug-in's claim has the name of another one, is none, or breaks.
+
     Returns:
         claim: its name, METHOD-TEMPLATE, in the order of TEMPLATES.
         statement: the claim in one sentence.
@@ -78,14 +84,28 @@ def judge(study: Study) -> pandas.DataFrame:
             and the spread were as observed; missing (NA) where decided, unknown or beyond MOST_SEEDS.
         reason: one line for people.
     """
-    wanted = claims(study.methods, study.claims)
+    own = claims(study.methods, study.claims)
+    others = offered_claims(study.methods, own)
+    addresses = {name: address for name, (address, _) in others.items()}
+    wanted = [*own, *(claim for _, claim in others.values())]
     found = compare(study, [claim.methods for claim in wanted])
-    cases = [case for claim in wanted for case in cases_of(claim, found)]
-    corrected = holm(numpy.array([p_value(case.evidence) for case in cases]))
-    sides = [decided(case, p) for case, p in zip(cases, corrected, strict=True)]
+    cases: list[Case] = []
+    values: list[float] = []
+    for claim in wanted:
+        with blamed(claim, addresses):
+            cases += cases_of(claim, found)
+            values += [p_value(case.evidence) for case in cases[len(values) :]]
+    corrected = holm(numpy.array(values))
     tests = int((~numpy.isnan(corrected)).sum())
+    sides = []
+    for case, p in zip(cases, corrected, strict=True):
+        with blamed(case.claim, addresses):
+            sides.append(decided(case, p))
     level = LEVEL / max(1, sum(1 for case, side in zip(cases, sides, strict=True) if case.evidence and not side))
-    rows = [row(case, p, side, tests, level) for case, p, side in zip(cases, corrected, sides, strict=True)]
+    rows = []
+    for case, p, side in zip(cases, corrected, sides, strict=True):
+        with blamed(case.claim, addresses):
+            rows.append(row(case, p, side, tests, level))
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds_needed": "Int64"})
 
 

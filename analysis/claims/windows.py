@@ -1,7 +1,8 @@
 """Numbers of a run by themselves: its second and its last quarter, its cost, the landscape around its end.
 
 A run's best epoch is chosen by its accuracy, so that best less last is positive for noise alone; two fixed windows have
-no such bias.
+no such bias. The quarters are of each run's own epochs: of a run that a stopping rule ended, what it did late is what
+it did before its end, and its last architectures are those that it leaves. A run of one epoch has no second quarter.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def per_run(study: Study, space: str) -> pandas.DataFrame:
     Returns:
         run, method, variant, seed: whose.
         early_accuracy, late_accuracy: mean table accuracy (the first that the space answers for) over the epochs of the
-            second and of the last quarter, percent; NaN if the table lacks one of them.
+            second and of the last quarter of the run, percent; NaN if the table lacks one of them or there is none.
         early_norm, late_norm: mean natural logarithm of the spectral norm over the epochs measured there.
         late_eigenvalue: mean largest eigenvalue over the epochs measured in the last quarter, nats.
         seconds: natural logarithm of the seconds that the search took in all.

@@ -191,13 +191,15 @@ def outer(study: Study, axes: Mapping[Group, Axes]) -> None:
 
 
 def note(study: Study) -> str:
-    """What a caption says of variants; nothing where there are none."""
+    """What a caption says of variants and of runs that ended early; nothing where there are none."""
+    early = "stopped" in study.runs and study.runs["stopped"].notna().any()
+    said = " A run that a stopping rule ended counts in means up to its last epoch." if early else ""
     if not any(study.variants):
-        return ""
+        return said
     found = variation(study.runs)
     usual = [", ".join(f"{name} {value}" for name, value in fields.items()) for fields in found.usual.values()]
     stated = "; ".join(dict.fromkeys(filter(None, usual)))
     named = f" A field that a label does not name has its usual value ({stated})." if stated else ""
     many = len(groups_of(study, study.spaces)) > MOST_PANELS
     left = f" Where each is a panel the first {MOST_PANELS} are drawn; the numbers have all." if many else ""
-    return f" Variants are never averaged: seeds are, within one variant.{named}{left}"
+    return f" Variants are never averaged: seeds are, within one variant.{named}{left}{said}"

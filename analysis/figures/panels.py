@@ -82,9 +82,18 @@ def style(paper: bool) -> dict[Any, Any]:
 
 
 def colour(method: str, methods: Sequence[str]) -> str:
-    """The colour of a method, the same in every figure."""
-    order = [*names.METHODS, *(name for name in methods if name not in names.METHODS)]
-    return PALETTE[order.index(method) % len(PALETTE)]
+    """The colour of a method, the same in every figure of a study; two of them have the same beyond twelve alone.
+
+    One of METHODS has the colour of its place there, unless another one of the study has that already.
+    """
+    shown = names.in_order({method, *methods})
+    order = [*names.METHODS, *(name for name in shown if name not in names.METHODS)]
+    taken: dict[str, int] = {}
+    for name in shown:
+        usual = order.index(name) % len(PALETTE)
+        free = [place for place in range(len(PALETTE)) if place not in taken.values()]
+        taken[name] = usual if usual in free or not free else free[0]
+    return PALETTE[taken[method]]
 
 
 def method_name(method: str) -> str:

@@ -92,14 +92,15 @@ def run_pages(study: Study) -> list[tuple[str, list[Run]]]:
     found = []
     for space in study.spaces:
         of_space = study.runs[study.runs["space"] == space]
-        extra = [name for name in varied_fields(of_space) if name not in ("space", "method")]
+        extra = [name for name in varied_fields(of_space) if name not in ("space", "method", "plugins")]
         rows = study.epochs[study.epochs["space"] == space]
         known = [name for name in rows.columns if name not in IDENTITY and rows[name].notna().any()]
         answers = study.answers(space)
         pages = []
         for spec in of_space.to_dict("records"):
             run, method = str(spec["run"]), study.methods.index(str(spec["method"]))
-            named = [spec["variant"]] if spec["variant"] else [f"{name} {plain(spec[name])}" for name in extra]
+            fields = [f"{name} {plain(spec[name])}" for name in extra if not absent(spec[name])]
+            named = [spec["variant"]] if spec["variant"] else fields
             words = [str(spec["method"]), *map(str, named), f"seed {spec['seed']}"]
             one = run_page(
                 spec, epochs[run].sort_values("epoch"), spectra.get(run), answers, known, study.facts_of(space)

@@ -5,28 +5,36 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import PurePath
 
 import pandas
 
 from nas_stability.analysis.names import answer_name, answer_of, dataset_and_split
-from nas_stability.analysis.page.texts import Grid, absent, count, duration, grid, plain, seed_text, spoken
+from nas_stability.analysis.page.texts import MISSING, Grid, absent, count, duration, grid, plain, seed_text, spoken
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.variants import field_names, told
+from nas_stability.analysis.variants import DIGITS, field_names, told
+from nas_stability.benchmarks import plugins
 
 PROVENANCE = {"device": "device", "threads": "CPU threads per run", "git_commit": "commit"}
 """Entries of run.json that are told beside versions, table and time, and how they are called."""
 
 
 def lead(study: Study) -> str:
-    """What the study is, in a sentence, and in a second one what varies besides seeds and methods."""
+    """What the study is, in a sentence; in further ones what varies besides seeds and methods, and what ended early."""
     runs = study.runs
     seeds = seed_text(runs["seed"].tolist())
     epochs = sorted(set(study.epochs.groupby("run", observed=True)["epoch"].max().tolist()))
     length = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     return (
         f"{count(len(runs), 'finished run')} of {length} epochs: {spoken(study.methods)} in {spoken(study.spaces)}, "
-        f"{'seeds' if len(set(runs['seed'])) > 1 else 'seed'} {seeds}.{varying(study)}"
+        f"{'seeds' if len(set(runs['seed'])) > 1 else 'seed'} {seeds}.{varying(study)}{ended_early(runs)}"
     )
+
+
+def ended_early(runs: pandas.DataFrame) -> str:
+    """How many runs a stopping rule ended; nothing where it ended none."""
+    early = int(runs["stopped"].notna().sum()) if "stopped" in runs else 0
+    return f" A stopping rule ended {count(early, 'run')} before the last epoch." if early else ""
 
 
 def varying(study: Study) -> str:
@@ -40,18 +48,31 @@ def varying(study: Study) -> str:
 def varied_fields(runs: pandas.DataFrame) -> list[str]:
     """The fields in which the runs differ besides their seeds; space and method always, first."""
     names = [name for name in field_names(runs) if name not in ("space", "method", "seed")]
-    return ["space", "method", *(name for name in names if runs[name].map(plain).nunique() > 1)]
+    return ["space", "method", *(name for name in names if field_texts(runs, name).nunique() > 1)]
+
+
+def field_texts(runs: pandas.DataFrame, name: str) -> pandas.Series:
+    """The values of a field as texts, plug-ins by their names and the first digits of their checksums."""
+    values = runs[name].map(plain)
+    return values.map(plugins_text) if name == "plugins" else values
+
+
+def plugins_text(text: str) -> str:
+    """Plug-ins as a record has them, short; of a record without that field as it is."""
+    if text in ("", MISSING):
+        return text
+    return ", ".join(f"{PurePath(address).name} {sha[:DIGITS]}" for address, sha in plugins.read(text).items())
 
 
 def common_fields(runs: pandas.DataFrame, varied: Sequence[str]) -> list[tuple[str, str]]:
     """(name, value) of the fields that all runs share."""
     names = [name for name in field_names(runs) if name not in varied and name != "seed"]
-    return [(name, plain(runs[name].iloc[0])) for name in names]
+    return [(name, field_texts(runs, name).iloc[0]) for name in names]
 
 
 def design(study: Study, varied: Sequence[str]) -> pandas.DataFrame:
     """One row per kind of run: space, method, variant, seeds, runs, mean time of one, the other varied fields."""
-    runs = study.runs.assign(**{name: study.runs[name].map(plain) for name in varied})
+    runs = study.runs.assign(**{name: field_texts(study.runs, name) for name in varied})
     rows: list[dict[str, object]] = []
     for values, group in runs.groupby([*varied, "variant"], sort=False):
         seconds = float(group["seconds"].mean()) if "seconds" in group else math.nan
@@ -72,9 +93,14 @@ def every_run(study: Study, varied: Sequence[str]) -> Grid:
         *varied,
         *labels,
         "seed",
-        *(name for name in ("seconds", "table_queries", "table_missing") if name in study.runs),
+        *(name for name in ("stopped", "seconds", "table_queries", "table_missing") if name in study.runs),
     ]
-    found = grid(study.runs[["run", *names]])
+    runs = study.runs
+    if "stopped" in names:
+        runs = runs.assign(stopped=runs["stopped"].astype("Int64"))
+    if "plugins" in names:
+        runs = runs.assign(plugins=field_texts(runs, "plugins"))
+    found = grid(runs[["run", *names]])
     for row in found.rows:
         row[0] = row[0]._replace(anchor=anchor(row[0].text))
     return found

@@ -10,12 +10,16 @@ import base64
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jinja2
 import pandas
 
-from nas_stability.analysis.figures.figures import FIGURES, colour
+from nas_stability.analysis import report
+from nas_stability.analysis.claims.judging import judge
+from nas_stability.analysis.figures.offered import figures
+from nas_stability.analysis.figures.panels import colour
 from nas_stability.analysis.page.claim_cards import claims, counts
 from nas_stability.analysis.page.run_pages import run_pages
 from nas_stability.analysis.page.settings import (
@@ -66,6 +70,7 @@ def page(
     tables: Mapping[str, pandas.DataFrame],
     verdicts: pandas.DataFrame | None,
     images: Mapping[str, bytes],
+    failed: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The report as HTML.
 
@@ -75,6 +80,7 @@ def page(
         tables: tables by name, likewise; NAME_low, NAME_high and NAME_missing belong to the column NAME.
         verdicts: one row per claim, space and variant, as claims.judge gives them; None leaves the section out.
         images: PNG of each figure: as the report wrote it, since drawing takes longer than all the rest.
+        failed: figures of plug-ins that broke: name -> what was raised.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -100,7 +106,8 @@ def page(
         verdict_counts=[] if verdicts is None else counts(verdicts),
         claims=None if verdicts is None else claims(verdicts),
         pictures=[picture(name, figure, images[name]) for name, figure in shown.items()],
-        absent=[name for name in FIGURES if name not in shown],
+        absent=[name for name in figures() if name not in shown and name not in failed],
+        failed=failed,
         tables=[told(name, table) for name, table in tables.items()],
         spaces=run_pages(study),
     )
@@ -131,5 +138,34 @@ def write_page(written: Report, verdicts: pandas.DataFrame | None) -> Path:
     """Writes report.html beside the figures and tables that were written; returns its path."""
     images = {name: (written.folder / f"{name}.png").read_bytes() for name in written.shown}
     path = written.folder / "report.html"
-    files.write(path, page(written.study, written.shown, written.tables, verdicts, images))
+    files.write(path, page(written.study, written.shown, written.tables, verdicts, images, written.failed))
     return path
+
+
+def write_report_and_page(
+    study: Study,
+    out: Path | None = None,
+    only: str | None = None,
+    paper: bool = False,
+    workers: int = 1,
+    quiet: bool = False,
+) -> Report:
+    """``write_report``, and the page beside what it wrote, unless that is one figure or table.
+
+    Args:
+        study: to draw.
+        out: where to write; STUDY/report by default.
+        only: name of one figure or table.
+        paper: column width and serif text.
+        workers: processes that draw; 1 draws in this one.
+        quiet: say nothing meanwhile.
+
+    Raises:
+        BadInput: as ``write_report`` and ``judge``.
+    """
+    verdicts = judge(study) if only is None else None  # first: what cannot be judged is told before anything is drawn
+    written = report.write_report(study, out=out, only=only, paper=paper, workers=workers, quiet=quiet)
+    if verdicts is None:
+        return written
+    path = write_page(written, verdicts)
+    return written._replace(files=(*written.files, path), page=path)

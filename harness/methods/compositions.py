@@ -22,6 +22,7 @@ class Method(NamedTuple):
     """A search method: the names of its parts.
 
     Attributes:
+        title: as people write it; empty for its name in capitals.
         relaxation: logits and draws -> the mixture of a pass (relaxations.py).
         architect: how the gradient of the validation loss with respect to the logits is taken (architects.py).
         perturbation: of the mixture in the weight step (perturbations.py).
@@ -35,6 +36,7 @@ class Method(NamedTuple):
         fields: of its own, beside RunSpec's: name -> field, made by ``described``.
     """
 
+    title: str = ""
     relaxation: str = "softmax"
     architect: str = "first-order"
     perturbation: str = "none"
@@ -55,28 +57,46 @@ PUBLISHED_NAMES = {"darts-rs": "sdarts-rs", "darts-adv": "sdarts-adv"}
 """Generated name -> the one that the paper gave."""
 
 BASES: dict[str, Method] = {
-    "darts": Method(),
-    "darts-2nd": Method(architect="second-order"),
-    "pc-darts": Method(variant="partial-channels"),
-    "gdas": Method(relaxation="gumbel", variant="single-path", defaults={"arch_grad_clip": 5.0}),
-    "nasp": Method(relaxation="binarised", evaluation="binarised", after="clamped", defaults={"arch_init_mean": 0.5}),
-    "beta-darts": Method(regulariser="beta"),
+    "darts": Method("DARTS"),
+    "darts-2nd": Method("DARTS (2nd order)", architect="second-order"),
+    "pc-darts": Method("PC-DARTS", variant="partial-channels"),
+    "gdas": Method("GDAS", relaxation="gumbel", variant="single-path", defaults={"arch_grad_clip": 5.0}),
+    "nasp": Method(
+        "NASP",
+        relaxation="binarised",
+        evaluation="binarised",
+        after="clamped",
+        defaults={"arch_init_mean": 0.5},
+    ),
+    "beta-darts": Method("Beta-DARTS", regulariser="beta"),
 }
-"""Methods without a perturbation, in the order of legends and tables."""
+"""Methods without a perturbation."""
+
+FIRST = ("darts", "darts-2nd", "sdarts-rs", "sdarts-adv")
+"""The methods that come first in legends and tables, and whose colours stand in what was published."""
+
+
+def perturbed_by(base: Method, ending: str, perturbation: str) -> Method:
+    """A base with a perturbation, titled ``BASE-ENDING``."""
+    title = f"{base.title}-{ending.upper()}" if base.title else ""
+    return base._replace(title=title, perturbation=perturbation, perturbable=False)
 
 
 def generated(name: str, base: Method) -> Iterator[tuple[str, Method]]:
     """A base's perturbed methods, by name."""
     for ending, perturbation in PERTURBED.items() if base.perturbable else ():
-        whole = f"{name}-{ending}"
-        yield PUBLISHED_NAMES.get(whole, whole), base._replace(perturbation=perturbation, perturbable=False)
+        made, whole = perturbed_by(base, ending, perturbation), f"{name}-{ending}"
+        if whole in PUBLISHED_NAMES:
+            whole = PUBLISHED_NAMES[whole]
+            made = made._replace(title=whole.upper())
+        yield whole, made
 
 
-METHODS: dict[str, Method] = {
-    **BASES,
-    **{made: method for name, base in BASES.items() for made, method in generated(name, base)},
-}
-"""Every method that comes with the package; the bases first."""
+TOGETHER = {made: method for name, base in BASES.items() for made, method in ((name, base), *generated(name, base))}
+"""Each base before its perturbed methods."""
+
+METHODS: dict[str, Method] = {name: TOGETHER[name] for name in dict.fromkeys((*FIRST, *TOGETHER))}
+"""Every method that comes with the package, in the order of legends and tables: FIRST, then as in TOGETHER."""
 
 
 def find_method(name: str) -> Method:
@@ -115,7 +135,7 @@ def perturbed(name: str) -> Method | None:
         return None
     perturbation = PERTURBED.get(ending, ending)
     known = ending in PERTURBED or plugins.origin("perturbations", perturbation) is not None
-    return base._replace(perturbation=perturbation, perturbable=False) if known else None
+    return perturbed_by(base, ending, perturbation) if known else None
 
 
 def plugins_of(method: Method) -> list[Plugin]:

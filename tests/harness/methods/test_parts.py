@@ -73,7 +73,7 @@ def test_a_base_and_a_perturbation_make_a_method_by_being_listed_once() -> None:
         assert base.perturbation == "none"
         for ending in PERTURBED if base.perturbable else ():
             made = METHODS[{"darts": f"sdarts-{ending}"}.get(name, f"{name}-{ending}")]
-            assert made == base._replace(perturbation=PERTURBED[ending], perturbable=False)
+            assert made == base._replace(title=made.title, perturbation=PERTURBED[ending], perturbable=False)
     assert small_spec(method="darts_RS") == small_spec(method="sdarts-rs")
     with pytest.raises(BadInput, match="unknown method 'darts-sr'; did you mean "):
         find_method("darts-sr")
