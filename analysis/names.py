@@ -29,7 +29,7 @@ def known_method(method: str) -> Method | None:
     if found is None:
         base_name, _, ending = method.rpartition("-")
         base = known.get(base_name)
-        if isinstance(base, Method) and ending in (*base.perturbations, *loaded("perturbations")):
+        if isinstance(base, Method) and base.perturbable and ending in (*PERTURBED, *loaded("perturbations")):
             found = perturbed_by(base, ending, PERTURBED.get(ending, ending))
     return found if isinstance(found, Method) else None
 
