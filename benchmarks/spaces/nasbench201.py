@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
-from nas_stability.benchmarks.spaces.layers.single_path import counted, looked_at, optional, selected
+from nas_stability.benchmarks.spaces.layers.single_path import PathFan, PathWeights, looked_at, pooled
 from nas_stability.benchmarks.spaces.space import (
     Arch,
     Cell,
@@ -120,18 +120,6 @@ class Fan(nn.Module):
         return tuple(map(torch.add, convolved.split(node.shape[1], 1), direct))
 
 
-class PathWeights(NamedTuple):
-    """The mixture of the edges out of one node, for a supernet of single paths.
-
-    Attributes:
-        rows: of each edge in order of its target, (edges, 5).
-        chosen: the only operation of each edge that is computed; None: all are.
-    """
-
-    rows: Tensor
-    chosen: Sequence[int] | Tensor | None
-
-
 def arrange_paths(depth: int, mixture: Mixture, images: int) -> list[tuple[PathWeights, ...]]:
     """``arrange`` of a supernet of single paths: of a mixture for each cell the largest operations alone."""
     order = [EDGES.index(edge) for edge in OUTGOING]
@@ -143,63 +131,6 @@ def arrange_paths(depth: int, mixture: Mixture, images: int) -> list[tuple[PathW
         fans = [slice(sum(FAN_EDGES[:fan]), sum(FAN_EDGES[: fan + 1])) for fan in range(len(FAN_EDGES))]
         cells.append(tuple(PathWeights(of_cell[fan], None if chosen is None else chosen[fan]) for fan in fans))
     return [*cells[:depth], (), *cells[depth : 2 * depth], (), *cells[2 * depth :]]
-
-
-class PathEdge(nn.Module):
-    """One edge whose operations are computed one at a time, where it is told which (GDAS, Dong and Yang, CVPR 2019)."""
-
-    def __init__(self, fan: Fan, edge: int) -> None:
-        super().__init__()
-        width, momentum = fan.conv1.conv.in_channels, fan.conv1.norm.momentum or 0.0
-        with torch.random.fork_rng(devices=[]):  # the weights are those of the fan
-            self.conv1 = ConvNorm(width, width, 1, momentum, affine=False)
-            self.conv3 = ConvNorm(width, width, 3, momentum, affine=False)
-        with torch.no_grad():
-            for ours, theirs in ((self.conv1, fan.conv1), (self.conv3, fan.conv3)):
-                ours.conv.weight.copy_(theirs.conv.weight.chunk(fan.edges)[edge])
-        optional((self.conv1, self.conv3))
-
-    def forward(self, node: Tensor, row: Tensor, chosen: int | Tensor | None) -> Tensor:
-        """Node (B, width, H, W), its weights (5,) and the operation to compute -> (B, width, H, W)."""
-        pairs = (self.conv1, self.conv3)
-        none, skip, *convs, pool = row.unbind(0)
-        if isinstance(chosen, int):
-            if chosen in (2, 3):
-                return counted(pairs[chosen - 2], F.relu(node), scale(convs[chosen - 2], node))
-            if chosen == 0:
-                return none * torch.zeros_like(node)
-            return skip * node if chosen == 1 else pool * pooled(node)
-        if chosen is None:
-            mixed = [counted(pair, F.relu(node), scale(one, node)) for pair, one in zip(pairs, convs, strict=True)]
-            return functools.reduce(torch.add, mixed) + skip * node + pool * pooled(node)
-        mask = F.one_hot(chosen, len(row)).to(row.dtype)
-        found = selected(pairs, F.relu(node), mask[2:4])
-        weight = (row * mask).sum()
-        return weight * (mask[1] * node + mask[4] * pooled(node) + mask[2:4].sum() * found)
-
-
-def scale(weight: Tensor, node: Tensor) -> Tensor:
-    """An edge's weight of an operation as the scale of its BatchNorm, (width,), in memory of its own."""
-    return weight.reshape(1).repeat_interleave(node.shape[1])
-
-
-def pooled(node: Tensor) -> Tensor:
-    """The average pool of an edge: 3x3, stride 1, over the pixels that are there."""
-    return F.avg_pool2d(node, 3, stride=1, padding=1, count_include_pad=False)
-
-
-class PathFan(nn.Module):
-    """All edges out of one node, each with an operation of its own."""
-
-    def __init__(self, fan: Fan) -> None:
-        super().__init__()
-        self.edges = nn.ModuleList(PathEdge(fan, edge) for edge in range(fan.edges))
-
-    def forward(self, node: Tensor, weights: PathWeights) -> tuple[Tensor, ...]:
-        """Node (B, width, H, W) and its edges' weights -> one (B, width, H, W) per edge."""
-        chosen = [None] * len(self.edges) if weights.chosen is None else weights.chosen
-        given = zip(self.edges, weights.rows, chosen, strict=True)
-        return tuple(edge(node, row, operation) for edge, row, operation in given)
 
 
 class SearchCell(nn.Module):

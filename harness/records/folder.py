@@ -32,7 +32,7 @@ from nas_stability.harness.records.record import (
     STUDY,
 )
 from nas_stability.harness.records.sealed import opened, read_head
-from nas_stability.harness.specs.recorded import known_ids, recorded_spec
+from nas_stability.harness.specs.recorded import known_ids, last_epoch, recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
 
 CERTIFIED = (EPOCHS, SPECTRUM, ALPHAS)
@@ -289,11 +289,6 @@ def misplaced_rows(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     with (folder / SPECTRUM).open(encoding="utf-8") as file:
         if file.readline().rstrip("\n") != ",".join(SPECTRUM_COLUMNS):
             yield f"{SPECTRUM} has other columns than {', '.join(SPECTRUM_COLUMNS)}"
-
-
-def last_epoch(record: dict[str, Any]) -> int:
-    """The epoch with which a finished run ended: its spec's last, or that in which a stopping rule ended it."""
-    return int(record.get("stopped", recorded_spec(record["spec"]).epochs))
 
 
 def landscape_damages(folder: Path, record: dict[str, Any]) -> Iterator[str]:

@@ -17,12 +17,12 @@ from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
 from nas_stability.harness.methods.assembled import decided, stopping_rule
-from nas_stability.harness.records.folder import damages, last_epoch, read_record, survey
+from nas_stability.harness.records.folder import damages, read_record, survey
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs import checkpoint, landscape
 from nas_stability.harness.runs.plane import Grid, read_plane
-from nas_stability.harness.specs.recorded import recorded_spec
+from nas_stability.harness.specs.recorded import last_epoch, recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,11 @@ def defaults_of(space: str) -> Mapping[str, Value]:
     plugins.refuse_shadows("spaces", "space", FACTS)
     if space in FACTS:
         return FACTS[space].defaults
+    # The code of the spaces takes PyTorch, which those in FACTS do without.
+    listed = importlib.import_module("nas_stability.benchmarks.catalog").SPACES
+    if space in listed:
+        named: Mapping[str, Value] = listed[space].facts.defaults
+        return named
     plugin = plugins.origin("spaces", space)
     if plugin is None:
         raise unknown("space", space, [*FACTS, *plugins.names("spaces")])

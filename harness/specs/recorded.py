@@ -68,3 +68,8 @@ def same_run(spec: RunSpec, values: Mapping[str, Value]) -> bool:
         return there.digest == spec.digest
     data, table = located.located_data(there.data, Path()), located.located_table(there.table, Path())
     return dataclasses.replace(there, data=data, table=table) == dataclasses.replace(spec, data_sha256="")
+
+
+def last_epoch(record: dict[str, Any]) -> int:
+    """The epoch with which a finished run ended: its spec's last, or that in which a stopping rule ended it."""
+    return int(record.get("stopped", recorded_spec(record["spec"]).epochs))
