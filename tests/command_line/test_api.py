@@ -103,12 +103,19 @@ def test_a_report_is_written_without_a_word(
 
 
 @pytest.mark.slow
+def test_two_workers_give_the_same_rows(studied: ns.Study, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(STUDY)
+    found = ns.study(tmp_path / "mine.toml", tmp_path / "out", workers=2)
+    ours, theirs = (study.epochs.drop(columns="seconds") for study in (studied, found))
+    pandas.testing.assert_frame_equal(ours, theirs)
+
+
 def test_a_study_with_a_failed_run_names_it(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         STUDY.replace("[0, 1]", "[0]") + "lr = [0.025, 1e6]\nweight_decay = [3e-4, 1e6]\n"
     )
     with pytest.raises(ns.StudyFailed, match="did not finish") as failed:
-        ns.study(tmp_path / "mine.toml", tmp_path / "out", workers=2)
+        ns.study(tmp_path / "mine.toml", tmp_path / "out")
     assert all("finite" in reason for reason in failed.value.reasons.values())
     assert 1 <= len(ns.load(tmp_path / "out").runs) < 8
 

@@ -279,7 +279,8 @@ def gradient_errors(space: str, seed: int) -> tuple[float, float]:
     return tuple(float((one - exact).norm() / exact.norm()) for one in found)
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
 def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> None:
     """With PyTorch's batch statistics of channels-last features they were off by a hundredth (layers/batch_norm.py).
 
@@ -310,6 +311,7 @@ def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, 
     assert 0 < few.launches == few.asked.operations == many.launches < many.asked.operations
 
 
+@pytest.mark.slow
 def test_files_table_and_figure(tmp_path: Path) -> None:
     spaces = ("nasbench201", "nasbench1shot1-s3")
     cases = [tiny(space, what) for space in spaces for what in ("darts", "sdarts-rs")] + [tiny(spaces[0], HESSIAN)]

@@ -29,12 +29,14 @@ from nas_stability.harness.runs.run import Interrupted, Watch, run
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search, start
-from tests.harness.every_method import CASES, cases
+from tests.harness.every_method import CASES
 from tests.harness.test_search import state
 from tests.slow import slow_but
 from tests.small import PLACE, begin, small_spec
 
 META = torch.device("meta")
+QUICK = [("nasbench201", "sdarts-rs", {}), ("nasbench201", "darts-2nd", {}), ("nasbench1shot1-s1", "darts", {})]
+most_slow = pytest.mark.parametrize(("space", "method", "values"), slow_but(CASES, *QUICK))
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def meta_steps(space: str, method: str, **values: Value) -> Search:
     return search
 
 
-@pytest.mark.parametrize(("space", "method", "values"), slow_but(CASES, *CASES[:4], ("nasbench1shot1-s1", "darts", {})))
+@most_slow
 def test_no_step_of_any_method_reads_from_the_device(
     meta: None, space: str, method: str, values: dict[str, Value]
 ) -> None:
@@ -138,7 +140,7 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@cases
+@most_slow
 def test_a_step_on_the_cpu_reads_nothing_but_adams_own_counter(
     space: str, method: str, values: dict[str, Value]
 ) -> None:

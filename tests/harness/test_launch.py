@@ -30,13 +30,13 @@ from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search
 from tests.harness.every_method import pairs
 from tests.harness.test_search import differing, state
-from tests.slow import slow_but
 from tests.small import CPU, PLACE, begin, small_spec
 
-COMPILED = [("sdarts-adv", "eager"), ("darts-2nd", "eager"), ("sdarts-rs", "aot_eager")]
 
-
-@pytest.mark.parametrize(("method", "backend"), slow_but(COMPILED, ("darts-2nd", "eager")))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "backend"), [("sdarts-adv", "eager"), ("darts-2nd", "eager"), ("sdarts-rs", "aot_eager")]
+)
 def test_compiled_steps_equal_the_steps_as_they_are(method: str, backend: str) -> None:
     search, twin, batches = pairs("nasbench201", method)
     step = compiled(twin, backend)

@@ -94,6 +94,7 @@ def test_two_workers_give_the_same_numbers(trained: Path, tmp_path: Path, monkey
     pandas.testing.assert_frame_equal(numbers(two), numbers(trained), check_exact=True)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_numbers(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     place = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -32,6 +32,7 @@ from nas_stability.harness.search import advance
 from nas_stability.harness.specs.spec import Value
 from tests import oracles, oracles_measure
 from tests.harness.test_search import differing, state
+from tests.slow import marked
 from tests.small import PLACE, begin, reseal, small_spec
 
 S1: dict[str, Value] = {"space": "nasbench1shot1-s1", "table_epochs": 6}
@@ -76,7 +77,7 @@ def test_neighbours_of_1shot1_are_the_raw_configurations_at_distance_one(space: 
     assert len(counts) > 1
 
 
-@pytest.mark.parametrize("space", ["nasbench201", "nasbench1shot1-s1", "nasbench1shot1-s2"])
+@pytest.mark.parametrize("space", ["nasbench201", marked("nasbench1shot1-s1"), marked("nasbench1shot1-s2")])
 def test_the_configuration_of_every_cell_discretises_to_it(space: str) -> None:
     of = SPACES[space]
     for arch, (cell, _) in list(of.cells().items())[:: 1 if space.endswith("s1") else 17]:

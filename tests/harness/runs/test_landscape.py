@@ -146,6 +146,7 @@ def test_check_asks_the_table_about_every_point(landscapes: dict[str, Path], tmp
     assert len(problems) == 2
 
 
+@pytest.mark.slow
 def test_of_a_study_the_lowest_seed_per_space_and_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = [("sdarts-rs", 2), ("sdarts-rs", 1), ("darts", 2), ("darts", 1)]
     runs = tuple(small_spec(method=method, seed=seed, epochs=1, images=24) for method, seed in kinds)

@@ -168,6 +168,7 @@ def test_collect_refuses_a_newer_schema(finished: Path, tmp_path: Path) -> None:
         collect(load(folder))
 
 
+@pytest.mark.slow
 def test_a_held_run_is_passed_over(tmp_path: Path) -> None:
     study = small_study(1)
     place = tmp_path / study.runs[0].run_id
