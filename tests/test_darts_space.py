@@ -26,7 +26,7 @@ def test_hessian_equals_double_differentiation(monkeypatch: pytest.MonkeyPatch) 
     torch.manual_seed(1)
     net = darts_space.supernet(2, 3, classes=4).double()
     alpha = tuple(torch.randn(shape, dtype=torch.float64) for shape in darts_space.SHAPES)
-    batch = random_batches(batch=3, size=6).valid
+    batch = random_batches(batch=2).valid
     found = validation_hessian(net, alpha, batch, statistics="batch", dtype=torch.float64, weight_decay=0.0)
     assert found.shape == (224, 224)
     assert set(by_autograd) == {"softmax", "cross_entropy"}  # all that is large has a rule
