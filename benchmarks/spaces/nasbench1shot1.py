@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_stability.benchmarks.spaces import module_hash
+from nas_stability.benchmarks.spaces import module_hash, plain_nasbench1shot1
 from nas_stability.benchmarks.spaces.cells_1shot1 import (
     OPERATIONS,
     Wiring,
@@ -27,7 +27,15 @@ from nas_stability.benchmarks.spaces.cells_1shot1 import (
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import chosen, halved, scaled
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
+from nas_stability.benchmarks.spaces.space import (
+    Mixture,
+    PlainSupernet,
+    Space,
+    Supernet,
+    SupernetShape,
+    paired,
+    tensors,
+)
 
 HEAD_MOMENTUM = 0.1
 
@@ -210,6 +218,7 @@ def space(name: str, wiring: Wiring) -> Space:
         neighbours=functools.partial(neighbours, wiring),
         configuration=functools.partial(configuration, wiring),
         published=functools.partial(published, wiring),
+        plain=PlainSupernet(functools.partial(plain_nasbench1shot1.supernet, wiring), plain_nasbench1shot1.published),
     )
 
 

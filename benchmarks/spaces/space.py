@@ -123,6 +123,17 @@ class SupernetShape(NamedTuple):
     batch_norm_momentum: float
 
 
+class PlainSupernet(NamedTuple):
+    """The supernet of a space once more, of PyTorch's own modules: to be read, and to hold the fast one to.
+
+    Attributes:
+        supernet, published: as of the space; what they are of the same weights is the same, but for rounding.
+    """
+
+    supernet: Callable[[SupernetShape], Supernet]
+    published: Callable[[Supernet], dict[str, Tensor]]
+
+
 @dataclass(frozen=True)
 class Space:
     """A search space.
@@ -146,6 +157,7 @@ class Space:
             operation's row is one-hot, kept inputs share the weight of their row equally.
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
         operation_groups: the groups whose choices are operations: one per kind of cell (normal and reduction, say).
+        plain: the supernet without fast layers, where there are two; None: ``supernet`` is plain itself.
     """
 
     name: str
@@ -162,6 +174,7 @@ class Space:
     configuration: Callable[[Cell], Mixture]
     published: Callable[[Supernet], dict[str, Tensor]]
     operation_groups: tuple[int, ...] = (0,)
+    plain: PlainSupernet | None = None
 
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""
