@@ -55,20 +55,20 @@ def bench_verb(options: argparse.Namespace) -> int:
     from nas_stability.analysis import report
     from nas_stability.analysis.figures import cost
     from nas_stability.analysis.figures.panels import style
-    from nas_stability.harness import bench, bench_cases, bench_markdown
+    from nas_stability.harness.benching import cases, comparison, markdown_tables
     from nas_stability.harness.runs import run
 
     if options.rounds < 0:
         raise BadInput(f"--rounds takes a number of at least 0, not {options.rounds}")
     refuse_output(options.out)
-    cases = bench_cases.plan(options.space, tuple(bench_cases.SIZES) if options.size == "both" else (options.size,))
-    growths = bench_cases.growth_plan(options.space)
+    planned = cases.plan(options.space, tuple(cases.SIZES) if options.size == "both" else (options.size,))
+    growths = cases.growth_plan(options.space)
     place = run.Place(options.device, options.threads)
-    with progress_bar(len(cases) + len(growths), "bench", "case") as progress:
-        found, compared = bench.carry_out(cases, growths, place, options.rounds, options.out, progress)
+    with progress_bar(len(planned) + len(growths), "bench", "case") as progress:
+        found, compared = comparison.carry_out(planned, growths, place, options.rounds, options.out, progress)
     with matplotlib.rc_context(style(paper=False)):
-        report.write_figure(cost.cost(cost.read(options.out / bench.SCALING)), options.out, "cost")
-    print(bench_markdown.tables(found, compared))
+        report.write_figure(cost.cost(cost.read(options.out / comparison.SCALING)), options.out, "cost")
+    print(markdown_tables.tables(found, compared))
     if not compared:
         print("ours alone: the literal reference, tests/oracles.py, comes with a checkout only", file=sys.stderr)
     print(f"bench: {options.out}")

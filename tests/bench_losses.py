@@ -28,7 +28,7 @@ import torch
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import Mixture
-from nas_stability.harness import bench_cases, bench_instrument, bench_markdown
+from nas_stability.harness.benching import cases, instrument, markdown_tables
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream, uniform
@@ -101,17 +101,17 @@ def random_steps(search: Search, channels: int, side: int, radius: float) -> Ite
     spec, generator = search.spec, stream(search.spec.seed, "losses")
     for _ in range(STEPS):
         images = torch.randn(2, spec.batch_size, channels, side, side, generator=generator)
-        labels = torch.randint(bench_instrument.CLASSES, (2, spec.batch_size), generator=generator)
+        labels = torch.randint(instrument.CLASSES, (2, spec.batch_size), generator=generator)
         noise = tuple((radius * uniform(shape, generator)).to(search.alpha[0]) for shape in search.space.shapes)
         yield Batches(Batch(images[0], labels[0]), Batch(images[1], labels[1])), noise
 
 
 def deviation(space: str, size: str, method: str, seed: int, again: int) -> Deviation:
     """Measures one case on the CPU."""
-    spec = dataclasses.replace(bench_cases.SIZES[size](space, method), seed=seed)
-    channels, side = bench_cases.IMAGES[spec.data]
+    spec = dataclasses.replace(cases.SIZES[size](space, method), seed=seed)
+    channels, side = cases.IMAGES[spec.data]
     radius = perturbation_radius(spec, spec.epochs // 2)
-    search = start(spec, bench_instrument.CLASSES, channels, torch.device("cpu"))
+    search = start(spec, instrument.CLASSES, channels, torch.device("cpu"))
     worst = [0.0, 0.0]
     for step, (batches, noise) in enumerate(random_steps(search, channels, side, radius)):
         if step % again == 0:
@@ -127,8 +127,8 @@ def main() -> int:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", nargs="+", choices=tuple(SPACES), default=("nasbench201", "nasbench1shot1-s1"))
-    parser.add_argument("--method", nargs="+", choices=bench_cases.METHODS, default=bench_cases.METHODS)
-    parser.add_argument("--size", choices=tuple(bench_cases.SIZES), default="quick")
+    parser.add_argument("--method", nargs="+", choices=cases.METHODS, default=cases.METHODS)
+    parser.add_argument("--size", choices=tuple(cases.SIZES), default="quick")
     parser.add_argument("--again", type=int, nargs="+", default=(2, STEPS))
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
@@ -159,7 +159,7 @@ def append(path: Path, row: Deviation) -> None:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(Deviation._fields)
-        writer.writerow([bench_markdown.rounded(value) for value in row])
+        writer.writerow([markdown_tables.rounded(value) for value in row])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.spaces import plain_nasbench1shot1
 from nas_stability.benchmarks.spaces.cells_1shot1 import (
     Wiring,
     cells,
@@ -28,7 +29,15 @@ from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNor
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
 from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, halved, scaled
 from nas_stability.benchmarks.spaces.layers.single_path import counted, looked_at, optional, selected
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, paired, tensors
+from nas_stability.benchmarks.spaces.space import (
+    Mixture,
+    PlainSupernet,
+    Space,
+    Supernet,
+    SupernetShape,
+    paired,
+    tensors,
+)
 
 HEAD_MOMENTUM = 0.1
 
@@ -302,6 +311,7 @@ def space(name: str, wiring: Wiring) -> Space:
         neighbours=functools.partial(neighbours, wiring),
         configuration=functools.partial(configuration, wiring),
         published=functools.partial(published, wiring),
+        plain=PlainSupernet(functools.partial(plain_nasbench1shot1.supernet, wiring), plain_nasbench1shot1.published),
     )
 
 

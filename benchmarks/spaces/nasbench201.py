@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.spaces import plain_nasbench201
 from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
@@ -24,6 +25,7 @@ from nas_stability.benchmarks.spaces.space import (
     Arch,
     Cell,
     Mixture,
+    PlainSupernet,
     Space,
     Supernet,
     SupernetShape,
@@ -295,4 +297,5 @@ SPACE = Space(
     neighbours=neighbours,
     configuration=configuration,
     published=published,
+    plain=PlainSupernet(plain_nasbench201.supernet, plain_nasbench201.published),
 )

@@ -143,6 +143,17 @@ def own_names(net: Supernet) -> dict[str, Tensor]:
     return dict(net.state_dict())
 
 
+class PlainSupernet(NamedTuple):
+    """The supernet of a space once more, of PyTorch's own modules: to be read, and to hold the fast one to.
+
+    Attributes:
+        supernet, published: as of the space; what they are of the same weights is the same, but for rounding.
+    """
+
+    supernet: Callable[[SupernetShape], Supernet]
+    published: Callable[[Supernet], dict[str, Tensor]]
+
+
 @dataclass(frozen=True)
 class Space:
     """A search space.
@@ -164,6 +175,7 @@ class Space:
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         variants: what its supernet can be besides itself: "partial" and "single-path" (SupernetShape).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
+        plain: the supernet without fast layers, where there are two; None: ``supernet`` is plain itself.
 
     Raises:
         ValueError: the facts have other rows or choices of operations than the shapes.
@@ -181,6 +193,7 @@ class Space:
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
     published: Callable[[Supernet], dict[str, Tensor]] = own_names
+    plain: PlainSupernet | None = None
 
     def __post_init__(self) -> None:
         for group, rows in self.facts.groups.items():

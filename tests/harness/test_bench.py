@@ -26,10 +26,11 @@ from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.command_line import main
-from nas_stability.harness import bench, bench_cases, bench_instrument, bench_markdown
-from nas_stability.harness.bench import LITERAL, OURS
-from nas_stability.harness.bench_cases import HESSIAN, METHODS, Case, Growth, Measured
-from nas_stability.harness.bench_instrument import Asked, Counter
+from nas_stability.harness.benching import cases as bench_cases
+from nas_stability.harness.benching import comparison, instrument, markdown_tables
+from nas_stability.harness.benching.cases import HESSIAN, METHODS, Case, Growth, Measured
+from nas_stability.harness.benching.comparison import LITERAL, OURS
+from nas_stability.harness.benching.instrument import Asked, Counter
 from nas_stability.harness.given import Draws, Moment, epoch_batches
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.search import evaluated_loss, search_step
@@ -69,7 +70,7 @@ def test_the_counter_counts_what_would_be_launched() -> None:
 
 @pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
 def test_flop_are_pytorchs_own_count(space: str) -> None:
-    work = bench.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
+    work = comparison.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
     work()
     with Counter() as counter:
         work()
@@ -81,7 +82,7 @@ def test_flop_are_pytorchs_own_count(space: str) -> None:
 def test_a_published_forward_pass_is_about_31_gflop() -> None:
     """The number of issue 6, from which its lower bounds of a step follow; on the meta device nothing is computed."""
     spec = bench_cases.published("nasbench201", "darts")
-    search = start(spec, bench_instrument.CLASSES, 3, torch.device("meta"))
+    search = start(spec, instrument.CLASSES, 3, torch.device("meta"))
     images = torch.empty(spec.batch_size, 3, 32, 32, device="meta")
     with torch.no_grad(), Counter() as counter:
         search.net(images, softmax(search.alpha))
@@ -117,7 +118,7 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
         OURS: Measured(100, Asked(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
         LITERAL: Measured(290, Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
     }
-    found, compared = bench.costs(case, measured, 2, 100.0), bench.ratios(case, measured)
+    found, compared = comparison.costs(case, measured, 2, 100.0), comparison.ratios(case, measured)
     ours, literal = found
     assert (ours.seconds_median, ours.seconds_min, ours.seconds_max, ours.rounds) == (2.0, 1.0, 4.0, 3)
     assert (ours.operations, ours.dispatched) == (100, 250)
@@ -128,7 +129,7 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
         "operations": (2.9, 2.9, 2.9, 3.0, False),
         "peak_mb": (0.6, 0.6, 0.6, 0.7, True),
     }
-    lines = [line.split("|") for line in bench_markdown.tables(found, compared).splitlines()]
+    lines = [line.split("|") for line in markdown_tables.tables(found, compared).splitlines()]
     cells = [[cell.strip() for cell in line[4:-1]] for line in lines if "times" in line[4:5] or len(line) == 11]
     assert ["times faster", "met", "2.25", "2.00", "3.00", ">= 2.2"] in cells
     assert ["times fewer operations", "not met", "2.90", "2.90", "2.90", ">= 3"] in cells
@@ -140,7 +141,7 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
         method = "darts" if what == HESSIAN else what
         one = Measured(1, Asked(1, 1.0, 1.0), (1.0,))
         case = Case("published", what, bench_cases.published(space, method))
-        return {row.quantity: row.bar for row in bench.ratios(case, {OURS: one, LITERAL: one})}
+        return {row.quantity: row.bar for row in comparison.ratios(case, {OURS: one, LITERAL: one})}
 
     for space in SPACES:
         fast = space == "nasbench201"
@@ -154,10 +155,10 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
 def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
     """Same weights, batches and noise: the first step's loss, and the Hessian."""
     for method in METHODS:
-        found = bench.works(tiny(space, method), CPU, oracles)
+        found = comparison.works(tiny(space, method), CPU, oracles)
         for _ in range(2):
             torch.testing.assert_close(found[OURS]().loss, found[LITERAL](), rtol=1e-4, atol=0)  # type: ignore[attr-defined]
-    found = bench.works(tiny(space, HESSIAN), CPU, oracles)
+    found = comparison.works(tiny(space, HESSIAN), CPU, oracles)
     ours, literal = found[OURS](), found[LITERAL]()
     assert isinstance(literal, torch.Tensor)
     torch.testing.assert_close(ours, literal, rtol=0, atol=1e-3 * float(literal.abs().max()))
@@ -217,7 +218,7 @@ def test_losses_follow_the_reference_for_20_steps(space: str, method: str) -> No
 
 def after_steps(spec: RunSpec, channels: int, side: int, count: int) -> tuple[Search, Batch]:
     """A search after that many steps on random images, and its last training batch."""
-    search = start(spec, bench_instrument.CLASSES, channels, CPU)
+    search = start(spec, instrument.CLASSES, channels, CPU)
     for batches, noise in itertools.islice(random_steps(search, channels, side, 0.1), count):
         search_step(search, batches, Moment(spec.lr, 0.1), Draws(noise))
     return search, batches.train
@@ -296,7 +297,7 @@ def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> 
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
     case = tiny(space, method, depth=bench_cases.published(space, method).depth)
-    measured = bench.measure(case, CPU, oracles, 1)
+    measured = comparison.measure(case, CPU, oracles, 1)
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
 
@@ -305,7 +306,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
 def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
     """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
     few, many = (
-        bench.measure(case, CPU, None, 1)[OURS]
+        comparison.measure(case, CPU, None, 1)[OURS]
         for case in (tiny(space, what, batch_size=count, hessian_batch_size=count) for count in (4, 40))
     )
     assert 0 < few.launches == few.asked.operations == many.launches < many.asked.operations
@@ -321,29 +322,29 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
         for axis, value in (("width", 2), ("width", 3), ("depth", 3), ("batch_size", 4))
     ]
     told: list[int] = []
-    found, _ = bench.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
+    found, _ = comparison.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
     assert told == list(range(1, len(cases) + len(growths) + 1))
-    steps = pandas.read_csv(tmp_path / bench.STEP)
+    steps = pandas.read_csv(tmp_path / comparison.STEP)
     assert list(steps.columns) == list(bench_cases.Cost._fields)
     assert len(steps) == len(found) == 2 * len(cases)
     assert (steps["rounds"] == 3).all()
     assert (steps["seconds_min"] <= steps["seconds_median"]).all()
     assert (steps["seconds_median"] <= steps["seconds_max"]).all()
     assert steps["share_of_peak"].between(0, 1, inclusive="neither").all()
-    ratios = pandas.read_csv(tmp_path / bench.RATIOS)
+    ratios = pandas.read_csv(tmp_path / comparison.RATIOS)
     assert list(ratios.columns) == [*bench_cases.Ratio._fields, "met"]
     indexed = steps.set_index(["space", "what", "implementation"])
     for row in ratios[ratios["quantity"] == "operations"].itertuples():
         ours, literal = (indexed.loc[(row.space, row.what, name), "operations"] for name in (OURS, LITERAL))
         assert row.median == pytest.approx(literal / ours, rel=1e-3)
     assert (ratios["met"].isna() == ratios["bar"].isna()).all()
-    machine = json.loads((tmp_path / bench.MACHINE).read_text())
+    machine = json.loads((tmp_path / comparison.MACHINE).read_text())
     assert machine["threads"] == 1
     assert machine["reference"] is True
     assert machine["convolution_peak_gflop_per_second"] > 0.1
     assert machine["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
-    rows = cost.read(tmp_path / bench.SCALING)
+    rows = cost.read(tmp_path / comparison.SCALING)
     assert len(rows) == 2 * len(growths)
     drawn = cost.cost(rows)
     assert len(drawn.figure.axes) == 6
@@ -359,12 +360,12 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
 
 
 def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "__file__", str(tmp_path / "harness" / "bench.py"))
-    assert bench.reference() is None
-    found, compared = bench.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
+    monkeypatch.setattr(comparison, "__file__", str(tmp_path / "harness" / "benching" / "comparison.py"))
+    assert comparison.reference() is None
+    found, compared = comparison.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
     assert compared == []
     assert [row.implementation for row in found] == [OURS]
-    assert "times" not in bench_markdown.tables(found, compared)
+    assert "times" not in markdown_tables.tables(found, compared)
 
 
 def test_sizes_are_the_papers_and_those_of_quick() -> None:

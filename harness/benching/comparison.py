@@ -22,9 +22,9 @@ from typing import Any
 import torch
 
 from nas_stability.benchmarks import files
-from nas_stability.harness.bench_cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
-from nas_stability.harness.bench_instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
-from nas_stability.harness.bench_markdown import BARS, rounded
+from nas_stability.harness.benching.cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
+from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
+from nas_stability.harness.benching.markdown_tables import BARS, rounded
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
 from nas_stability.harness.methods.architects import Batch, Batches
@@ -58,7 +58,7 @@ STEP, RATIOS, SCALING, MACHINE = "step.csv", "ratios.csv", "scaling.csv", "machi
 
 def reference() -> Any:
     """The module tests/oracles.py beside the package, None where it is absent: in an installed wheel."""
-    path = Path(__file__).resolve().parents[1] / "tests" / "oracles.py"
+    path = Path(__file__).resolve().parents[2] / "tests" / "oracles.py"
     if not path.is_file():
         return None
     found = importlib.util.spec_from_file_location("literal_reference", path)

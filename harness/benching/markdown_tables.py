@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nas_stability.harness.bench_cases import HESSIAN, METHODS, Cost, Ratio
+from nas_stability.harness.benching.cases import HESSIAN, METHODS, Cost, Ratio
 
 
 def rounded(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import choose
-from nas_stability.harness.bench_instrument import Asked
+from nas_stability.harness.benching.instrument import Asked
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
