@@ -13,6 +13,7 @@ from nas_stability.benchmarks.catalog import SPACES, load_data
 from nas_stability.benchmarks.images.dataset import Dataset, halves
 from nas_stability.benchmarks.spaces.space import Supernet, SupernetShape
 from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.methods.compositions import BASES
 from nas_stability.harness.records.record import DONE, LANDSCAPE, PLANE
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.runs.run import Place
@@ -28,6 +29,9 @@ PLACE = Place(threads=1)
 DIVERGES: dict[str, Value] = {"lr": 1e6, "weight_decay": 1e6, "hessian": False}
 """Fields of a search whose weights grow a million million-fold in a step: its loss is not finite in two epochs."""
 
+STEPS = (*BASES, "sdarts-rs", "sdarts-adv", "gdas-adv")
+"""Methods whose steps differ in kind: every base, and each perturbation once; test_contracts.py has them all."""
+
 CPU = torch.device("cpu")
 
 
@@ -41,7 +45,7 @@ def small_spec(**values: Value) -> RunSpec:
         "images": 48,
         "epochs": 2,
         "batch_size": 10,
-        "width": 2,
+        "width": 4 if str(values.get("method", "")).startswith("pc-darts") else 2,
         "depth": depth,
         "arch_lr": 0.1,
         "hessian_batch_size": 8,

@@ -7,13 +7,12 @@ import pytest
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.harness.given import Draws, epoch_batches
 from nas_stability.harness.methods.architects import Batches
-from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search
-from tests.small import begin, small_spec
+from tests.small import STEPS, begin, small_spec
 
 CASES = [
-    *((space, method, {}) for space in SPACES for method in METHODS),
+    *((space, method, {}) for space in SPACES for method in STEPS),
     ("nasbench201", "darts-2nd", {"unrolled_product": "exact"}),
     ("nasbench1shot1-s1", "sdarts-adv", {"attack_batch_norm": "training"}),
 ]

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.images.dataset import Augmentation, Half, draw_batches
-from nas_stability.harness.given import Draws, Moment, epoch_batches
+from nas_stability.harness.given import PASSES, Draws, Moment, epoch_batches, relaxation_draws
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods import perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
@@ -67,7 +67,8 @@ def meta_steps(space: str, method: str, **values: Value) -> Search:
             for _ in range(2)
         ]
         train, valid = (Batch(*next(batches)) for batches in halves_of)
-        search_step(search, Batches(train, valid), Moment(0.02, 0.1), Draws(noise))
+        drawn = (relaxation_draws(search, 0, name) for name in PASSES)
+        search_step(search, Batches(train, valid), Moment(0.02, 0.1), Draws(noise, *drawn))
     return search
 
 

@@ -13,14 +13,13 @@ from nas_stability.benchmarks.catalog import load_data
 from nas_stability.benchmarks.images.dataset import halves
 from nas_stability.harness.capture import Captured, Launch
 from nas_stability.harness.given import Moment, epoch_batches
-from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.search import advance, search_step
 from nas_stability.harness.specs.spec import Value
 from nas_stability.harness.state import Search, start
 from tests.harness.every_method import cases
 from tests.harness.test_search import differing, state
-from tests.small import begin, small_spec
+from tests.small import STEPS, begin, small_spec
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
@@ -76,7 +75,7 @@ def test_captured_steps_equal_the_steps_as_they_are(space: str, method: str, val
 
 @pytest.mark.gpu
 @GPU
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", STEPS)
 def test_nothing_in_an_epoch_waits_for_the_gpu(method: str) -> None:
     search, data = on_gpu("nasbench201", method)
     batches = list(epoch_batches(search, data, 0.1))

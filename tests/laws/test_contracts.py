@@ -14,21 +14,22 @@ from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.methods.perturbations import PERTURBATIONS, Perturbed
 from nas_stability.harness.methods.relaxations import RELAXATIONS
 from nas_stability.testing import check_method, check_space, check_table
+from tests.slow import slow_but
+from tests.small import STEPS
 
-QUICK = ("nasbench201", "sdarts-adv")
 
-
-@pytest.mark.parametrize("space", ["nasbench201", "nasbench1shot1-s2"])
 @pytest.mark.parametrize(
-    "method", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+    ("space", "method"),
+    slow_but(
+        [*(("nasbench201", name) for name in METHODS), *(("nasbench1shot1-s2", name) for name in STEPS)],
+        ("nasbench201", "sdarts-adv"),
+    ),
 )
-def test_methods(method: str, space: str) -> None:
+def test_methods(space: str, method: str) -> None:
     check_method(method, space, table="none")
 
 
-@pytest.mark.parametrize(
-    "space", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SPACES]
-)
+@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201"))
 def test_spaces(space: str) -> None:
     check_space(space)
 

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from nas_stability.benchmarks import catalog
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import Operation
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, leading
 from nas_stability.harness.measuring.measure import shares
 from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.runs.run import Watch, run
 from nas_stability.harness.search import advance
-from tests.small import PLACE, begin, small_spec
+from tests.small import PLACE, STEPS, begin, small_spec
 
 OPERATIONS = ("conv", "skip")
 EDGES = 2
@@ -61,6 +62,7 @@ PLAIN = dataclasses.replace(
     supernet=supernet,
     deepest_side=lambda side, depth: side,
     discretize=discretize,
+    variants=(),
     neighbours=lambda mixture: (),
 )
 """Two groups of one row each, as a space of normal and reduction cells has."""
@@ -72,7 +74,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Space:
     return PLAIN
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in STEPS if METHODS[name].variant == "whole"])
 def test_every_method_searches_it_and_counts_each_pass_once(method: str, plain: Space) -> None:
     spec = small_spec(method=method, images=16, batch_size=4, epochs=1)
     search, data = begin(spec)
@@ -80,6 +82,14 @@ def test_every_method_searches_it_and_counts_each_pass_once(method: str, plain: 
     counts = {int(block.norm.num_batches_tracked) for block in search.net.blocks}
     passes = 2 * {"darts-2nd": 4}.get(method, 2)  # two steps; the architecture's pass or passes and the weights'
     assert counts == {passes}
+
+
+@pytest.mark.parametrize(
+    ("method", "what"), [("pc-darts", "mix a part of its channels"), ("gdas", "one operation alone")]
+)
+def test_a_method_that_needs_a_variant_which_it_lacks_is_refused(method: str, what: str, plain: Space) -> None:
+    with pytest.raises(BadInput, match=f"cannot .*{what}.*{method} does"):
+        begin(small_spec(method=method))
 
 
 def test_a_run_of_it_is_recorded(plain: Space, tmp_path: Path) -> None:

@@ -15,14 +15,13 @@ from nas_stability.benchmarks.catalog import SPACES, open_table
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.spaces import cells_1shot1
 from nas_stability.benchmarks.spaces.space import softmax
-from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, ERROR, SPECTRUM
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.specs.spec import RunSpec
 from tests import oracles_measure
 from tests.slow import slow_but
-from tests.small import DIVERGES, PLACE, small_spec
+from tests.small import DIVERGES, PLACE, STEPS, small_spec
 
 
 class Killed(BaseException):
@@ -45,7 +44,7 @@ def without_seconds(folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("method", slow_but(METHODS, "sdarts-rs"))
+@pytest.mark.parametrize("method", slow_but(STEPS, "sdarts-rs"))
 def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=3)
     assert run(spec, tmp_path / "a", PLACE, Watch())
@@ -275,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         run(small_spec(), tmp_path / "file" / "run", PLACE, Watch())
 
 
-@pytest.mark.parametrize("method", slow_but(METHODS, "darts"))
+@pytest.mark.parametrize("method", slow_but(STEPS, "darts"))
 def test_a_run_stopped_between_steps_continues_bit_for_bit(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=2)
     run(spec, tmp_path / "whole", PLACE, Watch())
