@@ -192,7 +192,7 @@ def whole_label(labels: Sequence[str]) -> str:
 def differences(runs: Runs, chosen: list[int]) -> str:
     """The fields in which methods that are compared differ, with their values.
 
-    Where one of them has a default of its own for a field, what is each one's default is the same for all.
+    A value that is the method's default is the same as another's that is that one's.
     """
     fields, methods = runs.fields.iloc[chosen], runs.methods[chosen]
     told = []
@@ -202,22 +202,17 @@ def differences(runs: Runs, chosen: list[int]) -> str:
         if len(several) < 2:
             continue
         usual = {method: own_default(method, name, runs.defaults) for method in dict.fromkeys(methods)}
-        if any(has_default(method, name) for method in usual):
-            kinds = {None if text == usual[method] else text for method, text in zip(methods, texts, strict=True)}
-            if len(kinds - {INAPPLICABLE}) < 2:
-                continue
-        told.append(f"{name} ({', '.join(several)})")
+        kinds = {None if text == usual[method] else text for method, text in zip(methods, texts, strict=True)}
+        if len(kinds - {INAPPLICABLE}) > 1:
+            told.append(f"{name} ({', '.join(several)})")
     return f"the methods differ in {' and '.join(told)}" if told else ""
 
 
-def has_default(method: str, field: str) -> bool:
-    """Whether a method has a default of its own for a field; of a plug-in's as far as it is loaded."""
-    found = known_method(method)
-    return found is not None and field in found.defaults
-
-
 def own_default(method: str, field: str, of_space: Mapping[str, object]) -> str | None:
-    """The text of a field's default for a method: its own, the field's, or that of the space; None without any."""
+    """The text of a field's default for a method: its own, that of the space, or the field's; None without any.
+
+    Of a plug-in's method its own are known where the plug-in is loaded.
+    """
     found = known_method(method)
     known = {**DEFAULTS, **of_space, **(found.defaults if found else {})}
     return value_text(known[field]) if field in known else None
