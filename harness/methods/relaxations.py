@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces import space
@@ -78,12 +77,17 @@ def binarised(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> M
     groups = []
     for index, logits in enumerate(alpha):
         if index in settings.operation_groups:
-            hard = F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+            hard = decided(logits.detach())
             point = hard + (logits - logits.detach())
             groups.append(torch.softmax(point, -1) if settings.nasp_softmax else point)
         else:
             groups.append(torch.softmax(logits, -1))
     return tuple(groups)
+
+
+def decided(rows: Tensor) -> Tensor:
+    """One-hot at the largest entry of each row, the first of equal ones; nothing is read back from the device."""
+    return torch.zeros_like(rows).scatter(-1, rows.argmax(-1, keepdim=True), 1.0)
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -116,7 +120,7 @@ def sampled(logits_of: Mixture, draws: Mixture, progress: float, settings: Any) 
     for index, (logits, noise) in enumerate(zip(logits_of, draws, strict=True)):
         soft = torch.softmax((logits + noise) / tau, -1)
         if index in settings.operation_groups:
-            hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+            hard = decided(soft.detach())
             soft = hard - soft.detach() + soft
         groups.append(soft)
     return tuple(groups)
