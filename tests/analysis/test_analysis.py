@@ -156,6 +156,7 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     assert {path.name: path.read_bytes() for path in out.glob("*.csv")} == before
 
 
+@pytest.mark.slow
 def test_two_processes_draw_what_one_draws(folder: Path, tmp_path: Path) -> None:
     one, two = (write_report(load(folder), tmp_path / str(workers), workers=workers) for workers in (1, 2))
     assert [path.name for path in two.files] == [path.name for path in one.files]

@@ -40,6 +40,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_report_of_hostile_names(hostile: Path, tmp_path: Path) -> None:
     report = write_report(load(hostile), tmp_path)
     html = whole_page.write_page(report, judging.judge(report.study)).read_text()

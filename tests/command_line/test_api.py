@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import nas_stability as ns
+from tests.slow import marked
 from tests.small import small_spec
 
 STUDY = """
@@ -142,7 +143,9 @@ def test_nothing_else_is_installed_at_top_level_h9() -> None:
     assert importlib.metadata.distribution("nas-stability").read_text("top_level.txt") == "nas_stability\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["status"], ["claims"], ["check"]], ids=lambda words: f"H9: {words[0]}")
+@pytest.mark.parametrize(
+    "words", [["--help"], ["status"], marked(["claims"]), marked(["check"])], ids=lambda words: f"H9: {words[0]}"
+)
 def test_files_of_the_users_do_not_get_in_the_way(words: list[str], studied: ns.Study, tmp_path: Path) -> None:
     for name in ("analysis", "benchmarks", "harness", "tests", "results"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the user has a file of this name')\n")

@@ -105,6 +105,7 @@ def test_d2_a_scheduler_that_dies_is_one_line_and_exit_one(tmp_path: Path, capfd
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.slow
 def test_h12_a_signal_saves_what_the_cluster_has(tmp_path: Path) -> None:
     study = two(epochs=500)
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:

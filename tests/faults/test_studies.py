@@ -20,7 +20,6 @@ from nas_stability.harness.specs.study_file import Study, read
 from tests import torture
 from tests.faults import processes
 from tests.faults.processes import until
-from tests.slow import marked
 from tests.small import PLACE, small_spec
 
 HERE = os.getpid()
@@ -53,7 +52,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("times", [1, marked(1000)], ids=["D2: worker killed", "D2: worker killed again"])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 1000], ids=["D2: worker killed", "D2: worker killed again"])
 def test_a_killed_worker_ends_nothing_but_its_run(
     times: int, undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,6 +76,7 @@ def test_a_killed_worker_ends_nothing_but_its_run(
         assert torture.contents(tmp_path / spec.run_id) == torture.contents(undisturbed / spec.run_id)
 
 
+@pytest.mark.slow
 def test_with_no_worker_left_the_study_says_so_and_names_the_runs_d2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +154,8 @@ def test_a_run_short_of_memory_is_tried_once_more(
     assert tried == [0, 1, 0]
 
 
-@pytest.mark.parametrize("whom", ["parent", marked("worker")], ids=lambda whom: f"H12: SIGUSR1 to the {whom}")
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["parent", "worker"], ids=lambda whom: f"H12: SIGUSR1 to the {whom}")
 def test_a_study_that_is_sent_a_signal_saves_all_its_runs(whom: str, tmp_path: Path) -> None:
     study = four(epochs=500)
 

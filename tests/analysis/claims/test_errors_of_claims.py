@@ -14,7 +14,6 @@ from nas_stability.analysis.claims.judging import POOLED, judge
 from nas_stability.analysis.study import Floats, Study
 from tests import oracles_stats as oracles
 from tests.analysis.claims.synthetic import CLAIMS, EPOCHS, TRUE, of_space, study, with_effects, without_effects
-from tests.slow import marked
 
 
 @pytest.mark.slow
@@ -32,7 +31,8 @@ def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> Non
     assert studies_wrong <= 50, wrong
 
 
-@pytest.mark.parametrize("seeds", [3, marked(5), marked(8)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5, 8])
 def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
     name = "darts-deteriorates"

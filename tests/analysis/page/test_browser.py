@@ -13,6 +13,8 @@ import numpy
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # a whole report is drawn for it
+
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync"

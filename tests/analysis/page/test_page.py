@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy
 import pandas
+import pytest
 
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.page import whole_page as pages
@@ -182,6 +183,7 @@ def test_the_same_study_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     assert render(load(folder), verdicts()) == render(load(tmp_path / "mine"), verdicts())
 
 
+@pytest.mark.slow
 def test_the_report_writes_it_with_every_figure_and_table(written: Path) -> None:
     assert written.name == "report.html"
     parsed = Parsed(written.read_text(encoding="utf-8"))

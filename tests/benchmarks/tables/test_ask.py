@@ -116,6 +116,7 @@ def test_verify_the_published_listing_of_nasbench201(tmp_path: Path) -> None:
     assert round(best["cifar10", "valid"].others["test"], 3) == 94.373
 
 
+@pytest.mark.slow
 @real
 def test_the_real_nasbench101_results(tmp_path: Path) -> None:
     with numpy.load(SHARED / "data" / "nb101_1shot1_table.npz") as archive:
@@ -180,6 +181,7 @@ def test_verify_the_shipped_tables() -> None:
     assert sum(check.holds is True for check in checks) == 5 + 1 + 3  # the embedded one has no test values
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_anywhere_in_a_packed_table_changes_no_answer(tmp_path: Path) -> None:
     archs = list(S1.archs()[:40])
     generator = numpy.random.default_rng(0)

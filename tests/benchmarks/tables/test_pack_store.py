@@ -44,6 +44,7 @@ print(packing.pack("nasbench101", Path(sys.argv[1]), Path(sys.argv[2]), progress
 """
 
 
+@pytest.mark.slow
 def test_concurrent_processes_pack_once(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     write_nasbench101(dump)

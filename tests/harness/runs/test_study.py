@@ -31,7 +31,6 @@ from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import Study
 from nas_stability.searching import gpu_devices
 from tests import torture
-from tests.slow import marked
 from tests.small import PLACE, reseal, small_spec
 
 ROOT = Path(__file__).parents[3]
@@ -203,7 +202,8 @@ def test_a_run_that_another_process_finished_meanwhile_is_skipped(
     assert {outcome.state for outcome in carry_out(small_study(1), tmp_path)} == {"skipped"}
 
 
-@pytest.mark.parametrize("workers", [1, marked(2)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_saves_exits_with_75_and_the_study_goes_on(workers: int, finished: Path, tmp_path: Path) -> None:
     file = tmp_path / "long.toml"
     file.write_text(
