@@ -70,9 +70,6 @@ def bench_verb(options: argparse.Namespace) -> int:
         report.write_figure(cost.cost(cost.read(options.out / comparison.SCALING)), options.out, "cost")
     print(markdown_tables.tables(found, compared))
     if not any(row.beside == comparison.LITERAL for row in compared):
-        print(
-            "without the reference: the literal reference, tests/oracles.py, comes with a checkout only",
-            file=sys.stderr,
-        )
+        print("without the literal reference: tests/oracles.py comes with a checkout only", file=sys.stderr)
     print(f"bench: {options.out}")
     return 0

@@ -94,7 +94,7 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
         twin = literal.literal_search(
             spec.space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec)
         )
-    searches = {OURS: search} | ({PLAIN: plainly(search)} if plain and search.space.plain else {})
+    searches = {OURS: search} | ({PLAIN: plainly(search, channels)} if plain and search.space.plain else {})
     if case.what == HESSIAN:
         size = min(spec.hessian_batch_size, spec.batch_size)
         return hessian_works(searches, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
@@ -111,13 +111,11 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
     return found
 
 
-def plainly(search: Search) -> Search:
+def plainly(search: Search, channels: int) -> Search:
     """A search of the plain supernet, with the weights, buffers and logits of one of the fast supernet."""
     spec, space = search.spec, search.space
     assert space.plain is not None
-    head, stem = search.net.head.classifier.weight, next(search.net.stem.parameters())
-    shape = SupernetShape(spec.width, spec.depth, len(head), stem.shape[1], spec.batch_norm_momentum)
-    net = space.plain.supernet(shape)
+    net = space.plain.supernet(SupernetShape(spec.width, spec.depth, CLASSES, channels, spec.batch_norm_momentum))
     views = space.published(search.net)
     with torch.no_grad():
         for name, value in space.plain.published(net).items():
@@ -153,11 +151,8 @@ def launched(case: Case, device: torch.device) -> dict[str, Work]:
     """
     if device.type != "cpu":
         return {}
-    return {
-        OURS: works(case._replace(spec=dataclasses.replace(case.spec, dtype="float64")), device, None, plain=False)[
-            OURS
-        ]
-    }
+    wide = case._replace(spec=dataclasses.replace(case.spec, dtype="float64"))
+    return {OURS: works(wide, device, None, plain=False)[OURS]}
 
 
 def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0, plain: bool = True) -> dict[str, Measured]:
