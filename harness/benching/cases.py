@@ -85,10 +85,11 @@ class Cost(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """A row of ratios.csv: how many times cheaper ours is, or for memory the share of the reference's that it needs.
+    """A row of ratios.csv: how many times cheaper ours is, or for memory the share of the other's that it needs.
 
     Attributes:
-        quantity: "seconds", "operations" (both literal / ours) or "peak_mb" (ours / literal).
+        beside: what it is compared with, "literal" or "plain".
+        quantity: "seconds", "operations" (both of the other over ours) or "peak_mb" (ours over the other).
         median, low, high: over the rounds; all the same where the quantity does not depend on the round.
         bar: that is aimed at, None where there is none; the ratio of memory is to lie below it, the others above.
     """
@@ -96,6 +97,7 @@ class Ratio(NamedTuple):
     space: str
     size: str
     what: str
+    beside: str
     quantity: str
     median: float
     low: float

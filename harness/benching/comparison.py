@@ -1,14 +1,16 @@
-"""What a search step and a Hessian cost, beside a literal reference, and how the cost grows with the supernet.
+"""What a search step and a Hessian cost, beside others that compute the same, and how it grows with the supernet.
 
 The reference is the oracle that the tests use (tests/oracles.py of a checkout): one call per edge and operation, full
-backward passes, rows of the Hessian one by one. Both work on the same weights, batches and noise, in alternation in
-one process, so that what else the machine does falls on both. How to read the files is in docs/performance.md.
+backward passes, rows of the Hessian one by one. The plain one is our search and our Hessian of a supernet of PyTorch's
+own modules (``Space.plain``): what the fast layers buy. All work on the same weights, batches and noise, in alternation
+in one process, so that what else the machine does falls on all. How to read the files is in docs/performance.md.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import importlib.util
 import io
 import json
@@ -22,12 +24,14 @@ from typing import Any
 import torch
 
 from nas_stability.benchmarks import files
+from nas_stability.benchmarks.spaces.space import SupernetShape
 from nas_stability.harness.benching.cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
 from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.benching.markdown_tables import BARS, rounded
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
 from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.rng import stream, uniform
 from nas_stability.harness.runs.machine import (
     PACKAGES,
@@ -41,9 +45,9 @@ from nas_stability.harness.runs.machine import (
 from nas_stability.harness.schedules import perturbation_radius
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.state import Search, start
+from nas_stability.harness.state import Search, assemble, start
 
-OURS, LITERAL = "ours", "literal"
+OURS, LITERAL, PLAIN = "ours", "literal", "plain"
 
 
 CASE_SECONDS = 2.0
@@ -70,8 +74,8 @@ def reference() -> Any:
     return module
 
 
-def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
-    """Ours and, where there is one, the literal reference, from the same weights and logits on the same batches.
+def works(case: Case, device: torch.device, literal: Any, plain: bool = True) -> dict[str, Work]:
+    """Ours and, where there are, the literal reference and the plain supernet, of the same weights, logits and batches.
 
     Each call goes on from the state that the one before left.
 
@@ -79,6 +83,7 @@ def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
         case: to measure.
         device: where.
         literal: of ``reference``.
+        plain: whether the plain supernet takes part.
     """
     spec = case.spec
     channels, side = IMAGES[spec.data]
@@ -92,13 +97,16 @@ def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
         twin = literal.literal_search(
             spec.space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec)
         )
+    searches = {OURS: search} | ({PLAIN: plainly(search, channels)} if plain and search.space.plain else {})
     if case.what == HESSIAN:
         size = min(spec.hessian_batch_size, spec.batch_size)
-        return hessian_works(search, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
+        return hessian_works(searches, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
     radius = perturbation_radius(spec, 0)
     noise = tuple((radius * uniform(shape, generator)).to(search.alpha[0]) for shape in search.space.shapes)
     batches, moment, draws = Batches(train, valid), Moment(spec.lr, radius), Draws(noise)
-    found: dict[str, Work] = {OURS: lambda: search_step(search, batches, moment, draws)}
+    found: dict[str, Work] = {
+        name: functools.partial(search_step, one, batches, moment, draws) for name, one in searches.items()
+    }
     if literal:
         found[LITERAL] = lambda: literal.literal_step(
             twin, spec.method, train, valid, radius, noise, spec.clip_counts_mixture
@@ -106,19 +114,34 @@ def works(case: Case, device: torch.device, literal: Any) -> dict[str, Work]:
     return found
 
 
-def hessian_works(search: Search, batch: Batch, literal: Any, twin: Any) -> dict[str, Work]:
+def plainly(search: Search, channels: int) -> Search:
+    """A search of the plain supernet, with the weights, buffers and logits of one of the fast supernet."""
+    spec, space = search.spec, search.space
+    assert space.plain is not None
+    net = space.plain.supernet(SupernetShape(spec.width, spec.depth, CLASSES, channels, spec.batch_norm_momentum))
+    views = space.published(search.net)
+    with torch.no_grad():
+        for name, value in space.plain.published(net).items():
+            value.copy_(views[name])
+    alpha = tuple(logits.detach().clone() for logits in search.alpha)
+    return assemble(spec, space, find_method(spec.method), net, alpha, alpha[0].device)
+
+
+def hessian_works(searches: Mapping[str, Search], batch: Batch, literal: Any, twin: Any) -> dict[str, Work]:
     """``works`` for the exact Hessian on a batch, with batch statistics."""
+    alpha = searches[OURS].alpha
     found: dict[str, Work] = {
-        OURS: lambda: validation_hessian(
-            search.net, search.alpha, batch, statistics="batch", dtype=search.alpha[0].dtype, weight_decay=0.0
+        name: functools.partial(
+            validation_hessian, one.net, alpha, batch, statistics="batch", dtype=alpha[0].dtype, weight_decay=0.0
         )
+        for name, one in searches.items()
     }
     if literal:
 
         def loss(point: torch.Tensor) -> Any:
-            return twin.loss(batch, literal.softmax(unflat(point, search.alpha)))
+            return twin.loss(batch, literal.softmax(unflat(point, alpha)))
 
-        point = flat(search.alpha).detach()
+        point = flat(alpha).detach()
         found[LITERAL] = lambda: literal.hessian(loss, point)
     return found
 
@@ -131,10 +154,11 @@ def launched(case: Case, device: torch.device) -> dict[str, Work]:
     """
     if device.type != "cpu":
         return {}
-    return {OURS: works(case._replace(spec=dataclasses.replace(case.spec, dtype="float64")), device, None)[OURS]}
+    wide = case._replace(spec=dataclasses.replace(case.spec, dtype="float64"))
+    return {OURS: works(wide, device, None, plain=False)[OURS]}
 
 
-def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0) -> dict[str, Measured]:
+def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0, plain: bool = True) -> dict[str, Measured]:
     """Counts, peaks and times of ``works``, in alternation: a call each to warm up, one to count, then the rounds.
 
     Args:
@@ -142,8 +166,9 @@ def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0) -> 
         device: where.
         literal: of ``reference``.
         rounds: 0 for as many as CASE_SECONDS allow.
+        plain: whether the plain supernet takes part.
     """
-    found, stateful = works(case, device, literal), case.what != HESSIAN
+    found, stateful = works(case, device, literal, plain), case.what != HESSIAN
     asked = {name: asked_by(work, stateful) for name, work in found.items()}
     launches = asked | {name: asked_by(work, stateful) for name, work in launched(case, device).items()}
     first = {name: seconds(work, device) for name, work in found.items()}
@@ -178,30 +203,34 @@ def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: floa
 
 
 def ratios(case: Case, measured: Mapping[str, Measured]) -> list[Ratio]:
-    """Ours against the reference, round by round; empty where there is none."""
-    if LITERAL not in measured:
-        return []
-    ours, literal = measured[OURS], measured[LITERAL]
-    values = {
-        "seconds": [theirs / mine for mine, theirs in zip(ours.seconds, literal.seconds, strict=True)],
-        "operations": [literal.launches / ours.launches],
-    }
-    values["peak_mb"] = [ours.asked.peak_mb / literal.asked.peak_mb]
+    """Ours against the others, round by round; the bars are those of the literal reference."""
     family = case.spec.space.split("-")[0]
     return [
         Ratio(
             case.spec.space,
             case.size,
             case.what,
+            beside,
             quantity,
             statistics.median(found),
             min(found),
             max(found),
             len(found),
-            BARS.get((quantity, case.what), {}).get(family),
+            BARS.get((quantity, case.what), {}).get(family) if beside == LITERAL else None,
         )
-        for quantity, found in values.items()
+        for beside, other in measured.items()
+        if beside != OURS
+        for quantity, found in times_cheaper(measured[OURS], other).items()
     ]
+
+
+def times_cheaper(ours: Measured, other: Measured) -> dict[str, list[float]]:
+    """Quantity -> its ratios, as of ``Ratio``: one per round, or one where no round differs."""
+    return {
+        "seconds": [theirs / mine for mine, theirs in zip(ours.seconds, other.seconds, strict=True)],
+        "operations": [other.launches / ours.launches],
+        "peak_mb": [ours.asked.peak_mb / other.asked.peak_mb],
+    }
 
 
 def carry_out(
@@ -258,7 +287,7 @@ def carry_out(
     known: dict[RunSpec, list[Cost]] = {}  # the axes cross in one point
     for done, (axis, value, case) in enumerate(growths, len(cases) + 1):
         if case.spec not in known:
-            measured = measure(case, device, literal, GROWTH_ROUNDS)
+            measured = measure(case, device, literal, GROWTH_ROUNDS, plain=False)
             known[case.spec] = costs(case, measured, threads, peak)
         grown += [{"axis": axis, "value": value, "method": case.what, **row._asdict()} for row in known[case.spec]]
         progress(done)

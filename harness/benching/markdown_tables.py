@@ -22,13 +22,13 @@ def tables(found: Sequence[Cost], compared: Sequence[Ratio]) -> str:
         lines.append([*place, *numbers, f"{cost.operations}", f"{cost.dispatched}", f"{cost.peak_mb:.3g}"])
     text = markdown(lines, 4)
     if compared:
-        lines = [["space", "size", "what", "ratio", "verdict", "median", "low", "high", "bar"]]
+        lines = [["space", "size", "what", "beside", "ratio", "verdict", "median", "low", "high", "bar"]]
         for row in compared:
             bar = "" if row.bar is None else f"{'<=' if row.quantity == 'peak_mb' else '>='} {row.bar:g}"
             verdict = {True: "met", False: "not met", None: ""}[row.met]
-            words = row.space, row.size, row.what, RATIO_NAMES[row.quantity], verdict
+            words = row.space, row.size, row.what, row.beside, RATIO_NAMES[row.quantity], verdict
             lines.append([*words, f"{row.median:.2f}", f"{row.low:.2f}", f"{row.high:.2f}", bar])
-        text += "\n\n" + markdown(lines, 5)
+        text += "\n\n" + markdown(lines, 6)
     return text
 
 

@@ -18,7 +18,8 @@ from nas_stability.analysis.page import whole_page
 from nas_stability.analysis.statistics.intervals import bootstrap_mean
 from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.catalog import SPACES
-from tests.analysis.figures.test_figures import ANSWER, check_words, enriched
+from tests.analysis.figures.enriched import ANSWER, enriched
+from tests.analysis.figures.words import check_words
 from tests.analysis.test_analysis import write_run
 from tests.small import load
 

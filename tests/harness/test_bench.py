@@ -23,7 +23,7 @@ from nas_stability.command_line import main
 from nas_stability.harness.benching import cases as bench_cases
 from nas_stability.harness.benching import comparison, instrument, markdown_tables
 from nas_stability.harness.benching.cases import HESSIAN, METHODS, Case, Growth, Measured
-from nas_stability.harness.benching.comparison import LITERAL, OURS
+from nas_stability.harness.benching.comparison import LITERAL, OURS, PLAIN
 from nas_stability.harness.benching.instrument import Asked, Counter
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.state import start
@@ -106,20 +106,26 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
     measured = {
         OURS: Measured(100, Asked(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
         LITERAL: Measured(290, Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
+        PLAIN: Measured(150, Asked(150, 60.0, 120.0), (1.5, 3.0, 8.0)),
     }
     found, compared = comparison.costs(case, measured, 2, 100.0), comparison.ratios(case, measured)
-    ours, literal = found
+    ours, literal, _ = found
     assert (ours.seconds_median, ours.seconds_min, ours.seconds_max, ours.rounds) == (2.0, 1.0, 4.0, 3)
     assert (ours.operations, ours.dispatched) == (100, 250)
     assert (ours.share_of_peak, literal.share_of_peak) == (0.25, 0.175)
-    rows = {row.quantity: (row.median, row.low, row.high, row.bar, row.met) for row in compared}
+    rows = {(row.beside, row.quantity): (row.median, row.low, row.high, row.bar, row.met) for row in compared}
     assert rows == {
-        "seconds": (2.25, 2.0, 3.0, 2.2, True),
-        "operations": (2.9, 2.9, 2.9, 3.0, False),
-        "peak_mb": (0.6, 0.6, 0.6, 0.7, True),
+        (LITERAL, "seconds"): (2.25, 2.0, 3.0, 2.2, True),
+        (LITERAL, "operations"): (2.9, 2.9, 2.9, 3.0, False),
+        (LITERAL, "peak_mb"): (0.6, 0.6, 0.6, 0.7, True),
+        (PLAIN, "seconds"): (1.5, 1.5, 2.0, None, None),
+        (PLAIN, "operations"): (1.5, 1.5, 1.5, None, None),
+        (PLAIN, "peak_mb"): (0.5, 0.5, 0.5, None, None),
     }
     lines = [line.split("|") for line in markdown_tables.tables(found, compared).splitlines()]
-    cells = [[cell.strip() for cell in line[4:-1]] for line in lines if "times" in line[4:5] or len(line) == 11]
+    cells = [[cell.strip() for cell in line[4:-1]] for line in lines if len(line) == 12]
+    assert ["plain", "times faster", "", "1.50", "1.50", "2.00", ""] in cells
+    cells = [line[1:] for line in cells if line[0] == LITERAL]
     assert ["times faster", "met", "2.25", "2.00", "3.00", ">= 2.2"] in cells
     assert ["times fewer operations", "not met", "2.90", "2.90", "2.90", ">= 3"] in cells
     assert ["share of peak memory", "met", "0.60", "0.60", "0.60", "<= 0.7"] in cells
@@ -146,18 +152,21 @@ def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
     for method in METHODS:
         found = comparison.works(tiny(space, method), CPU, oracles)
         for _ in range(2):
-            torch.testing.assert_close(found[OURS]().loss, found[LITERAL](), rtol=1e-4, atol=0)  # type: ignore[attr-defined]
+            ours = found[OURS]().loss  # type: ignore[attr-defined]
+            torch.testing.assert_close(ours, found[LITERAL](), rtol=1e-4, atol=0)
+            torch.testing.assert_close(ours, found[PLAIN]().loss, rtol=1e-4, atol=0)  # type: ignore[attr-defined]
     found = comparison.works(tiny(space, HESSIAN), CPU, oracles)
     ours, literal = found[OURS](), found[LITERAL]()
     assert isinstance(literal, torch.Tensor)
     torch.testing.assert_close(ours, literal, rtol=0, atol=1e-3 * float(literal.abs().max()))
+    torch.testing.assert_close(ours, found[PLAIN](), rtol=0, atol=1e-3 * float(literal.abs().max()))
 
 
 @pytest.mark.parametrize(("space", "method"), slow_but(EVERY, ("nasbench1shot1-s1", "darts")))
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
     case = tiny(space, method, depth=bench_cases.published(space, method).depth)
-    measured = comparison.measure(case, CPU, oracles, 1)
+    measured = comparison.measure(case, CPU, oracles, 1, plain=False)
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
 
@@ -166,7 +175,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
 def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
     """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
     few, many = (
-        comparison.measure(case, CPU, None, 1)[OURS]
+        comparison.measure(case, CPU, None, 1, plain=False)[OURS]
         for case in (tiny(space, what, batch_size=count, hessian_batch_size=count) for count in (4, 40))
     )
     assert 0 < few.launches == few.asked.operations == many.launches < many.asked.operations
@@ -186,7 +195,7 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
     assert told == list(range(1, len(cases) + len(growths) + 1))
     steps = pandas.read_csv(tmp_path / comparison.STEP)
     assert list(steps.columns) == list(bench_cases.Cost._fields)
-    assert len(steps) == len(found) == 2 * len(cases)
+    assert len(steps) == len(found) == 3 * len(cases)
     assert (steps["rounds"] == 3).all()
     assert (steps["seconds_min"] <= steps["seconds_median"]).all()
     assert (steps["seconds_median"] <= steps["seconds_max"]).all()
@@ -195,8 +204,9 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
     assert list(ratios.columns) == [*bench_cases.Ratio._fields, "met"]
     indexed = steps.set_index(["space", "what", "implementation"])
     for row in ratios[ratios["quantity"] == "operations"].itertuples():
-        ours, literal = (indexed.loc[(row.space, row.what, name), "operations"] for name in (OURS, LITERAL))
-        assert row.median == pytest.approx(literal / ours, rel=1e-3)
+        ours, other = (indexed.loc[(row.space, row.what, name), "operations"] for name in (OURS, row.beside))
+        assert row.median == pytest.approx(other / ours, rel=1e-3)
+    assert set(ratios["beside"]) == {LITERAL, PLAIN}
     assert (ratios["met"].isna() == ratios["bar"].isna()).all()
     machine = json.loads((tmp_path / comparison.MACHINE).read_text())
     assert machine["threads"] == 1
@@ -223,9 +233,9 @@ def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatc
     monkeypatch.setattr(comparison, "__file__", str(tmp_path / "harness" / "benching" / "comparison.py"))
     assert comparison.reference() is None
     found, compared = comparison.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
-    assert compared == []
-    assert [row.implementation for row in found] == [OURS]
-    assert "times" not in markdown_tables.tables(found, compared)
+    assert {row.beside for row in compared} == {PLAIN}
+    assert [row.implementation for row in found] == [OURS, PLAIN]
+    assert "literal" not in markdown_tables.tables(found, compared)
 
 
 def test_sizes_are_the_papers_and_those_of_quick() -> None:
@@ -266,4 +276,4 @@ def test_the_verb_writes_draws_and_prints(
     names = {"step.csv", "ratios.csv", "scaling.csv", "machine.json", "cost.png", "cost.pdf", "cost.csv"}
     assert {path.name for path in tmp_path.iterdir()} == names
     with (tmp_path / "step.csv").open() as file:
-        assert [row["rounds"] for row in csv.DictReader(file)] == ["2", "2"]
+        assert [row["rounds"] for row in csv.DictReader(file)] == ["2", "2", "2"]
