@@ -68,6 +68,7 @@ BASES: dict[str, Method] = {
         after="clamped",
         defaults={"arch_init_mean": 0.5},
     ),
+    "drnas": Method("DrNAS", relaxation="dirichlet", evaluation="dirichlet-mean", defaults={"arch_grad_clip": 5.0}),
     "beta-darts": Method("Beta-DARTS", regulariser="beta"),
 }
 """Methods without a perturbation."""

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces import space
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture
 from nas_stability.harness.methods.compositions import NOTHING
+from nas_stability.harness.methods.gammas import gamma, gamma_draws
 from nas_stability.harness.specs.spec import FIELDS
 
 Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]
@@ -126,10 +128,31 @@ def sampled(logits_of: Mixture, draws: Mixture, progress: float, settings: Any) 
     return tuple(groups)
 
 
+def concentration(alpha: Alpha) -> Mixture:
+    """What DrNAS has for logits: elu + 1, above 0."""
+    return tuple(F.elu(logits) + 1 for logits in alpha)
+
+
+def dirichlet(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """A sample of Dirichlet(elu(alpha) + 1) for each row, the same in all cells: gammas divided by their sum.
+
+    Source: DrNAS (Chen, Wang, Cheng, Tang and Hsieh, ICLR 2021), section 3.1.
+    """
+    samples = [gamma(shape, one) for shape, one in zip(concentration(alpha), draws, strict=True)]
+    return tuple(rows / rows.sum(-1, keepdim=True) for rows in samples)
+
+
+def dirichlet_mean(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """The mean of ``dirichlet``."""
+    return tuple(rows / rows.sum(-1, keepdim=True) for rows in concentration(alpha))
+
+
 RELAXATIONS: dict[str, Relaxation] = {
     "softmax": Relaxation(softmax),
     "gumbel": Relaxation(
         gumbel, gumbel_noise, gumbel_of, per_cell=True, fields={name: FIELDS[name] for name in ("tau_max", "tau_min")}
     ),
+    "dirichlet": Relaxation(dirichlet, gamma_draws, shift_invariant=False),
+    "dirichlet-mean": Relaxation(dirichlet_mean, shift_invariant=False),
     "binarised": Relaxation(binarised, shift_invariant=False, fields={"nasp_softmax": FIELDS["nasp_softmax"]}),
 }
