@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
 
 
+def looks(counts: Tensor) -> bool:
+    """Whether a count may be looked at: on a CPU, where the host waits for nothing."""
+    return counts.device.type == "cpu"
+
+
 def coast(net: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     """Gives every touched weight a gradient, and keeps the others; the returned function ends the optimiser's step.
 
@@ -26,7 +31,7 @@ def coast(net: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], None
     untouched: list[tuple[nn.Parameter, Tensor, Tensor]] = []
     for pair in optional_pairs(net):
         counts = pair.norm.get_buffer("num_batches_tracked")
-        looked = counts.device.type == "cpu"
+        looked = looks(counts)
         for weight in pair.parameters():
             if looked and not counts:
                 weight.grad = None
