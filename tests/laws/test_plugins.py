@@ -147,6 +147,18 @@ def test_a_study_with_plugins_runs_here_and_in_workers(workers: int, file: Path,
     assert len(list((tmp_path / "some").glob("*/run.json"))) == 4
 
 
+@pytest.mark.slow
+def test_a_study_with_plugins_runs_on_a_cluster(file: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    base = "\n".join(f"{name} = {json.dumps(value)}" for name, value in FIELDS.items())
+    (tmp_path / "some.toml").write_text(f'plugins = ["mine.py"]\n[base]\n{base}\nmethod = "darts-tilted"\n')
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        where = ["--backend", "dask", "--scheduler", cluster.scheduler_address]
+        assert main(["study", "some.toml", "--out", "some", *where, "--no-report"]) == 0
+    assert check_study(tmp_path / "some").problems == []
+    assert len(list((tmp_path / "some").glob("*/run.json"))) == 1
+
+
 def test_a_stopping_rule_ends_a_run_and_check_asks_it_again(file: Path, tmp_path: Path) -> None:
     command = ["run", *FLAGS, "--epochs", "5", "--plugin", "mine.py", "--method", "short", "--out", "run"]
     assert main(command) == 0
