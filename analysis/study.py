@@ -49,6 +49,7 @@ class Study:
         remarks: which runs are missing, copied or foreign, one line each.
         verified: whether every file was held to its checksum.
         claims: template, method and base of the study's own claims.
+        ends: run that is there a second time, stopped (stopped.py) -> its last epoch.
         facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
 
     Raises:
@@ -65,6 +66,7 @@ class Study:
     verified: bool = True
     claims: tuple[tuple[str, str, str], ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=lambda: FACTS)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if "variant" not in self.runs:
@@ -134,16 +136,17 @@ class Study:
         Raises:
             BadInput: the file is missing or damaged.
         """
-        return read_alphas(self.places[run] / ALPHAS)
+        groups = read_alphas(self.places[run] / ALPHAS)
+        return [group[: self.ends[run] + 1] for group in groups] if run in self.ends else groups
 
     def landscape(self, run: str) -> pandas.DataFrame | None:
-        """The rows of a run's landscape.csv, None where none was computed.
+        """The rows of a run's landscape.csv, None where none was computed at its last epoch.
 
         Raises:
             BadInput: the file is damaged.
         """
         path = self.places[run] / LANDSCAPE
-        return read_csvs([path], [run]) if path.exists() else None
+        return read_csvs([path], [run]) if path.exists() and run not in self.ends else None
 
     def answers(self, space: str) -> list[str]:
         """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""

@@ -27,6 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
     add_unverified(report)
+    add_stop(report)
     add_plugins(report)
     finish(report, report_verb)
 
@@ -35,6 +36,7 @@ def add_verbs(verbs: Verbs) -> None:
     claims.add_argument("--json", action="store_true", help="one JSON object per claim and space")
     claims.add_argument("--out", metavar="FILE.csv", type=folder, help="also write the verdicts there")
     add_unverified(claims)
+    add_stop(claims)
     add_plugins(claims)
     finish(claims, claims_verb)
 
@@ -62,7 +64,17 @@ def add_unverified(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def loaded(folder: Path, unverified: bool) -> Study:
+def add_stop(parser: argparse.ArgumentParser) -> None:
+    """The flag that reads a stopping rule off the records."""
+    parser.add_argument(
+        "--stop",
+        metavar="RULE",
+        default="",
+        help="each run once more, as METHOD-es, with the rows up to where a rule would have stopped it: darts-es",
+    )
+
+
+def loaded(folder: Path, unverified: bool, stop: str = "") -> Study:
     """The study in a folder; what a reader must know besides its finished runs goes to standard error."""
     from nas_stability.analysis import study
 
@@ -71,19 +83,30 @@ def loaded(folder: Path, unverified: bool) -> Study:
         print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
     for line in (*found.remarks, *(["not verified: the files were taken as they are"] if unverified else [])):
         print(f"nas-stability: {line}", file=sys.stderr)
-    return found
+    if not stop:
+        return found
+
+    from nas_stability.analysis import stopped
+
+    return stopped.with_stops(found, stop)
 
 
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
     load_plugins(options)
     return print_report(
-        options.folder, options.out, options.only, options.paper, options.workers, unverified=options.unverified
+        options.folder, options.out, options.only, options.paper, options.workers, options.unverified, options.stop
     )
 
 
 def print_report(
-    folder: Path, out: Path | None, only: str | None, paper: bool, workers: int | None, unverified: bool = False
+    folder: Path,
+    out: Path | None,
+    only: str | None,
+    paper: bool,
+    workers: int | None,
+    unverified: bool = False,
+    stop: str = "",
 ) -> int:
     """Draws the report with so many workers (one per core); prints the summary per method and where the figures are.
 
@@ -97,7 +120,7 @@ def print_report(
     report.check_name(only)
     if out is not None:
         refuse_output(out)
-    study = loaded(folder, unverified)
+    study = loaded(folder, unverified, stop)
     written = whole_page.write_report_and_page(study, out, only, paper, workers or joblib.cpu_count())
     summary = report.summary(written.study)
     print(
@@ -120,7 +143,7 @@ def claims_verb(options: argparse.Namespace) -> int:
     load_plugins(options)
     if options.out:
         refuse_output(options.out)
-    judged = judging.judge(loaded(options.folder, options.unverified))
+    judged = judging.judge(loaded(options.folder, options.unverified, options.stop))
     if options.out:
         files.write(options.out, escape.csv(judged))
     if options.json:

@@ -266,8 +266,8 @@ def together(methods: Sequence[str]) -> list[tuple[str, ...]]:
     return [()]
 
 
-STABILISED = ("rs", "adv")
-"""What the name of a stabilised method ends in: random smoothing, adversarial."""
+STABILISED = ("rs", "adv", "es")
+"""What the name of a stabilised method ends in: random smoothing, adversarial, stopped early."""
 
 
 class Template(NamedTuple):

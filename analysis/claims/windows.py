@@ -76,7 +76,7 @@ def per_run(study: Study, space: str) -> pandas.DataFrame:
         "late_eigenvalue": means(column("eigenvalue_max"), quarter == 4, whole=False),
         "seconds": logarithms(numpy.bincount(run, column("seconds"), minlength=len(names)).astype(numpy.float64)),
         "place": places(study.runs, names),
-        "drop": numpy.array([landscape_drop(study.places.get(str(name))) for name in names]),
+        "drop": numpy.array([landscape_drop(landscape_place(study, str(name))) for name in names]),
     }
     first = numpy.unique(run, return_index=True)[1]
     whose = {name: epochs[name].iloc[first].tolist() for name in ("method", "variant", "seed")}
@@ -95,6 +95,11 @@ def places(runs: pandas.DataFrame, names: pandas.Index) -> Floats:
         return numpy.zeros(len(names))
     texts = dict(zip(runs["run"].astype(str), runs[columns].itertuples(index=False, name=None), strict=True))
     return pandas.factorize(pandas.Series([str(texts.get(str(name))) for name in names]))[0].astype(numpy.float64)
+
+
+def landscape_place(study: Study, run: str) -> Path | None:
+    """Where the landscape at a run's last epoch is; None for a run that is read as stopped before."""
+    return None if run in study.ends else study.places.get(run)
 
 
 def landscape_drop(folder: Path | None) -> float:

@@ -1,0 +1,83 @@
+"""A study as it would be had its searches been stopped by a rule: read off the records, without another search.
+
+Each run with eigenvalues is there a second time, as a run of METHOD-es whose rows end with the epoch that the rule
+returns, so that every table, figure and claim takes it as it takes any method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy
+import pandas
+
+from nas_stability.analysis.statistics.early_stopping import Stop, darts_es
+from nas_stability.analysis.study import Study
+from nas_stability.benchmarks.errors import BadInput, choose
+
+PUBLISHED_SPACING = 2
+"""Epochs between two measurements in the published searches; one that measured each epoch is read at every second."""
+
+
+def stop_of(rows: pandas.DataFrame) -> Stop | None:
+    """Where DARTS-ES stops a run, in epochs from 0 (row e + 1 is the state after epoch e); None without eigenvalues."""
+    measured = rows[(rows["epoch"] > 0) & rows["eigenvalue_max"].notna()].sort_values("epoch")
+    if len(measured) < 2:
+        return None
+    epochs = (measured["epoch"] - 1).tolist()
+    every = epochs[1] - epochs[0]
+    values = dict(zip(epochs, measured["eigenvalue_max"].tolist(), strict=True))
+    if every == 1:
+        every = PUBLISHED_SPACING
+        epochs = [epoch for epoch in epochs if epoch % every == 0 or epoch == epochs[-1]]
+    return darts_es(epochs, [values[epoch] for epoch in epochs], every)
+
+
+RULES: dict[str, tuple[str, Callable[[pandas.DataFrame], Stop | None]]] = {
+    "darts-es": ("es", stop_of),
+}
+"""Rule -> the ending of a stopped method's name, and the rows of a run -> where it stops."""
+
+
+def with_stops(study: Study, rule: str) -> Study:
+    """The study with each run once more, stopped.
+
+    Args:
+        study: that is read.
+        rule: key of RULES.
+
+    Raises:
+        BadInput: no such rule, or no run has eigenvalues.
+    """
+    ending, stop = choose("stopping rule", rule, RULES)
+    rows = {str(run): found for run, found in study.epochs.groupby("run", sort=False, observed=True)}
+    stops = {run: found for run, every in rows.items() if (found := stop(every)) is not None}
+    if not stops:
+        raise BadInput(f"--stop {rule} needs the eigenvalues of a search, and no run of {study.folder} measured any")
+    named = {run: f"{run}-{ending}" for run in stops}
+    ends = {named[run]: found.returned + 1 for run, found in stops.items()}
+
+    def stopped(frame: pandas.DataFrame) -> pandas.DataFrame:
+        found = frame[frame["run"].astype(str).isin(named)]
+        run = found["run"].astype(str).map(named)
+        found = found.assign(run=run, method=found["method"].astype(str) + f"-{ending}")
+        if "epoch" not in found:
+            return found
+        last = numpy.array([ends[name] for name in run], dtype=numpy.int64)
+        return found[found["epoch"].to_numpy() <= last]
+
+    return dataclasses.replace(
+        study,
+        epochs=joined([study.epochs, stopped(study.epochs)]),
+        spectrum=joined([study.spectrum, stopped(study.spectrum)]),
+        runs=joined([study.runs, stopped(study.runs)]),
+        places=study.places | {named[run]: study.places[run] for run in stops if run in study.places},
+        ends=ends,
+    )
+
+
+def joined(frames: Sequence[pandas.DataFrame]) -> pandas.DataFrame:
+    """Frames one below the other, with texts for what were categories."""
+    plain = [frame.astype({"run": str, "method": str, "variant": str}) for frame in frames]
+    return pandas.concat(plain, ignore_index=True)
