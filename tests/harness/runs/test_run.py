@@ -21,7 +21,7 @@ from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.specs.spec import RunSpec
 from tests import oracles_measure
 from tests.slow import slow_but
-from tests.small import DIVERGES, PLACE, STEPS, small_spec
+from tests.small import DIVERGES, PLACE, small_spec
 
 
 class Killed(BaseException):
@@ -44,7 +44,7 @@ def without_seconds(folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("method", slow_but(STEPS, "sdarts-rs"))
+@pytest.mark.parametrize("method", slow_but(("darts-2nd", "sdarts-rs", "sdarts-adv"), "sdarts-rs"))
 def test_same_spec_same_bytes_and_a_resumed_run_equals_an_uninterrupted_one(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=3)
     assert run(spec, tmp_path / "a", PLACE, Watch())
@@ -274,7 +274,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         run(small_spec(), tmp_path / "file" / "run", PLACE, Watch())
 
 
-@pytest.mark.parametrize("method", slow_but(STEPS, "darts"))
+@pytest.mark.parametrize("method", slow_but(("darts", "sdarts-adv", "gdas-rs"), "darts"))
 def test_a_run_stopped_between_steps_continues_bit_for_bit(method: str, tmp_path: Path) -> None:
     spec = small_spec(method=method, epochs=2)
     run(spec, tmp_path / "whole", PLACE, Watch())
