@@ -42,7 +42,8 @@ def state(search: Search) -> dict[str, torch.Tensor]:
 
 def differing(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> list[str]:
     """Names of what is not bit-equal."""
-    return sorted({name for name in left.keys() | right.keys() if not torch.equal(left[name], right[name])})
+    there = left.keys() & right.keys()
+    return sorted({name for name in there if not torch.equal(left[name], right[name])} | (left.keys() ^ right.keys()))
 
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
