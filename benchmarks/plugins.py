@@ -7,6 +7,7 @@ of its source enters the identity of every run that is given it. The standard li
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -182,9 +183,16 @@ def origin(kind: str, name: str) -> Plugin | None:
     return next((enter(point, kind) for point in entry_points(kind) if point.name == name), None)
 
 
-def entry_points(kind: str) -> Iterable[importlib.metadata.EntryPoint]:
+def entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:
     """What installed packages offer of a kind; nothing is loaded."""
-    return importlib.metadata.entry_points(group=f"nas_stability.{kind}")
+    return points_along(tuple(sys.path))[kind]
+
+
+@functools.lru_cache(maxsize=8)
+def points_along(path: tuple[str, ...]) -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
+    """The entry points of every kind of what is installed along ``sys.path``: a look at each package, taken once."""
+    every = importlib.metadata.entry_points()
+    return {kind: tuple(every.select(group=f"nas_stability.{kind}")) for kind in REGISTRIES}
 
 
 def package_of(point: importlib.metadata.EntryPoint) -> str:
