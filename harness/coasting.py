@@ -8,12 +8,12 @@ BatchNorm has counted a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
+from nas_stability.benchmarks.spaces.layers.batch_norm import ConvNorm
 
 
 def looks(counts: Tensor) -> bool:
@@ -21,15 +21,15 @@ def looks(counts: Tensor) -> bool:
     return counts.device.type == "cpu"
 
 
-def coast(net: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+def coast(pairs: Iterable[ConvNorm], optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     """Gives every touched weight a gradient, and keeps the others; the returned function ends the optimiser's step.
 
     Args:
-        net: after the backward pass.
+        pairs: the convolutions that a pass may leave out (single_path.py), after the backward pass.
         optimizer: of its weights, before its step.
     """
     untouched: list[tuple[nn.Parameter, Tensor, Tensor]] = []
-    for pair in optional_pairs(net):
+    for pair in pairs:
         counts = pair.norm.get_buffer("num_batches_tracked")
         looked = looks(counts)
         for weight in pair.parameters():

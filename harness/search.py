@@ -138,7 +138,7 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
         loss = parts.loss(logits, batches.train.labels)
     search.weight_optimizer.zero_grad()
     loss.backward()
-    settle = coast(net, search.weight_optimizer)
+    settle = coast(search.optional, search.weight_optimizer)
     clip([*net.parameters(), *point], spec.grad_clip)
     search.weight_optimizer.step()
     settle()
@@ -192,53 +192,28 @@ def buffer_of(search: Search, weight: Tensor) -> Tensor | None:
 
 
 def perturbed_mixture(search: Search, batch: Batch, moment: Moment, draws: Draws) -> perturbations.Perturbed:
-    """The mixture of the weight step.
+    """The mixture of the weight step, perturbed against the training loss of its batch; weights are held fixed.
 
     A relaxation that samples a distribution has the distribution perturbed, and the sample drawn from what comes out.
     """
-    parts = search.parts
-    with torch.no_grad():
-        if parts.perturb is None:
-            return perturbations.Perturbed(parts.relax(search.alpha, draws.weights, moment.progress))
-        if parts.sample is None:
-            given = parts.relax(search.alpha, draws.weights, moment.progress)
-        else:
-            given = search.evaluated()
+    net, parts = search.net, search.parts
 
     def formed(rows: Mixture) -> Mixture:
         return parts.sample(rows, draws.weights, moment.progress) if parts.sample else rows
 
-    found = perturb_mixture(search, given, formed, batch, moment.radius, draws.perturbation)
     with torch.no_grad():
-        return found._replace(mixture=formed(found.mixture))
-
-
-def perturb_mixture(
-    search: Search,
-    mixture: Mixture,
-    formed: Callable[[Mixture], Mixture],
-    batch: Batch,
-    radius: float,
-    noise: Mixture,
-) -> perturbations.Perturbed:
-    """The method's perturbation against the training loss of the batch; weights are held fixed.
-
-    Args:
-        search: whose method perturbs.
-        mixture: that is perturbed.
-        formed: what the supernet takes of a perturbed one.
-        batch: of the weight step.
-        radius: in probability.
-        noise: of the perturbation.
-    """
-    net, parts = search.net, search.parts
-    assert parts.perturb is not None
+        sampled = parts.perturb is not None and parts.sample is not None
+        given = search.evaluated() if sampled else parts.relax(search.alpha, draws.weights, moment.progress)
+    if parts.perturb is None:
+        return perturbations.Perturbed(given)
     with architects.frozen(net), contextlib.ExitStack() as stack:
         if search.spec.attack_batch_norm == "training":
-            of_mixture = functools.partial(architects.batch_loss, parts.loss, net, batch)
+            loss = functools.partial(architects.batch_loss, parts.loss, net, batch)
         else:
-            of_mixture = functools.partial(evaluated_loss, search, stack, [], batch)
-        return parts.perturb(mixture, lambda rows: of_mixture(formed(rows)), radius, noise)
+            loss = functools.partial(evaluated_loss, search, stack, [], batch)
+        found = parts.perturb(given, lambda rows: loss(formed(rows)), moment.radius, draws.perturbation)
+    with torch.no_grad():
+        return found._replace(mixture=formed(found.mixture))
 
 
 def evaluated_loss(

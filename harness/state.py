@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
+from nas_stability.benchmarks.spaces.layers.batch_norm import ConvNorm
+from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet, SupernetShape
 from nas_stability.harness.methods.assembled import Parts, assembled
 from nas_stability.harness.methods.compositions import Method, find_method
@@ -45,6 +47,7 @@ class Search:
         space: its space.
         parts: of its method.
         net: the supernet, in training mode between steps.
+        optional: its convolutions that a pass may leave out; none but in a supernet of single paths.
         alpha: the logits.
         weight_optimizer: of the supernet's weights.
         arch_optimizer: Adam on alpha.
@@ -56,6 +59,7 @@ class Search:
     space: Space
     parts: Parts
     net: Supernet
+    optional: tuple[ConvNorm, ...]
     alpha: Alpha
     weight_optimizer: torch.optim.Optimizer
     arch_optimizer: torch.optim.Adam
@@ -111,6 +115,7 @@ def assemble(
         space=space,
         parts=assembled(method, spec, space),
         net=net,
+        optional=tuple(optional_pairs(net)),
         alpha=leaves,
         weight_optimizer=weight_optimizer(spec)(net.parameters(), spec),
         arch_optimizer=torch.optim.Adam(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_stability.benchmarks.errors import BadInput
@@ -240,8 +239,8 @@ def softmax(alpha: Alpha) -> Mixture:
 
 
 def one_hot(mixture: Mixture) -> Mixture:
-    """The mixture with all of each row's weight on its largest entry (ties: the first)."""
-    return tuple(F.one_hot(rows.argmax(-1), rows.shape[-1]).to(rows.dtype) for rows in mixture)
+    """The mixture with all of each row's weight on its largest entry (ties: the first); no value is read back."""
+    return tuple(torch.zeros_like(rows).scatter(-1, rows.argmax(-1, keepdim=True), 1.0) for rows in mixture)
 
 
 def entropy(mixture: Mixture) -> float:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.spaces import space
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, one_hot
 from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.methods.gammas import gamma, gamma_draws
 from nas_stability.harness.specs.spec import FIELDS
@@ -79,17 +79,12 @@ def binarised(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> M
     groups = []
     for index, logits in enumerate(alpha):
         if index in settings.operation_groups:
-            hard = decided(logits.detach())
+            (hard,) = one_hot((logits.detach(),))
             point = hard + (logits - logits.detach())
             groups.append(torch.softmax(point, -1) if settings.nasp_softmax else point)
         else:
             groups.append(torch.softmax(logits, -1))
     return tuple(groups)
-
-
-def decided(rows: Tensor) -> Tensor:
-    """One-hot at the largest entry of each row, the first of equal ones; nothing is read back from the device."""
-    return torch.zeros_like(rows).scatter(-1, rows.argmax(-1, keepdim=True), 1.0)
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -103,7 +98,15 @@ def gumbel(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixt
     Source: GDAS (Dong and Yang, CVPR 2019), equations 3 to 5; the temperature falls linearly over the epochs, and the
     rows of kept inputs stay soft, as in the published code of the NAS-Bench-1Shot1 experiments.
     """
-    return sampled(alpha, draws, progress, settings)
+    tau = settings.tau_max + progress * (settings.tau_min - settings.tau_max)
+    groups = []
+    for index, (logits, noise) in enumerate(zip(alpha, draws, strict=True)):
+        soft = torch.softmax((logits + noise) / tau, -1)
+        if index in settings.operation_groups:
+            (hard,) = one_hot((soft.detach(),))
+            soft = hard - soft.detach() + soft
+        groups.append(soft)
+    return tuple(groups)
 
 
 FLOOR = 1e-8
@@ -112,20 +115,7 @@ FLOOR = 1e-8
 
 def gumbel_of(distribution: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture:
     """``gumbel`` of rows on the simplex in the place of logits: of their logarithms, with a floor."""
-    return sampled(tuple(rows.clamp(min=FLOOR).log() for rows in distribution), draws, progress, settings)
-
-
-def sampled(logits_of: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture:
-    """A hard or soft sample of each row by the temperature of the moment."""
-    tau = settings.tau_max + progress * (settings.tau_min - settings.tau_max)
-    groups = []
-    for index, (logits, noise) in enumerate(zip(logits_of, draws, strict=True)):
-        soft = torch.softmax((logits + noise) / tau, -1)
-        if index in settings.operation_groups:
-            hard = decided(soft.detach())
-            soft = hard - soft.detach() + soft
-        groups.append(soft)
-    return tuple(groups)
+    return gumbel(tuple(rows.clamp(min=FLOOR).log() for rows in distribution), draws, progress, settings)
 
 
 def concentration(alpha: Alpha) -> Mixture:
@@ -133,18 +123,22 @@ def concentration(alpha: Alpha) -> Mixture:
     return tuple(F.elu(logits) + 1 for logits in alpha)
 
 
+def normalised(groups: Mixture) -> Mixture:
+    """Rows above 0, each divided by its sum."""
+    return tuple(rows / rows.sum(-1, keepdim=True) for rows in groups)
+
+
 def dirichlet(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
     """A sample of Dirichlet(elu(alpha) + 1) for each row, the same in all cells: gammas divided by their sum.
 
     Source: DrNAS (Chen, Wang, Cheng, Tang and Hsieh, ICLR 2021), section 3.1.
     """
-    samples = [gamma(shape, one) for shape, one in zip(concentration(alpha), draws, strict=True)]
-    return tuple(rows / rows.sum(-1, keepdim=True) for rows in samples)
+    return normalised(tuple(gamma(shape, one) for shape, one in zip(concentration(alpha), draws, strict=True)))
 
 
 def dirichlet_mean(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
     """The mean of ``dirichlet``."""
-    return tuple(rows / rows.sum(-1, keepdim=True) for rows in concentration(alpha))
+    return normalised(concentration(alpha))
 
 
 RELAXATIONS: dict[str, Relaxation] = {

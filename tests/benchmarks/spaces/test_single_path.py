@@ -133,7 +133,7 @@ def test_weights_keep_still_until_they_are_chosen_and_coast_after(
         F.cross_entropy(net(batch.images, sample(space, net, step)), batch.labels).backward()
         slopes = {name: weight.grad for name, weight in net.named_parameters()}
         touched |= {name for name, slope in slopes.items() if slope is not None} | always
-        settle = coasting.coast(net, optimizer)
+        settle = coasting.coast(tuple(optional_pairs(net)), optimizer)
         optimizer.step()
         settle()
         for name in touched:
