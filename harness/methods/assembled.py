@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.plugins import find
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet
 from nas_stability.harness.methods import losses
@@ -18,7 +19,7 @@ from nas_stability.harness.methods.architects import ARCHITECTS, Batches, Object
 from nas_stability.harness.methods.compositions import Method, find_method
 from nas_stability.harness.methods.perturbations import PERTURBATIONS, Loss, Perturbed
 from nas_stability.harness.methods.regularisers import REGULARISERS
-from nas_stability.harness.methods.relaxations import RELAXATIONS, Draw
+from nas_stability.harness.methods.relaxations import RELAXATIONS, Draw, Relaxation
 from nas_stability.harness.methods.stopping_rules import STOPPING_RULES
 from nas_stability.harness.specs.spec import RunSpec
 
@@ -68,10 +69,12 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
     perturbation = find("perturbations", "perturbation", method.perturbation, PERTURBATIONS)
     regulariser = find("regularisers", "regulariser", method.regulariser, REGULARISERS)
     after = find("corrections", "correction of the logits", method.after, AFTER_STEP)
+    evaluation = evaluating(method)
 
     def ready(function: Callable[..., Any] | None, fields: Mapping[str, Any]) -> Any:
         return function and partial(function, settings=settings_of(spec, space, fields))
 
+    evaluate = ready(evaluation.mix, evaluation.fields)
     return Parts(
         relax=ready(relaxation.mix, relaxation.fields),
         draw=relaxation.draw,
@@ -83,29 +86,28 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
         penalty=ready(regulariser.penalty, regulariser.fields),
         correct=ready(after.correct, after.fields),
         stops=stopping_rule(spec),
-        evaluate=evaluation(method, spec, space),
-        shift_invariant=find("relaxations", "relaxation", method.evaluation, RELAXATIONS).shift_invariant,
+        evaluate=lambda alpha, progress: evaluate(alpha, (), progress),
+        shift_invariant=evaluation.shift_invariant,
         loss=find("losses", "loss", spec.loss, losses.LOSSES),
     )
 
 
-def evaluation(method: Method, spec: RunSpec, space: Space) -> Callable[[Alpha, float], Mixture]:
-    """(alpha, progress) -> the mixture that measuring and deciding use: a relaxation that draws nothing.
+def evaluating(method: Method) -> Relaxation:
+    """The relaxation that measuring and deciding use: one that draws nothing.
 
     Raises:
         BadInput: a relaxation of no known name, or one that draws.
     """
     relaxation = find("relaxations", "relaxation", method.evaluation, RELAXATIONS)
     if relaxation.draw is not None:
-        raise ValueError(f"the relaxation {method.evaluation} draws, and measuring must not")
-    settings = settings_of(spec, space, relaxation.fields)
-    return lambda alpha, progress: relaxation.mix(alpha, (), progress, settings)
+        raise BadInput(f"the relaxation {method.evaluation!r} draws, and a method's evaluation must not")
+    return relaxation
 
 
 def decided(spec: RunSpec, logits: Alpha, epoch: int) -> Mixture:
     """The mixture of a run's recorded logits, after so many epochs, by which its architecture is decided."""
-    space = find_space(spec.space)
-    return evaluation(find_method(spec.method), spec, space)(logits, epoch / spec.epochs)
+    relaxation = evaluating(find_method(spec.method))
+    return relaxation.mix(logits, (), epoch / spec.epochs, settings_of(spec, find_space(spec.space), relaxation.fields))
 
 
 def stopping_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]]], bool] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_stability.benchmarks import plugins
-from nas_stability.benchmarks.errors import BadInput, shown, unknown
+from nas_stability.benchmarks.errors import BadInput, shown
 from nas_stability.benchmarks.names import check_name
 from nas_stability.benchmarks.plugins import Plugin
 from nas_stability.benchmarks.spaces.facts import FACTS
@@ -21,8 +21,11 @@ from nas_stability.harness.specs.fields import Value, of_type
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS, RunSpec, field_of, own_values
 
-ADDRESSED = ("space", "method", "loss", "weight_optimizer")
-"""Fields that take ``FILE.py:NAME`` too: a plug-in and what it offers."""
+ADDRESSED = {"space": "spaces", "method": "methods", "loss": "losses", "weight_optimizer": "weight_optimizers"}
+"""Field that takes ``FILE.py:NAME`` too, a plug-in and what it offers -> the kind of that."""
+
+OFFERED = {**ADDRESSED, "data": "datasets", "table": "tables"}
+"""Field that may name what a plug-in offers -> the kind of that."""
 
 
 def run_spec(values: Mapping[str, Value | Sequence[str]], folder: Path = Path()) -> RunSpec:
@@ -82,10 +85,9 @@ def resolved(
     else:
         loaded = plugins.load_recorded(str(given))
     for field in ADDRESSED:
-        address, _, name = str(found.get(field, "")).rpartition(":")
-        if address.endswith(".py"):
+        if addressed(text := str(found.get(field, ""))):
+            address, _, found[field] = text.rpartition(":")
             loaded.append(plugins.load(address, folder))
-            found[field] = name
     return loaded, found
 
 
@@ -104,21 +106,15 @@ def defaults_of(space: str) -> Mapping[str, Value]:
     if space in FACTS:
         return FACTS[space].defaults
     # The code of the spaces takes PyTorch, which those in FACTS do without.
-    listed = importlib.import_module("nas_stability.benchmarks.catalog").SPACES
-    if space in listed:
-        named: Mapping[str, Value] = listed[space].facts.defaults
-        return named
-    plugin = plugins.origin("spaces", space)
-    if plugin is None:
-        raise unknown("space", space, [*FACTS, *plugins.names("spaces")])
-    found: Mapping[str, Value] = plugin.offers["spaces"][space].facts.defaults
+    found: Mapping[str, Value] = (
+        importlib.import_module("nas_stability.benchmarks.catalog").find_space(space).facts.defaults
+    )
     return found
 
 
 def used_plugins(method: Method, values: Mapping[str, Any]) -> list[Plugin]:
     """The installed plug-ins that a run uses without having been given them."""
-    named = {"spaces": "space", "methods": "method", "datasets": "data", "tables": "table", "losses": "loss"}
-    found = [plugins.origin(kind, values[name]) for kind, name in named.items() if name in values]
+    found = [plugins.origin(kind, values[name]) for name, kind in OFFERED.items() if name in values]
     return [*(plugin for plugin in found if plugin is not None), *plugins_of(method)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import itertools
 import tempfile
@@ -21,6 +20,7 @@ from nas_stability.harness.measuring.asked_table import answers
 from nas_stability.harness.measuring.measure import measure
 from nas_stability.harness.methods.compositions import find_method, own_fields
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, SPECTRUM
+from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.search import perturbed_mixture, search_step
 from nas_stability.harness.specs.fields import Value, admitted
@@ -164,5 +164,4 @@ def check_resuming(spec: RunSpec) -> None:
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
     """The rows of a run but for its times."""
-    with (folder / EPOCHS).open(newline="") as file:
-        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in read_rows(folder / EPOCHS)]
