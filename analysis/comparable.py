@@ -16,10 +16,11 @@ import numpy.typing
 import pandas
 
 from nas_stability.analysis.claims.windows import QUANTITIES, per_run
-from nas_stability.analysis.names import known_method
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import BASE, INAPPLICABLE, WITH_DATA, natural, value_text, variation
+from nas_stability.benchmarks import plugins
+from nas_stability.harness.methods.compositions import known_method
 from nas_stability.harness.specs.spec import FIELDS
 
 
@@ -195,27 +196,27 @@ def differences(runs: Runs, chosen: list[int]) -> str:
     A value that is the method's default is the same as another's that is that one's.
     """
     fields, methods = runs.fields.iloc[chosen], runs.methods[chosen]
+    usual = {method: defaults_of(method, runs.defaults) for method in dict.fromkeys(methods)}
     told = []
     for name in fields.columns.drop([*WITH_DATA, PLUGINS], errors="ignore"):
         texts = fields[name].to_numpy(object)
         several = [text for text in dict.fromkeys(texts) if text != INAPPLICABLE]
         if len(several) < 2:
             continue
-        usual = {method: own_default(method, name, runs.defaults) for method in dict.fromkeys(methods)}
-        kinds = {None if text == usual[method] else text for method, text in zip(methods, texts, strict=True)}
+        kinds = {None if text == usual[method].get(name) else text for method, text in zip(methods, texts, strict=True)}
         if len(kinds - {INAPPLICABLE}) > 1:
             told.append(f"{name} ({', '.join(several)})")
     return f"the methods differ in {' and '.join(told)}" if told else ""
 
 
-def own_default(method: str, field: str, of_space: Mapping[str, object]) -> str | None:
-    """The text of a field's default for a method: its own, that of the space, or the field's; None without any.
+def defaults_of(method: str, of_space: Mapping[str, object]) -> dict[str, str]:
+    """The text of each field's default for a method: its own, that of the space, or the field's.
 
     Of a plug-in's method its own are known where the plug-in is loaded.
     """
-    found = known_method(method)
+    found = known_method(method, plugins.loaded)
     known = {**DEFAULTS, **of_space, **(found.defaults if found else {})}
-    return value_text(known[field]) if field in known else None
+    return {field: value_text(value) for field, value in known.items()}
 
 
 def quantities(

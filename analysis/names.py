@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from nas_stability.analysis.offered import loaded
+from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.methods import compositions
-from nas_stability.harness.methods.compositions import PERTURBED, Method, perturbed_by
+from nas_stability.harness.methods.compositions import PERTURBED, known_method
 
 METHODS = {name: method.title for name, method in compositions.METHODS.items()}
 """Methods as people write them, in the order in which they are listed and coloured; others follow."""
@@ -22,21 +22,9 @@ PREFIXES = (
 """What a column PREFIX_DATASET_SPLIT begins with; none begins with another."""
 
 
-def known_method(method: str) -> Method | None:
-    """What a method is made of: one of the package's, or of a plug-in that is loaded. Nothing is loaded for it."""
-    known = {**{name: offer.thing for name, offer in loaded("methods").items()}, **compositions.METHODS}
-    found = known.get(method)
-    if found is None:
-        base_name, _, ending = method.rpartition("-")
-        base = known.get(base_name)
-        if isinstance(base, Method) and base.perturbable and ending in (*PERTURBED, *loaded("perturbations")):
-            found = perturbed_by(base, ending, PERTURBED.get(ending, ending))
-    return found if isinstance(found, Method) else None
-
-
 def method_name(method: str) -> str:
-    """A method as people write it; one that has no title in capitals."""
-    found = known_method(method)
+    """A method as people write it; one that has no title in capitals. Nothing is loaded for it."""
+    found = known_method(method, plugins.loaded)
     return found.title if found and found.title else method.upper()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy
 import pandas
 
-from nas_stability.analysis.statistics.early_stopping import Stop, darts_es
+from nas_stability.analysis.statistics.early_stopping import ENDING, Stop, darts_es
 from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.errors import BadInput, choose
 
@@ -35,7 +35,7 @@ def stop_of(rows: pandas.DataFrame) -> Stop | None:
 
 
 RULES: dict[str, tuple[str, Callable[[pandas.DataFrame], Stop | None]]] = {
-    "darts-es": ("es", stop_of),
+    "darts-es": (ENDING, stop_of),
 }
 """Rule -> the ending of a stopped method's name, and the rows of a run -> where it stops."""
 

@@ -177,10 +177,13 @@ def origin(kind: str, name: str) -> Plugin | None:
     Raises:
         BadInput: the package breaks at import, or offers what another one does.
     """
-    for plugin in LOADED.values():
-        if name in plugin.offers.get(kind, {}):
-            return plugin
-    return next((enter(point, kind) for point in entry_points(kind) if point.name == name), None)
+    point = next((point for point in entry_points(kind) if point.name == name), None)
+    return loaded(kind, name) or (enter(point, kind) if point else None)
+
+
+def loaded(kind: str, name: str) -> Plugin | None:
+    """The plug-in that offers a name among those that were loaded; nothing is loaded for it."""
+    return next((plugin for plugin in LOADED.values() if name in plugin.offers.get(kind, {})), None)
 
 
 def entry_points(kind: str) -> tuple[importlib.metadata.EntryPoint, ...]:

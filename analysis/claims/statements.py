@@ -13,8 +13,10 @@ import numpy
 from nas_stability.analysis.claims.evidence import Evidence, weigh_correlation, weigh_mean
 from nas_stability.analysis.claims.windows import LANDSCAPE, RADIUS
 from nas_stability.analysis.names import method_name
+from nas_stability.analysis.statistics import early_stopping
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.benchmarks.errors import choose
+from nas_stability.harness.methods.compositions import PERTURBED, PUBLISHED_NAMES
 
 Quantities = Mapping[tuple[str, str], Floats]
 """(quantity, method) -> (seeds,) of one space and variant, NaN where missing: the columns of ``windows.per_run``, and
@@ -235,10 +237,8 @@ def costs_more(name: str, method: str, base: str) -> Claim:
 
 def base_of(method: str) -> str | None:
     """The method that a method stabilises, by its name: BASE of BASE-rs and BASE-adv; None where it is none of them."""
-    stem, dash, ending = method.rpartition("-")
-    if not dash or ending not in STABILISED:
-        return None
-    return "darts" if stem == "sdarts" else stem
+    base, dash, ending = GENERATED.get(method, method).rpartition("-")
+    return base if dash and ending in STABILISED else None
 
 
 def bases(methods: Sequence[str]) -> list[tuple[str, ...]]:
@@ -266,8 +266,11 @@ def together(methods: Sequence[str]) -> list[tuple[str, ...]]:
     return [()]
 
 
-STABILISED = ("rs", "adv", "es")
-"""What the name of a stabilised method ends in: random smoothing, adversarial, stopped early."""
+STABILISED = (*PERTURBED, early_stopping.ENDING)
+"""What the name of a stabilised method ends in: a perturbation, or stopped early."""
+
+GENERATED = {published: name for name, published in PUBLISHED_NAMES.items()}
+"""The paper's name of a method -> BASE-ENDING."""
 
 
 class Template(NamedTuple):

@@ -20,6 +20,10 @@ FIRST = 10
 """The earliest epoch, from 0, whose architecture can be returned."""
 
 
+ENDING = "es"
+"""Of the name of a method that was stopped by the rule: METHOD-es."""
+
+
 class Stop(NamedTuple):
     """Where the rule stops a search.
 

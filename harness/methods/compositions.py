@@ -6,7 +6,7 @@ once, and so is a perturbation; the names of what they make are generated: ``BAS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -100,6 +100,10 @@ METHODS: dict[str, Method] = {name: TOGETHER[name] for name in dict.fromkeys((*F
 """Every method that comes with the package, in the order of legends and tables: FIRST, then as in TOGETHER."""
 
 
+Origin = Callable[[str, str], Plugin | None]
+"""(kind, name) -> the plug-in that offers it: ``plugins.origin``, or ``plugins.loaded``, which loads nothing."""
+
+
 def find_method(name: str) -> Method:
     """The method of a name.
 
@@ -107,19 +111,28 @@ def find_method(name: str) -> Method:
         BadInput: there is none; the message has the nearest name.
     """
     plugins.refuse_shadows("methods", "method", METHODS)
-    found = METHODS.get(name) or offered(name) or perturbed(name)
+    found = known_method(name, plugins.origin)
     if found is None:
         raise unknown("method", name, [*METHODS, *plugins.names("methods")])
     return found
 
 
-def offered(name: str) -> Method | None:
-    """The method that a plug-in offers under a name, or that is generated from one that it offers.
+def known_method(name: str, origin: Origin) -> Method | None:
+    """The method of a name, one of the package's, of a plug-in's, or generated from these; None where there is none.
+
+    Raises:
+        BadInput: what a plug-in offers under the name is no Method.
+    """
+    return METHODS.get(name) or offered(name, origin) or perturbed(name, origin)
+
+
+def offered(name: str, origin: Origin) -> Method | None:
+    """The method that a plug-in offers under a name.
 
     Raises:
         BadInput: what it offers is no Method.
     """
-    plugin = plugins.origin("methods", name)
+    plugin = origin("methods", name)
     if plugin is None:
         return None
     found = plugin.offers["methods"][name]
@@ -128,15 +141,14 @@ def offered(name: str) -> Method | None:
     return found
 
 
-def perturbed(name: str) -> Method | None:
+def perturbed(name: str, origin: Origin) -> Method | None:
     """A base with a perturbation, by the name BASE-ENDING: one of the two, or both, are a plug-in's."""
     base_name, _, ending = name.rpartition("-")
-    base = METHODS.get(base_name) or (offered(base_name) if base_name else None)
+    base = METHODS.get(base_name) or (offered(base_name, origin) if base_name else None)
     if base is None or not base.perturbable:
         return None
-    perturbation = PERTURBED.get(ending, ending)
-    known = ending in PERTURBED or plugins.origin("perturbations", perturbation) is not None
-    return perturbed_by(base, ending, perturbation) if known else None
+    known = ending in PERTURBED or origin("perturbations", ending) is not None
+    return perturbed_by(base, ending, PERTURBED.get(ending, ending)) if known else None
 
 
 def plugins_of(method: Method) -> list[Plugin]:

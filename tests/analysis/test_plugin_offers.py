@@ -216,7 +216,7 @@ def test_installed_packages_are_asked_without_a_flag(
             importlib.metadata.EntryPoint("by-mine", "offering:CLAIMS", "nas_stability.claims"),
         ],
     }
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points.get(group, []))
+    monkeypatch.setattr(plugins, "entry_points", lambda kind: points.get(f"nas_stability.{kind}", []))
     assert isinstance(ns.figure(load(folder), "of-mine"), Figure)
     with pytest.raises(BadInput, match="the plug-in offering: the claim 'by-mine' is to be a Claim"):
         ns.claims(load(folder))
