@@ -25,9 +25,11 @@ LineStyle = Literal["solid"] | tuple[float, tuple[float, ...]]
 PALETTE = (
     *("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000"),
     *("#882255", "#999933", "#332288", "#888888", "#44AA99"),
+    *("#CC6677", "#117733", "#AA4499", "#88CCEE", "#DDCC77", "#661100"),
+    *("#4477AA", "#CC3311", "#AA3377", "#EE3377", "#228833", "#BBBBBB"),
 )
-"""Okabe and Ito's colours, told apart with every common colour blindness, and for an eighth method on some of Tol's
-muted ones; in the order of METHODS, others after."""
+"""Okabe and Ito's colours, told apart with every common colour blindness, for an eighth method on Tol's muted ones, and
+last some of his bright and vibrant ones, which are near others; in the order of METHODS, others after."""
 
 CLOSE = 1.0
 """Distance of the lines of a title or label, in heights of a line; matplotlib's is 1.2."""
@@ -82,7 +84,7 @@ def style(paper: bool) -> dict[Any, Any]:
 
 
 def colour(method: str, methods: Sequence[str]) -> str:
-    """The colour of a method, the same in every figure of a study; two of them have the same beyond twelve alone.
+    """The colour of a method, the same in every figure of a study; two have the same beyond as many as PALETTE has.
 
     One of METHODS has the colour of its place there, unless another one of the study has that already.
     """
