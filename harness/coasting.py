@@ -14,11 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_stability.benchmarks.spaces.layers.batch_norm import ConvNorm
-
-
-def looks(counts: Tensor) -> bool:
-    """Whether a count may be looked at: on a CPU, where the host waits for nothing."""
-    return counts.device.type == "cpu"
+from nas_stability.benchmarks.spaces.layers.single_path import looks
 
 
 def coast(pairs: Iterable[ConvNorm], optimizer: torch.optim.Optimizer) -> Callable[[], None]:

@@ -153,12 +153,7 @@ def write_report_and_page(
     """``write_report``, and the page beside what it wrote, unless that is one figure or table.
 
     Args:
-        study: to draw.
-        out: where to write; STUDY/report by default.
-        only: name of one figure or table.
-        paper: column width and serif text.
-        workers: processes that draw; 1 draws in this one.
-        quiet: say nothing meanwhile.
+        study, out, only, paper, workers, quiet: as of ``write_report``.
 
     Raises:
         BadInput: as ``write_report`` and ``judge``.

@@ -89,9 +89,8 @@ def pulled(tangents: Tensor, slope: Tensor, like: Tensor) -> Tensor:
 def in_memory(tangents: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
     """Tangents (n, *shape) as rows (n, F) and features as one (F,), their entries as they lie in memory."""
     order = sorted(range(features.ndim), key=features.stride, reverse=True)
-    return tangents.permute(0, *(place + 1 for place in order)).reshape(len(tangents), -1), features.permute(
-        order
-    ).reshape(-1)
+    rows = tangents.permute(0, *(place + 1 for place in order))
+    return rows.reshape(len(tangents), -1), features.permute(order).reshape(-1)
 
 
 def divided(call: Call, slopes: Slopes) -> tuple[Any, Any, Tensor]:

@@ -17,6 +17,7 @@ from nas_stability.asking import TRAIN_DEFAULTS
 from nas_stability.benchmarks.tables import train_spec
 from nas_stability.command_line import main
 from nas_stability.harness.runs import batch
+from tests.commands import refused
 from tests.faults import processes
 
 TRACES = Path(__file__).parents[1] / "traces"
@@ -86,11 +87,7 @@ def test_bad_input_is_one_line_and_exit_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert message in printed.err
+    assert message in refused(arguments, capsys, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

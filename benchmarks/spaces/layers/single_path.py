@@ -7,7 +7,7 @@ all of them, so that one convolution is launched and the host waits for nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,9 +29,14 @@ def optional_pairs(net: nn.Module) -> Iterator[ConvNorm]:
     return (module for module in net.modules() if isinstance(module, ConvNorm) and module.optional)
 
 
+def looks(values: Tensor) -> bool:
+    """Whether values may be looked at: on a CPU, where the host waits for nothing."""
+    return values.device.type == "cpu"
+
+
 def looked_at(choices: Tensor) -> list[int] | Tensor:
-    """Chosen operations (n,) as numbers of the host where that costs nothing; else as they are, on the device."""
-    return choices.tolist() if choices.device.type == "cpu" else choices
+    """Chosen operations (n,) as numbers of the host where they may be looked at; else as they are, on the device."""
+    return choices.tolist() if looks(choices) else choices
 
 
 def counted(pair: ConvNorm, features: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -51,23 +56,17 @@ def selected(pairs: Sequence[ConvNorm], features: Tensor, mask: Tensor) -> Tenso
         mask: (pairs,), 1 for at most one of them.
     """
     side = max(pair.conv.kernel_size[0] for pair in pairs)
-    kernels = [
-        F.pad(pair.conv.weight, [(side - pair.conv.kernel_size[0]) // 2] * 4) * one
-        for pair, one in zip(pairs, mask, strict=True)
-    ]
-    convolved = F.conv2d(features, torch.stack(kernels).sum(0), padding=side // 2)
+
+    def masked(values: Iterable[Tensor]) -> Tensor:
+        return torch.stack([value * one for value, one in zip(values, mask, strict=True)]).sum(0)
+
+    kernels = (F.pad(pair.conv.weight, [(side - pair.conv.kernel_size[0]) // 2] * 4) for pair in pairs)
+    convolved = F.conv2d(features, masked(kernels), padding=side // 2)
     norms = [pair.norm for pair in pairs]
     affine = norms[0].affine
-    gain, shift = (
-        torch.stack([getattr(norm, name) * one for norm, one in zip(norms, mask, strict=True)]).sum(0)
-        if affine
-        else None
-        for name in ("weight", "bias")
-    )
+    gain, shift = (masked(getattr(norm, name) for norm in norms) if affine else None for name in ("weight", "bias"))
     if not norms[0].training:
-        means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
-        mean = torch.stack([one * value for one, value in zip(mask, means, strict=True)]).sum(0)
-        variance = torch.stack([one * value for one, value in zip(mask, variances, strict=True)]).sum(0)
+        mean, variance = (masked(norm.get_buffer(f"running_{name}") for norm in norms) for name in ("mean", "var"))
         variance = variance + (1 - mask.sum())
         return F.batch_norm(convolved, mean, variance, gain, shift, False, 0.0, norms[0].eps)
     with torch.no_grad():
