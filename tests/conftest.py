@@ -1,9 +1,12 @@
-"""Studies that tests harm."""
+"""Studies that tests harm; and one thread for each of the processes that tests run in."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read where torch is imported, which is below
 
 import pytest
 

@@ -178,6 +178,7 @@ def test_numbers_for_people() -> None:
     assert summaries.cell(math.nan, math.nan, math.nan) == "-"
 
 
+@pytest.mark.slow
 def test_the_published_study_is_what_its_figure_shows() -> None:
     published = Path(__file__).parents[2] / "results" / "published" / "quick"
     study = load(published)

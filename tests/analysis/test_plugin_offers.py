@@ -95,6 +95,7 @@ def mine(folder: Path, offers: str = OFFERS, name: str = "mine.py") -> Path:
     return folder / name
 
 
+@pytest.mark.slow
 def test_figures_of_a_plug_in_are_drawn_behind_the_others(folder: Path, tmp_path: Path) -> None:
     plugins.load(str(mine(tmp_path)), Path())
     study = load(folder)
@@ -127,7 +128,7 @@ def test_a_claim_of_which_a_method_is_missing_says_so(folder: Path, tmp_path: Pa
     assert (row["claim"], row["verdict"], row["reason"]) == ("half", "no data", "no finished run of beta")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_figure_that_breaks_is_named_and_stops_no_other(
     workers: int, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_results_folder_names_plug_ins_and_none_is_loaded(folder: Path, tmp_pa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_plug_ins_from_a_notebook(folder: Path, tmp_path: Path) -> None:
     study: Study = load(folder)
     assert isinstance(ns.figure(study, "finals", plugins=[mine(tmp_path)]), Figure)
@@ -265,6 +267,7 @@ method = "tilted"
 """
 
 
+@pytest.mark.slow
 def test_the_report_of_a_study_uses_the_plug_ins_that_it_was_given(tmp_path: Path) -> None:
     """In processes of their own: this one has loaded nothing."""
     offers = """

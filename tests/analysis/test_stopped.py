@@ -69,6 +69,7 @@ def test_measurements_further_apart_are_taken_as_they_are() -> None:
     assert stop_of(rows.assign(eigenvalue_max=numpy.nan)) is None
 
 
+@pytest.mark.slow
 def test_a_study_of_records_is_read_in_the_same_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, stopped = load(PUBLISHED), with_stops(load(PUBLISHED), "darts-es")
     assert len(stopped.runs) == 2 * len(whole.runs)

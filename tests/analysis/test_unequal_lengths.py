@@ -181,6 +181,7 @@ def test_tables_are_of_each_runs_own_end(study: Study) -> None:
 
 
 @pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.slow
 def test_every_figure_is_drawn_of_them_and_can_be_read(paper: bool, study: Study) -> None:
     with matplotlib.rc_context(style(paper)):
         found = {name: made for name, draw in FIGURES.items() if (made := draw(study, PAPER if paper else SCREEN))}
@@ -195,6 +196,7 @@ def test_every_figure_is_drawn_of_them_and_can_be_read(paper: bool, study: Study
     assert list(found["eigenvalue-fall"].numbers["eigenvalue_last"].isna()) == [False] * 6
 
 
+@pytest.mark.slow
 def test_the_page_says_which_runs_ended_early(study: Study, tmp_path: Path) -> None:
     written = whole_page.write_report_and_page(study, tmp_path, workers=1)
     assert written.page is not None

@@ -142,6 +142,7 @@ def test_labels_are_sorted_as_numbers() -> None:
     assert sorted(labels, key=natural) == expected
 
 
+@pytest.mark.slow
 def test_the_fields_of_a_run_are_those_of_its_spec(tmp_path: Path) -> None:
     """What run.json gains at its top must not be taken for a field, which would make every run a variant."""
     for seed in range(2):

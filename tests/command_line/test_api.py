@@ -111,6 +111,7 @@ def test_two_workers_give_the_same_rows(studied: ns.Study, tmp_path: Path) -> No
     pandas.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_study_with_a_failed_run_names_it(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         STUDY.replace("[0, 1]", "[0]") + "lr = [0.025, 1e6]\nweight_decay = [3e-4, 1e6]\n"

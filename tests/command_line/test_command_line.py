@@ -117,6 +117,7 @@ def test_a_study_from_start_to_report_and_again(
     assert "holds a study of other runs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_failure_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.toml"
     failing = '[[also]]\nmethod = ["darts", "sdarts-rs", "sdarts-adv"]\nlr = 1e6\nweight_decay = 1e6\nhessian = false\n'

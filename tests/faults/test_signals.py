@@ -14,6 +14,7 @@ from nas_stability.command_line import main
 from nas_stability.flags import REQUEUE
 from nas_stability.harness.records.record import ERROR
 from tests.faults.processes import until
+from tests.slow import slow_but
 
 HERE = os.getpid()
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -45,7 +46,7 @@ def test_a_closed_terminal_stops_nothing_under_nohup_h12() -> None:
     assert not seen
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: f"H12: {number.name}")
+@pytest.mark.parametrize("number", slow_but(SIGNALS, signal.SIGTERM), ids=lambda number: f"H12: {number.name}")
 def test_a_run_that_is_sent_a_signal_saves_and_exits_with_75(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "run"
     sender = threading.Thread(target=lambda: (until((out / "checkpoint.pt").exists), os.kill(HERE, number)))

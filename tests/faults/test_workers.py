@@ -78,6 +78,7 @@ def test_a_worker_killed_while_it_starts_is_replaced(size: int, tmp_path: Path) 
     assert (tmp_path / "mark").exists()
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_be_started_are_given_up_d2() -> None:
     with workers.Crew(acts.DiesOnArrival(None), 2) as crew:
         answers = list(crew.carry_out(["a", "b", "c"]))
@@ -87,6 +88,7 @@ def test_workers_that_cannot_be_started_are_given_up_d2() -> None:
             answer.result()
 
 
+@pytest.mark.slow
 def test_without_room_for_a_process_there_is_no_worker_d2() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with workers.Crew(acts.act, 2) as crew:
@@ -136,8 +138,12 @@ with Crew(function, 2) as crew:
 
 @pytest.mark.parametrize(
     ("function", "seconds"),
-    [("quick", 2), ("wait_for_stop", 4), ("long_step", 10), ("slow_to_arrive", 10)],
-    ids=["F: idle", "F: at work", "F: in a long step", "F: starting"],
+    [
+        pytest.param("quick", 2, id="F: idle"),
+        pytest.param("wait_for_stop", 4, id="F: at work"),
+        pytest.param("long_step", 10, id="F: in a long step", marks=pytest.mark.slow),
+        pytest.param("slow_to_arrive", 10, id="F: starting", marks=pytest.mark.slow),
+    ],
 )
 def test_workers_do_not_outlive_a_killed_parent(function: str, seconds: float, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, function, str(tmp_path / "a"), str(tmp_path / "b")]

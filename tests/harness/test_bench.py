@@ -57,7 +57,7 @@ def test_the_counter_counts_what_would_be_launched() -> None:
     assert counter.asked[:2] == (5, (2 * (2 * 4 * 64) * 3 * 9 + products) / 1e9)
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201"))
 def test_flop_are_pytorchs_own_count(space: str) -> None:
     work = comparison.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
     work()
@@ -229,6 +229,7 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
         assert {path.suffix for path in write_figure(drawn, tmp_path, "cost")} == {".png", ".pdf", ".csv"}
 
 
+@pytest.mark.slow
 def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "__file__", str(tmp_path / "harness" / "benching" / "comparison.py"))
     assert comparison.reference() is None
@@ -264,6 +265,7 @@ def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str
         cost.read(tmp_path / "absent.csv")
 
 
+@pytest.mark.slow
 def test_the_verb_writes_draws_and_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ from tests.slow import slow_but
 from tests.small import PLACE, begin, small_spec
 
 META = torch.device("meta")
-QUICK = [("nasbench201", "sdarts-rs", {}), ("nasbench201", "darts-2nd", {}), ("nasbench1shot1-s1", "darts", {})]
+QUICK = [("nasbench201", "sdarts-rs", {}), ("nasbench1shot1-s1", "darts", {})]
 most_slow = pytest.mark.parametrize(("space", "method", "values"), slow_but(CASES, *QUICK))
 
 
@@ -87,7 +87,8 @@ def test_no_step_of_any_method_reads_from_the_device(
 HESSIANS = [*((space, "batch") for space in SPACES), ("nasbench1shot1-s1", "running")]
 
 
-@pytest.mark.parametrize(("space", "statistics"), slow_but(HESSIANS, ("nasbench201", "batch")))
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "statistics"), HESSIANS)
 def test_the_hessian_reads_nothing_from_the_device(space: str, statistics: str) -> None:
     search = start(small_spec(space=space), 10, 1, META)
     batch = Batch(torch.empty(8, 1, 8, 8, device=META), torch.empty(8, dtype=torch.long, device=META))
@@ -113,7 +114,7 @@ def mixes(found: perturbations.Perturbed) -> None:
     found.gain + torch.zeros(1)
 
 
-@pytest.mark.parametrize("fault", [reads, branches, mixes])
+@pytest.mark.parametrize("fault", slow_but([reads, branches, mixes], reads))
 def test_a_step_that_waits_for_the_device_raises_there(
     meta: None, fault: Callable[[perturbations.Perturbed], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_step_on_the_cpu_reads_nothing_but_adams_own_counter(
     assert reads.count == of_adam
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_adam_counts_elsewhere(tmp_path: Path) -> None:
     """A checkpoint from a GPU says that Adam is capturable, which on a CPU it must not be."""
     spec = small_spec(epochs=2)

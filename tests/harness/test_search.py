@@ -86,7 +86,7 @@ def test_measuring_changes_nothing(space: str, method: str) -> None:
     assert differing(state(plain), state(watched)) == []
 
 
-@pytest.mark.parametrize("method", STEPS)
+@pytest.mark.parametrize("method", slow_but(STEPS, "darts", "sdarts-adv"))
 def test_the_same_spec_gives_the_same_state_and_another_seed_another(method: str) -> None:
     def after_one(seed: int) -> dict[str, torch.Tensor]:
         search, data = begin(small_spec(method=method, seed=seed))

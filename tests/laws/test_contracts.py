@@ -21,7 +21,7 @@ from tests.slow import slow_but
     ("space", "method"),
     slow_but(
         [("nasbench1shot1-s2" if place % 3 == 1 else "nasbench201", name) for place, name in enumerate(METHODS)],
-        ("nasbench201", "sdarts-adv"),
+        ("nasbench201", "darts"),
     ),
 )
 def test_methods(space: str, method: str) -> None:

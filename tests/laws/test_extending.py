@@ -68,12 +68,23 @@ def test_an_addition_is_small() -> None:
         assert added[0] <= 2 or len(files) == 1, f"{name} adds {added} lines"
 
 
+def applying(name: str, folder: Path) -> list[str]:
+    """The command that applies an addition, written into a folder."""
+    patch = folder / "addition.diff"
+    patch.write_text(DIFFS[name], encoding="utf-8")
+    return ["git", "apply", "--unidiff-zero", str(patch)]
+
+
+@pytest.mark.parametrize("name", DIFFS)
+def test_an_addition_applies(name: str, copy: Path, tmp_path: Path) -> None:
+    found = subprocess.run([*applying(name, tmp_path), "--check"], cwd=copy, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFS)
-def test_an_addition_applies_and_works(name: str, copy: Path, tmp_path: Path) -> None:
-    patch = tmp_path / "addition.diff"
-    patch.write_text(DIFFS[name], encoding="utf-8")
-    applied = ["git", "apply", "--unidiff-zero", str(patch)]
+def test_an_addition_works(name: str, copy: Path, tmp_path: Path) -> None:
+    applied = applying(name, tmp_path)
     subprocess.run(applied, cwd=copy, check=True, capture_output=True, text=True)
     try:
         script = USED[name].format(place=PLACES.get(name), out=str(tmp_path / "run")) if name in PLACES else USED[name]

@@ -134,7 +134,8 @@ def test_a_run_with_a_plugin_is_recorded_checked_and_refused_once_the_source_cha
     assert "is not the one that the run began with" in problem
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_study_with_plugins_runs_here_and_in_workers(workers: int, file: Path, tmp_path: Path) -> None:
     base = "\n".join(f"{name} = {json.dumps(value)}" for name, value in FIELDS.items())
     (tmp_path / "some.toml").write_text(

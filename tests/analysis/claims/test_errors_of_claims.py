@@ -51,6 +51,7 @@ def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch
         assert set(verdicts) == {"undecided"}
 
 
+@pytest.mark.slow
 def test_best_less_final_would_be_supported_in_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why no verdict uses it, and that the test above can fail: it is positive in any noise."""
     fair = windows.per_run
@@ -112,6 +113,7 @@ def test_an_effect_that_is_too_small_to_matter_is_not_supported() -> None:
         assert "the smallest of interest" in judged.loc[name, "reason"]
 
 
+@pytest.mark.slow
 def test_seeds_needed_decide_at_the_power_that_is_promised() -> None:
     """A claim alone in its study: with the seeds that a pilot of the true spread asks for, four in five decide."""
     rng = numpy.random.default_rng(0)

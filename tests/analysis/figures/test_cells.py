@@ -84,6 +84,7 @@ def test_a_cell_of_nasbench101_as_a_graph() -> None:
             matrix_graph(text)
 
 
+@pytest.mark.slow
 def test_every_published_architecture_can_be_drawn() -> None:
     finals = final_cells.final_cells(load(PUBLISHED))
     assert len(finals) == 18

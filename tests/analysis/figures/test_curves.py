@@ -15,6 +15,7 @@ from nas_stability.analysis.study import Study
 from tests import oracles_figures as oracles
 from tests.analysis.figures.enriched import ANSWER, S1, S2, S3, changed_study, without
 from tests.analysis.written import ACCURACY, write_run
+from tests.slow import slow_but
 from tests.small import load
 
 
@@ -139,7 +140,7 @@ ABSENT: dict[str, tuple[str, ...]] = {
 """Figure -> columns without which it is absent."""
 
 
-@pytest.mark.parametrize("name", ABSENT)
+@pytest.mark.parametrize("name", slow_but(ABSENT, "trajectory", "hessian", "flatness"))
 def test_a_figure_without_data_is_absent_not_empty(name: str, folder: Path, tmp_path: Path) -> None:
     spaces = (S1, S2, S3)
     same = changed_study(folder, tmp_path, lambda rows: rows, spaces)

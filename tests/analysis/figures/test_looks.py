@@ -46,6 +46,7 @@ def test_words_in_a_paper_are_large_enough_and_do_not_overlap(drawn: dict[str, D
             check_words(name, found.figure)
 
 
+@pytest.mark.slow
 def test_words_on_a_screen_are_large_enough_and_do_not_overlap(folder: Path, tmp_path: Path) -> None:
     small = changed_study(folder, tmp_path, lambda rows: rows, (S2,))
     with matplotlib.rc_context(style(paper=False)):
@@ -58,6 +59,7 @@ WIDE = {"cells", "landscape", "paper-trajectory", "paper-hessian", "paper-landsc
 """Figures that take both columns of a paper."""
 
 
+@pytest.mark.slow
 def test_a_figure_for_a_paper_is_a_vector_of_one_or_two_columns_in_serif(
     drawn: dict[str, Drawn], tmp_path: Path
 ) -> None:

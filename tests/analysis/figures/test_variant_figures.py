@@ -32,7 +32,8 @@ WORDS = {"data": ("overview", "cells", "eigenvalue-fall", "ablation"), "baseline
 DRAWN = [("radius", False), ("attack", True), ("data", False), ("baseline", True)]
 
 
-@pytest.mark.parametrize(("name", "paper"), slow_but(DRAWN, ("baseline", True)))
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "paper"), DRAWN)
 def test_every_figure_has_every_variant_by_itself_and_can_be_read(
     name: str, paper: bool, studies: dict[str, Study]
 ) -> None:
@@ -53,10 +54,13 @@ def test_every_figure_has_every_variant_by_itself_and_can_be_read(
                 check_words(figure, drawn.figure)  # type: ignore[attr-defined]
 
 
+NAMING = ("trajectory", "overview", "hessian", "gap", "cells", "operations", "flatness", "rank")
+NAMED = [(figure, name) for figure in NAMING for name in STUDIES]
+
+
 @pytest.mark.parametrize(
-    "figure", ["trajectory", "overview", "hessian", "gap", "cells", "operations", "flatness", "rank"]
+    ("figure", "name"), slow_but(NAMED, ("gap", "baseline"), ("hessian", "baseline"), ("trajectory", "baseline"))
 )
-@pytest.mark.parametrize("name", slow_but(STUDIES, "baseline"))
 def test_every_variant_is_named_in_the_figure(figure: str, name: str, studies: dict[str, Study]) -> None:
     study = studies[name]
     with matplotlib.rc_context(style(False)):

@@ -197,6 +197,7 @@ def test_the_report_writes_it_with_every_figure_and_table(written: Path) -> None
         assert f"{name}.csv" in parsed.words
 
 
+@pytest.mark.slow
 def test_sixty_runs_of_a_hundred_epochs_are_quick_and_small(tmp_path: Path) -> None:
     study = load(write_study(tmp_path / "large", seeds=10, epochs=100, methods=("darts", "sdarts-rs", "sdarts-adv")))
     assert len(study.runs) == 60

@@ -19,7 +19,6 @@ from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.rng import stream
-from tests.slow import slow_but
 
 EPS = 1e-5
 FAR = 5.0
@@ -163,7 +162,8 @@ def hessian_error(space: str, seed: int) -> float:
     return float((narrow.double() - wide).abs().max() / wide.abs().max())
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
 def test_a_hessian_in_float32_is_that_in_float64_but_for_rounding(space: str) -> None:
     """In the median: where a rounding opens a ReLU or moves a maximum, a Hessian jumps."""
     assert 0 < statistics.median(hessian_error(space, seed) for seed in range(5)) < 1e-4

@@ -104,6 +104,7 @@ def nasbench201_table(path: Path) -> Table:
 
 
 @real
+@pytest.mark.slow
 def test_verify_the_published_listing_of_nasbench201(tmp_path: Path) -> None:
     table = nasbench201_table(tmp_path / "listing.csv")
     checks = soundness.verify(Table("nasbench201", *[getattr(table, name) for name in table.__dataclass_fields__][1:]))

@@ -57,6 +57,7 @@ def test_concurrent_processes_pack_once(tmp_path: Path) -> None:
     assert names == {"nasbench101-partial.parquet", "nasbench101-partial.parquet.lock"}
 
 
+@pytest.mark.slow
 def test_a_killed_pack_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     write_nasbench101(dump)

@@ -152,6 +152,7 @@ def test_a_pth_without_records(tmp_path: Path) -> None:
         assert left(tmp_path / "tables") == []
 
 
+@pytest.mark.slow
 def test_a_part_of_an_archive_has_another_name_and_says_so_h4(tmp_path: Path) -> None:
     write_archive(tmp_path / "archive")
     tables = ["--tables", tmp_path / "tables"]

@@ -147,6 +147,7 @@ def test_training_is_a_plain_loop_of_adam() -> None:
         assert list(training.train_net(SPEC, data, arch, cell, seed)[:2]) == right
 
 
+@pytest.mark.slow
 def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
     data = train_spec.splits(SPEC, digits())
     arch, (cell, _) = list(few(12).cells().items())[5]
@@ -221,6 +222,7 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     assert training.lr_share(0, 1) == 0.5
 
 
+@pytest.mark.slow
 def test_folder_of_another_training_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match=r"parts of another training \(epochs 2 there, 3 here\)"):
         train_table(dataclasses.replace(SPEC, epochs=3), few(12), digits(), trained.parent, 1)
@@ -331,6 +333,7 @@ def test_shipped_table_is_whole_and_small() -> None:
     assert (table.name, table.sha256) == (spec.name, spec.sha256())
 
 
+@pytest.mark.slow
 def test_shipped_table_is_what_training_gives() -> None:
     """Exactly so on the machine that made it; another rounding of convolutions alone moves it by 2.3 points."""
     spec = TrainSpec()

@@ -24,6 +24,7 @@ def few(alpha: Alpha) -> Mixture:
     )
 
 
+@pytest.mark.slow
 def test_hessian_equals_double_differentiation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some rows, and a product with a random vector, in which every entry takes part."""
     by_autograd: list[str] = []

@@ -16,6 +16,7 @@ from nas_stability.harness.measuring import curvature
 from nas_stability.harness.measuring.curvature import flat, gradient_norm, hessian, probe_loss, validation_hessian
 from nas_stability.harness.measuring.tangents import Tangents
 from tests import oracles
+from tests.slow import slow_but
 from tests.small import random_alpha, random_batches, random_net
 
 DEPTH = {"nasbench201": 1}
@@ -61,9 +62,11 @@ RELAXATIONS: dict[str, Callable[[int], Relax]] = {
 }
 
 
+PLACES = [(space, way) for space in ("nasbench201", "nasbench1shot1-s1") for way in ("batch", "running")]
+
+
 @pytest.mark.parametrize("name", RELAXATIONS)
-@pytest.mark.parametrize("space", ["nasbench201", "nasbench1shot1-s1"])
-@pytest.mark.parametrize("statistics", ["batch", "running"])
+@pytest.mark.parametrize(("space", "statistics"), slow_but(PLACES, ("nasbench201", "batch")))
 def test_hessian_and_gradient_equal_row_by_row_differentiation(space: str, name: str, statistics: str) -> None:
     net, batch, alpha = random_net(space, depth=DEPTH.get(space, 3)), random_batches().valid, random_alpha(space)
     relax = RELAXATIONS[name](net.cells)

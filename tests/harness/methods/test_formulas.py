@@ -23,7 +23,6 @@ from nas_stability.harness.methods.architects import Objective, Optimizer
 from nas_stability.harness.rng import stream, uniform
 from nas_stability.harness.schedules import learning_rate, perturbation_radius
 from tests import oracles
-from tests.slow import slow_but
 from tests.small import random_alpha, random_batches, random_net, small_spec
 
 NO_STATE = Optimizer(0.05, 0.9, 3e-4, [])
@@ -56,7 +55,8 @@ def oracle_loss(space: str, tensors: dict[str, Tensor], batch: architects.Batch)
     return loss
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.slow
+@pytest.mark.parametrize("space", SPACES)
 def test_a_hessian_leaves_nothing_behind(space: str) -> None:
     net, batch, alpha = random_net(space), random_batches().valid, random_alpha(space)
 

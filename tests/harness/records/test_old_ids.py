@@ -42,6 +42,7 @@ def old_names(folder: Path, specs: tuple[RunSpec, ...]) -> dict[str, dict[str, o
     return planned
 
 
+@pytest.mark.slow
 def test_a_study_of_old_ids_is_continued(tmp_path: Path) -> None:
     specs = tuple(small_spec(seed=seed, epochs=2) for seed in (0, 1))
     folder = tmp_path / "old"

@@ -134,6 +134,7 @@ def test_alphas_discretise_to_the_recorded_architectures(tmp_path: Path) -> None
         assert space.describe(mixture) == row["cell"]
 
 
+@pytest.mark.slow
 def test_the_published_1shot1_query_is_one_epoch_late(tmp_path: Path) -> None:
     now = small_spec(space="nasbench1shot1-s1", epochs=3, arch_lr=2.0)
     late = small_spec(space="nasbench1shot1-s1", epochs=3, arch_lr=2.0, query="before")

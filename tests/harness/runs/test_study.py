@@ -329,6 +329,7 @@ def test_a_finished_study_waits_for_no_cluster(tmp_path: Path) -> None:
     assert [outcome.state for outcome in outcomes] == ["skipped"]
 
 
+@pytest.mark.slow
 def test_dry_run_estimates_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.toml"
     file.write_text(

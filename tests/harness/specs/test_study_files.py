@@ -262,6 +262,7 @@ def test_a_run_of_also_that_is_there_already_is_merged(tmp_path: Path) -> None:
     assert [spec.seed for spec in study_file.read(path).runs] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_as_many_runs_as_a_study_may_have_are_read_in_seconds(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(BASE + '[over]\nseed = "0-9999"\n')
