@@ -31,6 +31,7 @@ REGISTRIES = {
     "regularisers": "REGULARISERS",
     "corrections": "AFTER_STEP",
     "stopping_rules": "STOPPING_RULES",
+    "choices": "CHOICES",
     "variants": "VARIANTS",
     "losses": "LOSSES",
     "weight_optimizers": "WEIGHT_OPTIMIZERS",

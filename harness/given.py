@@ -84,7 +84,7 @@ PASSES = ("architect", "weights")
 def relaxation_draws(search: Search, step: int, name: str) -> Mixture:
     """The relaxation's draws of a pass, each cell's from a stream of its own; empty where it draws nothing."""
     spec, parts, logits = search.spec, search.parts, search.alpha[0]
-    if parts.draw is None:
+    if parts.draw is None or (name == "architect" and parts.architect is None):
         return ()
     streams = [
         stream(spec.seed, "relaxation", search.epoch, step, name, cell)

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, steps_per_epoch
 from nas_stability.benchmarks.spaces.layers.batch_norm import folded
-from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture
 from nas_stability.harness.coasting import coast
 from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
+from nas_stability.harness.rng import stream
 from nas_stability.harness.state import Search, Step
 
 
@@ -84,6 +85,9 @@ def advance(
         with torch.no_grad():
             search.net(batches.valid.images, search.evaluated())
     search.epoch += 1
+    if search.parts.choose:
+        generator = stream(spec.seed, "candidates", search.epoch)
+        put(search.alpha, search.parts.choose(search.net, data.valid, search.alpha, generator))
     steps, search.steps = search.steps, []
     outcome = Epoch(
         train_loss=float(torch.stack([step.loss * step.images for step in steps]).sum()) / total_images(steps),
@@ -126,7 +130,7 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
     spec, net, parts = search.spec, search.net, search.parts
     for group in search.weight_optimizer.param_groups:
         group["lr"] = moment.lr
-    if not moment.frozen:
+    if parts.architect and not moment.frozen:
         arch_step(search, batches, moment, draws.architect)
 
     with precision(search):
@@ -143,9 +147,7 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
     search.weight_optimizer.step()
     settle()
     if parts.correct:
-        with torch.no_grad():
-            for leaf, corrected in zip(search.alpha, parts.correct(search.alpha), strict=True):
-                leaf.copy_(corrected)
+        put(search.alpha, parts.correct(search.alpha))
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
     return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back)
@@ -154,6 +156,7 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
 def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) -> None:
     """Moves alpha along the architect's gradient of the validation loss; ``draws`` are the relaxation's."""
     spec, net, parts = search.spec, search.net, search.parts
+    assert parts.architect is not None
     objective = architects.Objective(
         lambda alpha: parts.relax(alpha, draws, moment.progress),
         parts.penalty and (lambda alpha: parts.penalty(alpha, moment.progress)),
@@ -169,6 +172,13 @@ def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) 
     if spec.arch_grad_clip:
         clip(search.alpha, spec.arch_grad_clip)
     search.arch_optimizer.step()
+
+
+def put(alpha: Alpha, values: tuple[Tensor, ...]) -> None:
+    """Writes values into the logits."""
+    with torch.no_grad():
+        for leaf, value in zip(alpha, values, strict=True):
+            leaf.copy_(value)
 
 
 def clip(tensors: Sequence[Tensor], largest: float) -> None:

@@ -58,6 +58,11 @@ class Wiring:
             *((1, block + 1) for block in self.group),
         )
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """How many choices a row of each group keeps: one operation, and as many inputs as there are to keep."""
+        return (1, self.output_inputs, *(self.block_inputs[block] for block in self.group))
+
 
 Parents = tuple[tuple[int, ...], ...]
 """Of each block and then of the output: 0 the cell input, b the b-th block (1-based)."""

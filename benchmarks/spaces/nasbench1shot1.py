@@ -302,6 +302,7 @@ def space(name: str, wiring: Wiring) -> Space:
         name=name,
         facts=FACTS[name],
         shapes=wiring.shapes,
+        kept=wiring.kept,
         supernet=functools.partial(supernet, wiring),
         variants=("partial", "single-path"),
         deepest_side=deepest_side,

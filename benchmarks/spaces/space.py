@@ -172,12 +172,13 @@ class Space:
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
+        kept: how many choices a row of each group keeps, the largest of it; empty for one each.
         variants: what its supernet can be besides itself: "partial" and "single-path" (SupernetShape).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
         plain: the supernet without fast layers, where there are two; None: ``supernet`` is plain itself.
 
     Raises:
-        ValueError: the facts have other rows or choices of operations than the shapes.
+        ValueError: the facts have other rows or choices of operations than the shapes, or a row keeps more than it has.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Space:
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
     configuration: Callable[[Cell], Mixture]
+    kept: tuple[int, ...] = ()
     variants: tuple[str, ...] = ()
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
@@ -199,6 +201,11 @@ class Space:
             named, shape = [len(row) for row in rows], self.shapes[group]
             if named != [shape[1]] * shape[0]:
                 raise ValueError(f"the facts of {self.name} name {named} choices in the rows of group {group}: {shape}")
+        if not self.kept:
+            object.__setattr__(self, "kept", (1,) * len(self.shapes))
+        fits = [0 < count <= choices for count, (_, choices) in zip(self.kept, self.shapes, strict=False)]
+        if len(self.kept) != len(self.shapes) or not all(fits):
+            raise ValueError(f"the rows of {self.name} cannot keep {self.kept} choices of {self.shapes}")
 
     def archs(self) -> tuple[Arch, ...]:
         """Every reachable architecture, once, sorted."""
@@ -241,6 +248,21 @@ def softmax(alpha: Alpha) -> Mixture:
 def one_hot(mixture: Mixture) -> Mixture:
     """The mixture with all of each row's weight on its largest entry (ties: the first); no value is read back."""
     return tuple(torch.zeros_like(rows).scatter(-1, rows.argmax(-1, keepdim=True), 1.0) for rows in mixture)
+
+
+def hardened(mixture: Mixture, kept: Sequence[int]) -> Mixture:
+    """The decided mixture: each row's weight in equal parts on the largest that it keeps (ties: the first).
+
+    Args:
+        mixture: of a space; of rows of any numbers, the order of which decides. No value is read back.
+        kept: choices that a row of each group keeps: ``Space.kept``.
+    """
+    return tuple(
+        torch.zeros_like(rows).scatter(
+            -1, rows.sort(dim=-1, descending=True, stable=True).indices[..., :count], 1 / count
+        )
+        for rows, count in zip(mixture, kept, strict=True)
+    )
 
 
 def entropy(mixture: Mixture) -> float:

@@ -86,11 +86,13 @@ def evaluation(search: Search) -> Relax:
 def spectrum(search: Search, data: Dataset, last_valid: Batch | None) -> list[float]:
     """All eigenvalues of the Hessian in ascending order, in nats; empty where it is not measured in this epoch.
 
+    Nor is it of a method that decides without following its logits smoothly.
+
     It is measured every ``measure_every`` epochs and at the end. The published convention takes the last validation
     batch of the epoch; before the first epoch there is none, and nothing is measured.
     """
     spec = search.spec
-    if not (spec.hessian and due(search)):
+    if not (spec.hessian and search.parts.smooth and due(search)):
         return []
     dtype = getattr(torch, spec.hessian_dtype)
     if spec.hessian_batch == "probe":
@@ -239,7 +241,7 @@ def measure(
         valid_accuracy=soft.accuracy,
         discrete_valid_loss=None if hard is None else hard.loss,
         discrete_valid_accuracy=None if hard is None else hard.accuracy,
-        gradient_norm=slope(search, data) if due(search) else None,
+        gradient_norm=slope(search, data) if search.parts.smooth and due(search) else None,
         eigenvalue_max=values[-1] if values else None,
         spectral_norm=max(abs(values[0]), abs(values[-1])) if values else None,
         hessian_trace=sum(values) if values else None,

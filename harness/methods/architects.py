@@ -81,9 +81,9 @@ class Slope(Protocol):
 
 
 class Architect(NamedTuple):
-    """How alpha's gradient is taken, and the fields that it reads."""
+    """How alpha's gradient is taken, and the fields that it reads; without a function there is no architecture step."""
 
-    slope: Slope
+    slope: Slope | None
     fields: Mapping[str, Any] = NOTHING
 
 
@@ -184,5 +184,6 @@ def central_difference(
 
 ARCHITECTS: dict[str, Architect] = {
     "first-order": Architect(first_order),
+    "none": Architect(None),
     "second-order": Architect(second_order, {"unrolled_product": FIELDS["unrolled_product"]}),
 }

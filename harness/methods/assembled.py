@@ -7,15 +7,18 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.images.dataset import Half
 from nas_stability.benchmarks.plugins import find
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Space, Supernet
 from nas_stability.harness.methods import losses
 from nas_stability.harness.methods.after_step import AFTER_STEP
 from nas_stability.harness.methods.architects import ARCHITECTS, Batches, Objective, Optimizer
+from nas_stability.harness.methods.choices import CHOICES
 from nas_stability.harness.methods.compositions import Method, find_method
 from nas_stability.harness.methods.perturbations import PERTURBATIONS, Loss, Perturbed
 from nas_stability.harness.methods.regularisers import REGULARISERS
@@ -32,14 +35,16 @@ class Parts(NamedTuple):
         draw: distribution of the draws of ``relax``, None where it draws nothing.
         sample: (distribution, draws, progress) -> mixture, of a relaxation that samples; None of the others.
         per_cell: whether each cell has draws of its own.
-        architect: (net, alpha, batches, optimizer, objective) -> gradient with respect to alpha.
+        architect: (net, alpha, batches, optimizer, objective) -> gradient with respect to alpha; None where it stays.
         perturb: (mixture, loss, radius, noise) -> perturbed mixture of the weight step; None leaves it as it is.
         noise: distribution of the perturbation's noise at radius 1.
         penalty: (alpha, progress) -> what is added to the validation loss; None for nothing.
         correct: alpha -> alpha after the step; None leaves it.
         stops: rows so far -> whether the search ends; None where it goes on to its last epoch.
+        choose: (net, validation half, alpha, generator) -> what alpha is to hold after an epoch; None leaves it.
         evaluate: (alpha, progress) -> the mixture that measuring and deciding use.
         shift_invariant: whether adding a number to all logits of a row changes nothing of ``evaluate``.
+        smooth: whether ``evaluate`` follows the logits smoothly; else there is no curvature with respect to them.
         loss: (logits, labels) -> mean over the batch.
     """
 
@@ -47,14 +52,16 @@ class Parts(NamedTuple):
     draw: Draw | None
     sample: Callable[[Mixture, Mixture, float], Mixture] | None
     per_cell: bool
-    architect: Callable[[Supernet, Alpha, Batches, Optimizer, Objective], tuple[Tensor, ...]]
+    architect: Callable[[Supernet, Alpha, Batches, Optimizer, Objective], tuple[Tensor, ...]] | None
     perturb: Callable[[Mixture, Loss, float, Mixture], Perturbed] | None
     noise: Draw
     penalty: Callable[[Alpha, float], Tensor] | None
     correct: Callable[[Alpha], Alpha] | None
     stops: Callable[[Sequence[Mapping[str, str]]], bool] | None
+    choose: Callable[[Supernet, Half, Alpha, torch.Generator], Mixture] | None
     evaluate: Callable[[Alpha, float], Mixture]
     shift_invariant: bool
+    smooth: bool
     loss: losses.Loss
 
 
@@ -69,6 +76,7 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
     perturbation = find("perturbations", "perturbation", method.perturbation, PERTURBATIONS)
     regulariser = find("regularisers", "regulariser", method.regulariser, REGULARISERS)
     after = find("corrections", "correction of the logits", method.after, AFTER_STEP)
+    choice = find("choices", "choice of an architecture", method.choice, CHOICES)
     evaluation = evaluating(method)
 
     def ready(function: Callable[..., Any] | None, fields: Mapping[str, Any]) -> Any:
@@ -86,8 +94,10 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
         penalty=ready(regulariser.penalty, regulariser.fields),
         correct=ready(after.correct, after.fields),
         stops=stopping_rule(spec),
+        choose=ready(choice.choose, choice.fields),
         evaluate=lambda alpha, progress: evaluate(alpha, (), progress),
         shift_invariant=evaluation.shift_invariant,
+        smooth=evaluation.smooth,
         loss=find("losses", "loss", spec.loss, losses.LOSSES),
     )
 
@@ -102,6 +112,11 @@ def evaluating(method: Method) -> Relaxation:
     if relaxation.draw is not None:
         raise BadInput(f"the relaxation {method.evaluation!r} draws, and a method's evaluation must not")
     return relaxation
+
+
+def smooth(spec: RunSpec) -> bool:
+    """Whether what a run decides by follows its logits smoothly: else there is no curvature with respect to them."""
+    return evaluating(find_method(spec.method)).smooth
 
 
 def decided(spec: RunSpec, logits: Alpha, epoch: int) -> Mixture:
@@ -119,5 +134,6 @@ def stopping_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]]], bool
 
 
 def settings_of(spec: RunSpec, space: Space, fields: Mapping[str, Any]) -> SimpleNamespace:
-    """What a part is told: the values of the fields that it reads, and which groups decide for operations."""
-    return SimpleNamespace(operation_groups=tuple(space.facts.groups), **{name: spec.value(name) for name in fields})
+    """What a part is told: the values of its fields, which groups decide for operations, and what their rows keep."""
+    values = {name: spec.value(name) for name in fields}
+    return SimpleNamespace(operation_groups=tuple(space.facts.groups), kept=space.kept, **values)

@@ -29,6 +29,7 @@ class Method(NamedTuple):
         regulariser: what is added to the validation loss (regularisers.py).
         after: what becomes of the logits after their step (after_step.py).
         stop: whether the search ends before its last epoch, asked between epochs (stopping_rules.py).
+        choice: how the architecture is chosen after an epoch (choices.py).
         evaluation: the relaxation, without draws, that measuring and deciding use.
         variant: of the space that it searches (variants.py).
         perturbable: whether a perturbation makes another method of it.
@@ -43,6 +44,7 @@ class Method(NamedTuple):
     regulariser: str = "none"
     after: str = "nothing"
     stop: str = "at-the-end"
+    choice: str = "by-logits"
     evaluation: str = "softmax"
     variant: str = "whole"
     perturbable: bool = True
@@ -70,6 +72,14 @@ BASES: dict[str, Method] = {
     ),
     "drnas": Method("DrNAS", relaxation="dirichlet", evaluation="dirichlet-mean", defaults={"arch_grad_clip": 5.0}),
     "beta-darts": Method("Beta-DARTS", regulariser="beta"),
+    "random-ws": Method(
+        "Random WS",
+        relaxation="uniform",
+        architect="none",
+        choice="best-of-random",
+        evaluation="hardened",
+        perturbable=False,
+    ),
 }
 """Methods without a perturbation."""
 
@@ -108,11 +118,14 @@ def find_method(name: str) -> Method:
     """The method of a name.
 
     Raises:
-        BadInput: there is none; the message has the nearest name.
+        BadInput: there is none; the message has the nearest name, or says that its base cannot be perturbed.
     """
     plugins.refuse_shadows("methods", "method", METHODS)
     found = known_method(name, plugins.origin)
     if found is None:
+        base, _, ending = name.rpartition("-")
+        if ending in PERTURBED and known_method(base, plugins.origin):
+            raise BadInput(f"unknown method {shown(name)}: {base} is not perturbed, or is already")
         raise unknown("method", name, [*METHODS, *plugins.names("methods")])
     return found
 
@@ -174,6 +187,7 @@ KINDS = {
     "regulariser": "regularisers",
     "after": "corrections",
     "stop": "stopping_rules",
+    "choice": "choices",
     "evaluation": "relaxations",
     "variant": "variants",
 }

@@ -29,7 +29,8 @@ class Mix(Protocol):
     ``draws`` has a tensor per group, (rows, choices) or (cells, rows, choices), and is empty for a relaxation that
     draws nothing; the mixture may have one matrix per cell likewise. ``progress`` is the share of the search's epochs
     that were done before this one, in [0, 1). ``settings`` has the part's fields as attributes, and
-    ``operation_groups``, the space's groups whose choices are operations.
+    ``operation_groups``, the space's groups whose choices are operations, and ``kept``, how many choices a row of each
+    group keeps.
     """
 
     def __call__(self, alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture: ...
@@ -52,6 +53,7 @@ class Relaxation(NamedTuple):
         per_cell: whether every cell of the supernet has draws, and so a mixture, of its own.
         shift_invariant: whether adding a number to all logits of a row changes nothing: the Hessian then costs a
             tangent less for each row.
+        smooth: whether the mixture follows the logits smoothly; else there is no curvature with respect to them.
         fields: that it reads, by name.
     """
 
@@ -60,6 +62,7 @@ class Relaxation(NamedTuple):
     sample: Sample | None = None
     per_cell: bool = False
     shift_invariant: bool = True
+    smooth: bool = True
     fields: Mapping[str, Any] = NOTHING
 
 
@@ -141,6 +144,24 @@ def dirichlet_mean(alpha: Alpha, draws: Mixture, progress: float, settings: Any)
     return normalised(concentration(alpha))
 
 
+def uniform_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draws uniform in [0, 1)."""
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def uniform(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """A decided mixture, the same in all cells, whatever the logits: every raw configuration is as likely.
+
+    Source: Li and Talwalkar, Random search and reproducibility for NAS (UAI 2019), section 3.
+    """
+    return space.hardened(draws, settings.kept)
+
+
+def hardened(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
+    """The decided mixture of the logits."""
+    return space.hardened(alpha, settings.kept)
+
+
 RELAXATIONS: dict[str, Relaxation] = {
     "softmax": Relaxation(softmax),
     "gumbel": Relaxation(
@@ -148,5 +169,7 @@ RELAXATIONS: dict[str, Relaxation] = {
     ),
     "dirichlet": Relaxation(dirichlet, gamma_draws, shift_invariant=False),
     "dirichlet-mean": Relaxation(dirichlet_mean, shift_invariant=False),
+    "uniform": Relaxation(uniform, uniform_noise, smooth=False),
+    "hardened": Relaxation(hardened, smooth=False),
     "binarised": Relaxation(binarised, shift_invariant=False, fields={"nasp_softmax": FIELDS["nasp_softmax"]}),
 }

@@ -28,7 +28,7 @@ from nas_stability.harness.measuring.asked_table import Column, ask_all, columns
 from nas_stability.harness.measuring.curvature import flat, unflat
 from nas_stability.harness.measuring.measure import EVALUATION_BATCH, evaluate
 from nas_stability.harness.methods.architects import frozen
-from nas_stability.harness.methods.assembled import decided
+from nas_stability.harness.methods.assembled import decided, smooth
 from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records.claiming import alone
 from nas_stability.harness.records.folder import survey
@@ -60,6 +60,8 @@ LOCK = ".landscape.lock"
 def chosen_runs(folder: Path) -> list[Path]:
     """A run's folder itself; of a study's, per space and method the finished run of the lowest seed, in its order.
 
+    Methods that decide without following their logits have no landscape, and are left out of a study's.
+
     Raises:
         BadInput: the folder is neither, or none of its runs is finished.
     """
@@ -74,7 +76,7 @@ def chosen_runs(folder: Path) -> list[Path]:
     for place in found.finished.values():
         spec = recorded_spec(folders.read_record(place)["spec"])
         kind = (spec.space, spec.method)
-        if kind not in lowest or spec.seed < lowest[kind][0]:
+        if smooth(spec) and (kind not in lowest or spec.seed < lowest[kind][0]):
             lowest[kind] = (spec.seed, place)
     return [place for _, place in lowest.values()]
 
@@ -106,6 +108,8 @@ def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool 
         raise BadInput(f"--reach takes a number greater than 0, up to {FARTHEST:g}, not {grid.reach}")
     record = read_record(folder)
     spec = recorded_spec(record["spec"])
+    if not smooth(spec):
+        raise BadInput(f"{folder} has no landscape of logits: {spec.method} decides without following its logits")
     inputs = open_inputs(spec, place, {"data": record.get("data"), "table": record.get("table")})
     wanted: dict[str, Any] = {
         "run": record["run"],

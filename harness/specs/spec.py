@@ -109,6 +109,9 @@ class RunSpec:
     loss: str = described("cross-entropy", "loss of the search; what is measured stays cross-entropy")
     weight_optimizer: str = described("sgd", "optimiser of the weights")
     beta_weight: float = described(50.0, "beta-darts: weight of the regulariser at the end of the search", RATE)
+    candidates: int = described(100, "random-ws: random architectures tried after each epoch", COUNT)
+    candidate_images: int = described(640, "random-ws: validation images on which all of them are tried", COUNT)
+    finalists: int = described(5, "random-ws: the best of them, tried on the whole validation half", COUNT)
     unrolled_product: Literal["difference", "exact"] = described(
         "difference", "darts-2nd: second-order term by the published central difference, or exactly"
     )

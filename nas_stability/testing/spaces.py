@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.spaces.facts import from_json
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, one_hot, softmax
+from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, hardened, one_hot, softmax
 from nas_stability.harness.measuring.curvature import flat, hessian, unflat
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.testing.methods import equal
@@ -73,6 +73,8 @@ def check_architectures(space: Space) -> None:
         assert [tuple(group.shape) for group in mixture] == list(space.shapes), f"the configuration of {arch}"
         decided = space.discretize(mixture)
         assert decided == arch, f"the configuration of {arch} discretises to {decided}"
+        hard = space.discretize(hardened(mixture, space.kept))
+        assert hard == arch, f"with as many choices kept as the space says, {arch} is {hard}"
         around = space.neighbours(mixture)
         assert arch not in around, f"{arch} is its own neighbour"
         assert list(around) == sorted(set(around)), f"the neighbours of {arch} are not sorted, or not distinct"

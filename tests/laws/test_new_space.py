@@ -59,6 +59,7 @@ PLAIN = dataclasses.replace(
         groups={0: (OPERATIONS,), 1: (OPERATIONS,)},
     ),
     shapes=((1, 2), (1, 2)),
+    kept=(),
     supernet=supernet,
     deepest_side=lambda side, depth: side,
     discretize=discretize,
