@@ -81,8 +81,8 @@ def test_measuring_changes_nothing(space: str, method: str) -> None:
         advance(plain, data)
         outcome = advance(watched, data)
         record, values = measure(watched, data, answered, outcome, softmax(watched.alpha), 0.0)
-        assert record.eigenvalue_max is not None
-        assert len(values) == sum(group.numel() for group in watched.alpha)
+        assert (record.eigenvalue_max is not None) == watched.parts.smooth
+        assert len(values) == watched.parts.smooth * sum(group.numel() for group in watched.alpha)
     assert differing(state(plain), state(watched)) == []
 
 
