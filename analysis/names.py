@@ -15,6 +15,9 @@ METHODS = {name: method.title for name, method in compositions.METHODS.items()}
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
+RANDOM = "random"
+"""The name under which random search stands where methods have theirs; ``random-best-of-K`` of K draws."""
+
 PREFIXES = (
     *("accuracy_", "error_", "lowest_error_", "regret_", "neighbours_mean_", "neighbours_worst_"),
     *("neighbours_missing_", "rank_tau_", "rank_count_"),
@@ -24,6 +27,8 @@ PREFIXES = (
 
 def method_name(method: str) -> str:
     """A method as people write it; one that has no title in capitals. Nothing is loaded for it."""
+    if method.partition("-best-of-")[0] == RANDOM:
+        return method.replace("-best-of-", ", best of ")
     found = known_method(method, plugins.loaded)
     return found.title if found and found.title else method.upper()
 

@@ -10,7 +10,7 @@ import numpy
 import pandas
 import scipy.stats
 
-from nas_stability.analysis import escape
+from nas_stability.analysis import by_chance, escape
 from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.study import Study
@@ -157,7 +157,8 @@ NOTES = {
         f"last one, the share of seeds whose last architecture is more than {COLLAPSE:g} points below their best, and "
         "the area under the trajectory: mean table accuracy over all epochs that have one. Column `unanswered`: rows "
         "(seeds times epochs) without a table accuracy, of all. The fall is never negative, so that noise alone makes "
-        "one."
+        "one. Rows of random search: the expected accuracy, exactly by the table, of a raw configuration of the space "
+        "that is drawn uniformly, and of the best by validation of so many."
     ),
 }
 """Name of a table -> how its numbers were made."""
@@ -224,7 +225,17 @@ def results(study: Study) -> pandas.DataFrame:
         runs = study.rows(Group(*group))
         rows.append(len(runs))
         unanswered.append(int(runs[f"accuracy_{answer}"].isna().sum()) if answer else len(runs))
-    return found.assign(unanswered=unanswered, rows=rows)
+    return with_random(study, found.assign(unanswered=unanswered, rows=rows))
+
+
+def with_random(study: Study, table: pandas.DataFrame) -> pandas.DataFrame:
+    """The table of results with rows of random search behind the methods of each space, data set and split."""
+    parts = []
+    for place, of_answer in table.groupby(["space", "answer"], sort=False):
+        parts += [of_answer, pandas.DataFrame(by_chance.results(study, *map(str, place)))]
+    joined = pandas.concat([part for part in parts if len(part)], ignore_index=True)
+    counts = [name for name in joined.columns if name.endswith("_missing") or name in ("unanswered", "rows", "seeds")]
+    return joined.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, int))
 
 
 def summary(study: Study) -> pandas.DataFrame:

@@ -14,7 +14,8 @@ from matplotlib.collections import LineCollection
 
 from nas_stability.analysis import escape
 from nas_stability.analysis.averages import CURVATURE, Interval, bootstrap_band, over_epochs, rows_of, standard_error
-from nas_stability.analysis.figures.layout import look
+from nas_stability.analysis.by_chance import level
+from nas_stability.analysis.figures.layout import Look, look
 from nas_stability.analysis.figures.panels import (
     CLOSE,
     LineStyle,
@@ -36,6 +37,9 @@ DrawPanel = Callable[[Axes, Study, str, str, Groups], Axes]
 
 DASHED: LineStyle = (0, (4, 1.5))
 DOTTED: LineStyle = (0, (1, 1.2))
+AT_RANDOM = Look("0.35", DASHED, False)
+"""Of the level of an architecture drawn at random."""
+
 GAP_STYLES: dict[str, LineStyle] = {"table": "solid", "supernet, mixture": DASHED, "supernet, one-hot": DOTTED}
 FLATNESS_STYLES: dict[str, LineStyle] = {
     "architecture": "solid",
@@ -104,6 +108,9 @@ def draw_over_epochs(
             found = look(study, group, groups)
             faint = 0.4 if found.of_variant else 1.0
             draw_lines(axes, part, over_epochs(part, column, interval), column, found.shade, found.line, faint)
+    at_random = level(study, space, column)
+    if at_random is not None:
+        axes.axhline(at_random, color=AT_RANDOM.shade, linestyle=AT_RANDOM.line, linewidth=0.9, zorder=1)
     axes.set_title(space_name(study, space))
     axes.set_ylabel(label or escape.figure(column), linespacing=CLOSE)
     epochs_axis(axes, sum(int(part[column].isna().sum()) for part in parts.values()), sum(map(len, parts.values())))

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import pandas
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nas_stability.analysis import names
+from nas_stability.analysis import by_chance, names
 from nas_stability.analysis.averages import (
     CURVATURE,
     Interval,
@@ -23,6 +24,7 @@ from nas_stability.analysis.averages import (
     with_curvature,
 )
 from nas_stability.analysis.figures.curves import (
+    AT_RANDOM,
     FLATNESS_STYLES,
     GAP_STYLES,
     DrawPanel,
@@ -102,9 +104,18 @@ def columns_for(count: int, page: Page) -> int:
 
 
 def figure_of(
-    study: Study, page: Page, shown: Sequence[Panel], draw: Callable[[Axes, Panel], Axes], columns: int, wide: bool
+    study: Study,
+    page: Page,
+    shown: Sequence[Panel],
+    draw: Callable[[Axes, Panel], Axes],
+    columns: int,
+    wide: bool,
+    further: Sequence[Artist] = (),
 ) -> tuple[Figure, str]:
-    """The panels with one legend, and what a caption says of those for which there is no room."""
+    """The panels with one legend, and what a caption says of those for which there is no room.
+
+    ``further``: entries of the legend behind those of the groups.
+    """
     drawn = shown[:MOST_PANELS]
     figure, axes = panels(len(drawn), columns, page, wide=wide)
     alike: dict[tuple[str, str], list[Axes]] = {}
@@ -115,7 +126,7 @@ def figure_of(
             place.set_title(f"{place.get_title()}\n{folded(panel.title, page)}", linespacing=CLOSE)
     for same in alike.values():
         share_limits(same)
-    legend(figure, handles(study, [panel.groups for panel in drawn]))
+    legend(figure, [*handles(study, [panel.groups for panel in drawn]), *further])
     return figure, "" if len(drawn) == len(shown) else f" Drawn are {len(drawn)} of {len(shown)} panels."
 
 
@@ -154,6 +165,8 @@ def over_epochs_of(
         wide: all the room there is.
         further: pairs whose numbers are given beside those shown.
     """
+    pairs = [(space, prefix + what) for space, what in wanted]
+    at_random = by_chance.levels(study, pairs)
     shown = panels_of(study, wanted)
     if wide:  # the same variant of all spaces in a row
         nth = [shown.index(panel) - [other.space for other in shown].index(panel.space) for panel in shown]
@@ -165,9 +178,10 @@ def over_epochs_of(
         lambda axes, panel: draw(axes, study, panel.space, panel.what, panel.groups),
         columns or columns_for(beside(shown), page),
         wide,
+        [Line2D([], [], color=AT_RANDOM.shade, linestyle=AT_RANDOM.line, label=names.RANDOM)] if len(at_random) else [],
     )
-    pairs = [(space, prefix + what) for space, what in wanted]
-    return Drawn(figure, numbers_of(study, [*pairs, *further], interval), caption + left_out)
+    numbers = pandas.concat([numbers_of(study, [*pairs, *further], interval), at_random], ignore_index=True)
+    return Drawn(figure, numbers, f"{caption}{by_chance.CAPTION if len(at_random) else ''}{left_out}")
 
 
 def overview(study: Study, page: Page = SCREEN) -> Drawn | None:

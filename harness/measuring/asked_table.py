@@ -14,6 +14,7 @@ from nas_stability.benchmarks.catalog import find_space, open_table
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, Space
 from nas_stability.benchmarks.tables.open_file import Floats, Table, Unanswered
+from nas_stability.benchmarks.tables.random_search import random_search
 from nas_stability.benchmarks.tables.survey import cells_of, reachable
 from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.specs.spec import RunSpec
@@ -209,12 +210,41 @@ def draw_sample(
     return None
 
 
+def random_searches(
+    table: Scorer | None, space: Space, columns: Sequence[Column], epochs: int
+) -> dict[str, dict[str, float]]:
+    """DATASET_SPLIT -> what random search over the space would find by a table that lists its architectures.
+
+    As it is recorded: ``best_of_K`` in percent, and ``answered``, the percent of raw configurations with an answer.
+    """
+    listed = None if table is None else table.listed
+    if listed is None:
+        return {}
+    counts = reachable_counts(space)
+    archs, configurations = list(counts), numpy.array(list(counts.values()), dtype=numpy.float64)
+    found: dict[str, dict[str, float]] = {}
+    for dataset, split in columns:
+        valid, accuracy = (scores(listed, archs, (dataset, one), epochs) for one in ("valid", split))
+        if search := random_search(accuracy, valid, configurations):
+            best = {f"best_of_{count}": value for count, value in search.best_of.items()}
+            found[f"{dataset}_{split}"] = {**best, "answered": search.answered}
+    return found
+
+
 def reachable_archs(space: Space) -> tuple[Arch, ...]:
-    """Every reachable architecture: from this machine's store of tables, or enumerated where that cannot be written."""
+    """Every reachable architecture."""
+    return tuple(reachable_counts(space))
+
+
+def reachable_counts(space: Space) -> Mapping[Arch, int]:
+    """Every reachable architecture and the raw configurations that it stands for.
+
+    From this machine's store of tables, or enumerated where that cannot be written.
+    """
     try:
-        return tuple(reachable(space))
+        return reachable(space)
     except BadInput:
-        return space.archs()
+        return {arch: count for arch, (_, count) in space.cells().items()}
 
 
 def reachable_cells(space: Space, archs: Sequence[Arch]) -> Mapping[Arch, Cell]:

@@ -14,7 +14,7 @@ from nas_stability.benchmarks import files, plugins
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.tables.table import Scorer
-from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, table_of
+from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, random_searches, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
 from nas_stability.harness.methods.assembled import decided, stopping_rule
 from nas_stability.harness.records.folder import damages, read_record, survey
@@ -184,6 +184,10 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
     if (table is None) != (recorded is None) or (table and recorded and table.sha256 != recorded["sha256"]):
         yield f"the table {spec.table!r} is not the one that the run used"
         return
+    space = find_space(spec.space)
+    searches = random_searches(table, space, columns_of(table, space), spec.table_epochs)
+    if "random" in record and not alike(record["random"], searches):
+        yield f"{DONE}: what random search would find is not what the table gives"
     yield from check_neighbours(folder, spec, table)
     for row in read_rows(folder / EPOCHS) if table else []:
         yield from (f"{EPOCHS}, epoch {row['epoch']}: {problem}" for problem in check_answers(row, spec, table))
@@ -197,6 +201,13 @@ def check_answers(row: dict[str, str], spec: RunSpec, table: Scorer | None) -> I
             answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
             if number(cell) != answer:
                 yield f"{name} is {cell or 'empty'}, the table says {answer}"
+
+
+def alike(recorded: object, found: object) -> bool:
+    """Whether two nested records hold the same numbers, but for how a processor adds them up."""
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        return recorded.keys() == found.keys() and all(alike(recorded[name], found[name]) for name in found)
+    return isinstance(recorded, float) and isinstance(found, float) and math.isclose(recorded, found, rel_tol=1e-9)
 
 
 def number(cell: str) -> float | None:

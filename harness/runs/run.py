@@ -22,7 +22,7 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.images.dataset import Dataset
 from nas_stability.benchmarks.spaces.facts import BUILT_IN
 from nas_stability.harness import capture
-from nas_stability.harness.measuring.asked_table import Answers, answers
+from nas_stability.harness.measuring.asked_table import Answers, answers, random_searches
 from nas_stability.harness.measuring.measure import measure, queried_epoch
 from nas_stability.harness.records.claiming import Held, alone, refuse_other
 from nas_stability.harness.records.record import (
@@ -192,6 +192,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "files": {name: files.sha256(folder / name) for name in (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
             **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
             **({} if search.spec.space in BUILT_IN else {SPACE_FACTS: search.space.facts.json()}),
+            "random": random_searches(answered.table, search.space, answered.columns, answered.epochs),
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},
             "seconds": seconds,
         }
