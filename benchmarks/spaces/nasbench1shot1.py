@@ -8,14 +8,21 @@ choice, and weights over the inputs of the output.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_stability.benchmarks.spaces import plain_nasbench1shot1
+from nas_stability.benchmarks.spaces.arranged_1shot1 import (
+    CellWeights,
+    PartialWeights,
+    arrange,
+    arrange_partial,
+    arrange_paths,
+)
 from nas_stability.benchmarks.spaces.cells_1shot1 import (
     Wiring,
     cells,
@@ -26,11 +33,11 @@ from nas_stability.benchmarks.spaces.cells_1shot1 import (
 )
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
-from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
+from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last
 from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, halved, scaled
-from nas_stability.benchmarks.spaces.layers.single_path import counted, looked_at, optional, selected
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
+from nas_stability.benchmarks.spaces.layers.single_path import counted, optional, selected
 from nas_stability.benchmarks.spaces.space import (
-    Mixture,
     PlainSupernet,
     Space,
     Supernet,
@@ -40,66 +47,6 @@ from nas_stability.benchmarks.spaces.space import (
 )
 
 HEAD_MOMENTUM = 0.1
-
-
-class CellWeights(NamedTuple):
-    """The mixture as a cell wants it.
-
-    Attributes:
-        received: per block, for each image, a matrix (B, receivers, 3): what the output and each later block, the last
-            one first, receives of each of the block's operations: the operation's weight times the block's.
-        shares: per block the block's weights alone, (B, receivers, 1): what passes by the operations is received with
-            these.
-        projected: what the blocks in order, and then the output, receive of the cell's projected input, by channel,
-            (2 * blocks * width,).
-        chosen: the only operation of each block that is computed; None: all are.
-    """
-
-    received: tuple[Tensor, ...]
-    shares: tuple[Tensor, ...]
-    projected: Tensor
-    chosen: Sequence[int] | Tensor | None = None
-
-
-def arrange_paths(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
-    """``arrange`` of a supernet of single paths: of a mixture for each cell the largest operations alone."""
-    cells = arrange(wiring, widths, mixture, images)
-    if mixture[0].ndim == 2:
-        return cells
-    choices = mixture[0].detach().argmax(-1)
-    return [cell._replace(chosen=looked_at(rows)) for cell, rows in zip(cells, choices, strict=True)]
-
-
-def arrange(wiring: Wiring, widths: tuple[int, ...], mixture: Mixture, images: int) -> list[CellWeights]:
-    """The weights of the cells of these widths. A block that keeps all of its candidates has weight 1 for each.
-
-    In what follows a weight is a number for all cells together, or one for each, (cells,).
-    """
-    blocks = range(wiring.blocks)
-    of_input, *outputs = mixture[1][..., 0, :].unbind(-1)
-    whole = torch.ones_like(of_input)
-    candidates = [
-        mixture[wiring.group[block]][..., 0, :].unbind(-1) if block in wiring.group else [whole] * (block + 1)
-        for block in blocks
-    ]
-    receivers = [
-        [outputs[block], *(later[block + 1] for later in reversed(candidates[block + 1 :]))] for block in blocks
-    ]
-    counts = [len(weights) for weights in receivers]
-    shares = torch.stack([weight for weights in receivers for weight in weights], -1).unsqueeze(-1)
-    rows = [row.expand(*row.shape[:-2], count, -1) for row, count in zip(mixture[0].split(1, -2), counts, strict=True)]
-    of_projected = torch.stack([candidates[block][0] for block in blocks] + [of_input] * wiring.blocks, -1)
-    received = (shares * torch.cat(rows, -2)).unsqueeze(-3).expand(len(widths), images, -1, -1).unbind(0)
-    passing = shares.unsqueeze(-3).expand(len(widths), images, -1, -1).unbind(0)
-    projected = {width: of_projected.repeat_interleave(width, -1) for width in set(widths)}
-    return [
-        CellWeights(
-            of_cell.split(counts, 1),
-            share.split(counts, 1),
-            projected[width] if of_input.ndim == 0 else projected[width][cell],
-        )
-        for cell, (of_cell, share, width) in enumerate(zip(received, passing, widths, strict=True))
-    ]
 
 
 class ChoiceBlock(nn.Module):
@@ -114,34 +61,10 @@ class ChoiceBlock(nn.Module):
         self.conv3 = ConvNorm(width, width, 3, momentum)
         self.conv1 = ConvNorm(width, width, 1, momentum)
 
-    def forward(
-        self, vertex: Tensor, weights: Tensor, shares: Tensor | None = None, operation: object = None
-    ) -> tuple[Tensor, ...]:
+    def forward(self, vertex: Tensor, weights: Tensor, operation: object = None) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         # Folded, it is in an attack, which keeps less than other passes anyway.
         return chosen(vertex, self.conv3(vertex), self.conv1(vertex), weights, not self.conv1.folded)
-
-
-class PartialBlock(nn.Module):
-    """A choice block that mixes one in ``partial`` channels; the others pass by, and all are shuffled.
-
-    Source: PC-DARTS (Xu et al., ICLR 2020), section 3.1, as searched in NAS-Bench-1Shot1 by the published code of
-    SmoothDARTS: without edge normalisation, whose part the input weights of a block play.
-    """
-
-    def __init__(self, width: int, momentum: float, partial: int) -> None:
-        super().__init__()
-        self.partial = partial
-        self.inner = ChoiceBlock(width // partial, momentum)
-        self.conv3, self.conv1 = self.inner.conv3, self.inner.conv1
-
-    def forward(self, vertex: Tensor, weights: Tensor, shares: Tensor, operation: object = None) -> tuple[Tensor, ...]:
-        """Vertex (B, width, H, W), weights (B, receivers, 3), shares (B, receivers, 1) -> what each receiver gets."""
-        mixed = vertex.shape[1] // self.partial
-        parts = vertex.split([mixed, vertex.shape[1] - mixed], 1)
-        chosen_part, passing = (channels_last(part) for part in parts)
-        received = zip(self.inner(chosen_part, weights), blend(shares, [passing]), strict=True)
-        return tuple(shuffled(torch.cat(pair, 1), self.partial) for pair in received)
 
 
 class SinglePathBlock(nn.Module):
@@ -156,9 +79,7 @@ class SinglePathBlock(nn.Module):
         self.conv3, self.conv1 = self.inner.conv3, self.inner.conv1
         optional((self.conv3, self.conv1))
 
-    def forward(
-        self, vertex: Tensor, weights: Tensor, shares: Tensor, operation: int | Tensor | None = None
-    ) -> tuple[Tensor, ...]:
+    def forward(self, vertex: Tensor, weights: Tensor, operation: int | Tensor | None = None) -> tuple[Tensor, ...]:
         """Vertex (B, width, H, W) and weights (B, receivers, 3) -> what each receiver gets, (B, width, H, W)."""
         pairs = (self.conv3, self.conv1)
         if operation is None:
@@ -210,17 +131,53 @@ class MixedCell(nn.Module):
         arriving = [[part] for part in to_blocks]
         outputs: list[Tensor] = []
         operations = [None] * len(self.blocks) if weights.chosen is None else weights.chosen
-        given = zip(self.blocks, weights.received, weights.shares, operations, strict=True)
-        for block, (choice, received, shares, operation) in enumerate(given):
+        given = zip(self.blocks, weights.received, operations, strict=True)
+        for block, (choice, received, operation) in enumerate(given):
             vertex = functools.reduce(torch.add, arriving[block])
             if block == 0:  # a slice of the projections, which every operation would copy
                 vertex = channels_last(vertex)
-            output, *later = choice(vertex, received, shares, operation)
+            output, *later = choice(vertex, received, operation)
             outputs.append(output)
             for receiver, part in zip(reversed(arriving), later, strict=False):
                 receiver.append(part)
         mixed: Tensor = torch.cat(outputs, 1).add_(to_output)
         return mixed
+
+
+class PartialCell(nn.Module):
+    """A cell whose choice blocks mix one in ``partial`` channels (partial_channels.py).
+
+    Source: PC-DARTS as searched in NAS-Bench-1Shot1 by the published code of SmoothDARTS: without edge normalisation,
+    whose part the input weights of a block play. What a block gives is made once, and weighed where it is received.
+
+    Args:
+        partial: see above; the others as of ``MixedCell``.
+    """
+
+    def __init__(self, blocks: int, in_width: int, width: int, momentum: float, halve: bool, partial: int) -> None:
+        super().__init__()
+        self.width = width
+        self.halve = halve
+        self.partial = partial
+        self.project = ConvNorm(in_width, 2 * blocks * width, 1, momentum)
+        self.blocks = nn.ModuleList(ChoiceBlock(width // partial, momentum) for _ in range(blocks))
+
+    def forward(self, features: Tensor, weights: PartialWeights) -> Tensor:
+        """Features (B, in_width, H, W) and the arranged mixture -> (B, blocks * width, H', W')."""
+        if self.halve:
+            features = halved(features)
+        projected = scaled(*self.project.parts(features), weights.projected)
+        *vertices, to_output = projected.split([self.width] * len(self.blocks) + [len(self.blocks) * self.width], 1)
+        outputs = list(to_output.split(self.width, 1))
+        for block, (choice, of_operations) in enumerate(zip(self.blocks, weights.operations, strict=True)):
+            part, passing = parted(vertices[block], self.partial)
+            (mixed,) = choice(part, of_operations)
+            given = shuffled(mixed, passing)
+            of_output, *of_later = weights.shares[block]
+            outputs[block] = plus(outputs[block], of_output, given)
+            for later, share in enumerate(reversed(of_later), start=block + 1):
+                vertices[later] = plus(vertices[later], share, given)
+        return torch.cat(outputs, 1)
 
 
 class Head(nn.Module):
@@ -250,19 +207,16 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     for index in range(shape.depth):
         halve = index in halving(shape.depth)
         width = 2 * width if halve else width
-        blocks.append(MixedCell(wiring.blocks, in_width, width, shape.batch_norm_momentum, halve, block_of(shape)))
+        cell = (wiring.blocks, in_width, width, shape.batch_norm_momentum, halve)
+        if shape.partial > 1:
+            blocks.append(PartialCell(*cell, shape.partial))
+        else:
+            blocks.append(MixedCell(*cell, SinglePathBlock if shape.single_path else ChoiceBlock))
         widths.append(width)
         in_width = wiring.blocks * width
     head = Head(in_width, width, shape.classes)
-    arranged = arrange_paths if shape.single_path else arrange
+    arranged = arrange_paths if shape.single_path else arrange_partial if shape.partial > 1 else arrange
     return Supernet(stem, blocks, head, functools.partial(arranged, wiring, tuple(widths)))
-
-
-def block_of(shape: SupernetShape) -> Callable[[int, float], nn.Module]:
-    """The choice block of a supernet: width and momentum -> module."""
-    if shape.single_path:
-        return SinglePathBlock
-    return ChoiceBlock if shape.partial == 1 else functools.partial(PartialBlock, partial=shape.partial)
 
 
 def halving(depth: int) -> set[int]:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.spaces import plain_nasbench201
 from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
-from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, shuffled
+from nas_stability.benchmarks.spaces.layers.channels_last import blend
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled, total
 from nas_stability.benchmarks.spaces.layers.single_path import PathFan, PathWeights, looked_at, pooled
 from nas_stability.benchmarks.spaces.space import (
     Arch,
@@ -93,29 +94,16 @@ class Fan(nn.Module):
         width: channels of the node.
         edges: number of edges out of it.
         momentum: of the BatchNorms.
-        partial: one in so many channels is mixed; the others pass by each edge, and all are shuffled (PC-DARTS, Xu et
-            al., ICLR 2020, section 3.1, on every edge as DrNAS has it in NAS-Bench-201).
     """
 
-    def __init__(self, width: int, edges: int, momentum: float, partial: int) -> None:
+    def __init__(self, width: int, edges: int, momentum: float) -> None:
         super().__init__()
         self.edges = edges
-        self.partial = partial
-        width //= partial
         self.conv1 = ConvNorm(width, edges * width, 1, momentum, affine=False)
         self.conv3 = ConvNorm(width, edges * width, 3, momentum, affine=False)
 
     def forward(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
         """Node (B, width, H, W) and its edges' weights -> one (B, width, H, W) per edge."""
-        if self.partial == 1:
-            return self.mixed(node, weights)
-        mixed = node.shape[1] // self.partial
-        part, passing = node.split([mixed, node.shape[1] - mixed], 1)
-        edges = self.mixed(channels_last(part), weights)
-        return tuple(shuffled(torch.cat([edge, passing], 1), self.partial) for edge in edges)
-
-    def mixed(self, node: Tensor, weights: FanWeights) -> tuple[Tensor, ...]:
-        """``forward`` of all channels alike."""
         active = F.relu(node)
         convolved = self.conv1(active, weights.conv1) + self.conv3(active, weights.conv3)
         direct = blend(weights.direct, [node, pooled(node)])
@@ -136,22 +124,38 @@ def arrange_paths(depth: int, mixture: Mixture, images: int) -> list[tuple[PathW
 
 
 class SearchCell(nn.Module):
-    """A cell of four nodes; node j is the sum of its edges; the output is node 3."""
+    """A cell of four nodes; node j is the sum of its edges; the output is node 3.
+
+    Args:
+        width: channels.
+        momentum: of the BatchNorms.
+        partial: one in so many channels of each node is mixed; the others pass by every edge, and the sum at a node is
+            shuffled (partial_channels.py), on every edge as DrNAS has it in NAS-Bench-201.
+        single_path: whether each edge computes its largest operation alone.
+    """
 
     def __init__(self, width: int, momentum: float, partial: int, single_path: bool) -> None:
         super().__init__()
-        fans = [Fan(width, edges, momentum, partial) for edges in FAN_EDGES]
+        self.partial = partial
+        fans = [Fan(width // partial, edges, momentum) for edges in FAN_EDGES]
         self.fans = nn.ModuleList(PathFan(fan) if single_path else fan for fan in fans)
 
     def forward(self, features: Tensor, weights: tuple[FanWeights, ...] | tuple[PathWeights, ...]) -> Tensor:
         """Features (B, width, H, W) and the weights of its fans -> features of the same shape."""
         arriving: list[list[Tensor]] = [[features], [], [], []]
+        passing: list[Tensor] = []
         for source, (fan, of_fan) in enumerate(zip(self.fans, weights, strict=True)):
-            node = functools.reduce(torch.add, arriving[source])
+            node = self.joined(arriving[source], passing)
+            if self.partial > 1:
+                node, others = parted(node, self.partial)
+                passing.append(others)
             for target, edge in enumerate(fan(node, of_fan), start=source + 1):
                 arriving[target].append(edge)
-        output: Tensor = functools.reduce(torch.add, arriving[NODES - 1])
-        return output
+        return self.joined(arriving[NODES - 1], passing)
+
+    def joined(self, arriving: list[Tensor], passing: list[Tensor]) -> Tensor:
+        """A node: the sum of what arrives, shuffled with that of the channels that passed by all nodes before it."""
+        return shuffled(total(arriving), total(passing)) if passing else total(arriving)
 
 
 class Reduction(nn.Module):

@@ -28,7 +28,7 @@ from nas_stability.benchmarks.spaces.space import SupernetShape
 from nas_stability.harness.benching.cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
 from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.benching.markdown_tables import BARS, rounded
-from nas_stability.harness.given import Draws, Moment
+from nas_stability.harness.given import PASSES, Draws, Moment, relaxation_draws
 from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
@@ -103,7 +103,8 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
         return hessian_works(searches, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
     radius = perturbation_radius(spec, 0)
     noise = tuple((radius * uniform(shape, generator)).to(search.alpha[0]) for shape in search.space.shapes)
-    batches, moment, draws = Batches(train, valid), Moment(spec.lr, radius), Draws(noise)
+    batches, moment = Batches(train, valid), Moment(spec.lr, radius)
+    draws = Draws(noise, *(relaxation_draws(search, 0, name) for name in PASSES))
     found: dict[str, Work] = {
         name: functools.partial(search_step, one, batches, moment, draws) for name, one in searches.items()
     }

@@ -12,7 +12,17 @@ from torch import Tensor
 from nas_stability.benchmarks.spaces.layers.batch_norm import normalized, with_statistics
 from nas_stability.benchmarks.spaces.layers.channels_last import apart, blend, pixelwise, side_by_side
 from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, scaled
-from nas_stability.harness.measuring.plain_rules import Curved, anything, both, divided, multiplied, pointwise
+from nas_stability.benchmarks.spaces.layers.partial_channels import plus
+from nas_stability.harness.measuring.plain_rules import (
+    Curved,
+    anything,
+    beneath,
+    both,
+    divided,
+    multiplied,
+    pointwise,
+    pulled,
+)
 from nas_stability.harness.measuring.straight_rules import (
     Call,
     Slopes,
@@ -177,6 +187,21 @@ def choice(call: Call, slopes: Slopes) -> tuple[tuple[Tensor, ...], tuple[Tensor
     return products(call, weights, side_by_side((highest, F.relu(conv3), F.relu(conv1))), tangents, slopes)
 
 
+def added_to(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
+    """``plus``."""
+    base, weight, features = call.args
+    of_base, of_weight, of_features = map(call.tangents, call.args)
+    form = features.new_zeros(call.number, call.number)
+    moved = torch.zeros_like(base).expand(call.number, *base.shape) if of_base is None else of_base
+    if of_features is not None:
+        moved = moved + weight * of_features
+    if of_weight is not None:
+        moved = moved + beneath(of_weight, features.ndim) * features
+        if of_features is not None:
+            form = both(torch.outer(pulled(of_features, slopes[0], of_weight), of_weight))
+    return call.value(), moved, form
+
+
 def rows_for(call: Call, features: Sequence[Tensor]) -> Tensor | None:
     """Memory for the tangents of k features side by side, (n, B, k, H, W, C); None where none of them moves."""
     if not any(one in call.moving for one in features):
@@ -218,6 +243,7 @@ CURVED: dict[Any, Curved] = {
     blend: blended,
     chosen: choice,
     normalized: norm,
+    plus: added_to,
     scaled: scaled_norm,
     F.batch_norm: plain_norm,
     **dict.fromkeys((torch.mul, Tensor.mul), multiplied),

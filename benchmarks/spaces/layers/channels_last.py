@@ -64,14 +64,6 @@ def apart(rows: Tensor, like: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.permute(0, 3, 1, 2) for part in rows.view(batch, -1, height, breadth, channels).unbind(1))
 
 
-def shuffled(features: Tensor, groups: int) -> Tensor:
-    """Features (B, C, H, W) with channel g * (C / groups) + c at c * groups + g (ShuffleNet; Zhang et al., 2018)."""
-    pixels = features.permute(0, 2, 3, 1)
-    batch, height, breadth, channels = pixels.shape
-    apart = pixels.reshape(batch, height, breadth, groups, channels // groups)
-    return apart.permute(0, 1, 2, 4, 3).reshape(batch, height, breadth, channels).permute(0, 3, 1, 2)
-
-
 def pixelwise(values: Tensor) -> Tensor:
     """Values per channel (..., C) -> (..., 1, C, 1, 1), beside features."""
     return values[..., None, :, None, None]

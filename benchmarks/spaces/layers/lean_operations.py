@@ -17,6 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
+from nas_stability.benchmarks.spaces.layers import partial_channels
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, normalized, with_statistics
 from nas_stability.benchmarks.spaces.layers.channels_last import apart, blend, pixelwise, replaceable, side_by_side
 
@@ -104,6 +105,7 @@ PLAIN: Mapping[Any, Callable[..., Any]] = {
     scaled: plainly_scaled,
     chosen: plainly_chosen,
     halved: plainly_halved,
+    **partial_channels.PLAIN,
 }
 """What ``Plain`` puts in whose place."""
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
 from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
 from nas_stability.benchmarks.spaces.space import SupernetShape
 
 SPARSE = 5
@@ -56,6 +57,20 @@ def test_chosen_equals_its_composition(receivers: int, breadth: int, sparing: bo
     vertex, conv3, conv1 = (features(3, 4, 5, breadth, seed=seed) for seed in range(3))
     weights = shares(3, receivers, 3)
     assert_alike(lambda: chosen(vertex, conv3, conv1, weights, sparing), (vertex, conv3, conv1, weights))
+
+
+def test_plus_equals_its_composition() -> None:
+    base, added, weight = features(3, 4, 5, 6), features(3, 4, 5, 6, seed=1), shares(7)[1]
+    assert_alike(lambda: (plus(base, weight, added),), (base, weight, added))
+
+
+def test_a_shuffle_takes_each_channel_to_its_place() -> None:
+    """Channel g * (C / groups) + c goes to c * groups + g."""
+    whole = torch.arange(12.0).view(1, 12, 1, 1).expand(2, 12, 3, 3).contiguous(memory_format=torch.channels_last)
+    found = shuffled(*parted(whole, 4))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    expected = {c * 4 + g: g * 3 + c for g in range(4) for c in range(3)}
+    assert found[1, :, 2, 1].tolist() == [expected[place] for place in range(12)]
 
 
 @pytest.mark.parametrize("training", [False, True])

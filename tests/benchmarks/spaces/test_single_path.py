@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
+from nas_stability.benchmarks.spaces import arranged_1shot1, nasbench201
 from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
 from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape, one_hot, softmax
 from nas_stability.harness import coasting
 from tests.small import random_batches
 
 FAMILIES = ("nasbench201", "nasbench1shot1-s1", "nasbench1shot1-s3")
-MODULES = {"nasbench201": nasbench201, "nasbench1shot1-s1": nasbench1shot1, "nasbench1shot1-s3": nasbench1shot1}
+MODULES = {"nasbench201": nasbench201, "nasbench1shot1-s1": arranged_1shot1, "nasbench1shot1-s3": arranged_1shot1}
 
 
 def net_of(space: str, single_path: bool = True) -> Supernet:

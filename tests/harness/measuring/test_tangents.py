@@ -15,6 +15,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, replaceable
 from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.partial_channels import plus
 from nas_stability.harness.measuring import plain_rules, straight_rules
 from nas_stability.harness.measuring.curved_rules import CURVED
 from nas_stability.harness.measuring.straight_rules import STRAIGHT
@@ -111,6 +112,10 @@ CASES: dict[str, Callable[[Maker], Tensor]] = {
     "chosen, weights stand still": lambda of: sums(
         chosen(of(*FEATURES), of(*FEATURES, 2)[..., 0], of(*FEATURES, 3)[..., 1], rows(normal(4, 3)), True)
     ),
+    "plus": lambda of: plus(of(*FEATURES), of(1)[0], of(*FEATURES, 2)[..., 0]),
+    "plus, the weight alone moves": lambda of: plus(features(4), of(1)[0], features(5)),
+    "plus, the weight stands still": lambda of: plus(of(*FEATURES), normal(1)[0], of(*FEATURES, 2)[..., 0]),
+    "plus, the base stands still": lambda of: plus(features(4), of(1)[0], of(*FEATURES)),
     "blend": lambda of: sums(blend(rows(of(3, 2)), [of(*FEATURES), of(*FEATURES, 2)[..., 0]])),
     "blend, one stands still": lambda of: sums(blend(rows(of(3, 2)), [of(*FEATURES), features(4)])),
     "blend, weights alone move": lambda of: sums(blend(rows(of(3, 2)), [features(4), features(5)])),
