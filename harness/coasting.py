@@ -2,8 +2,9 @@
 
 Source: the published GDAS ran on PyTorch 1.3, whose ``zero_grad`` left zeros: a weight that some pass had touched, the
 architecture step's or the weight step's, went on decaying and coasting on its momentum where it was not chosen; one
-that none had touched was left alone. Today's ``zero_grad`` would leave both still. A weight was touched if its
-BatchNorm has counted a pass.
+that none had touched was left alone. Today's ``zero_grad`` would leave both still. Here a weight was touched if its
+BatchNorm has counted a pass, and every weight that no pass may leave out always is: in NAS-Bench-201, of which there is
+no published GDAS of this kind, the choice of `none` may cut off what is before it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def coast(pairs: Iterable[ConvNorm], optimizer: torch.optim.Optimizer) -> Callab
         optimizer: of its weights, before its step.
     """
     untouched: list[tuple[nn.Parameter, Tensor, Tensor]] = []
+    pairs = tuple(pairs)
+    optional = {weight for pair in pairs for weight in pair.parameters()}
+    for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+        if pairs and weight.grad is None and weight not in optional:
+            weight.grad = torch.zeros_like(weight)  # of a stem, say, that nothing leads on from where all choose `none`
     for pair in pairs:
         counts = pair.norm.get_buffer("num_batches_tracked")
         looked = looks(counts)

@@ -82,11 +82,21 @@ def twin_of(search: Search) -> oracles.LiteralSearch:
     return twin
 
 
-def literal_loss(twin: oracles.LiteralSearch, spec: RunSpec, batches: Batches, radius: float, noise: Mixture) -> float:
+def literal_loss(
+    twin: oracles.LiteralSearch, spec: RunSpec, batches: Batches, radius: float, draws: Draws, progress: float = 0.0
+) -> float:
     """The training loss of the reference's next step, in nats."""
     return float(
         oracles.literal_step(
-            twin, spec.method, tuple(batches.train), tuple(batches.valid), radius, noise, spec.clip_counts_mixture
+            twin,
+            spec.method,
+            tuple(batches.train),
+            tuple(batches.valid),
+            radius,
+            draws.perturbation,
+            spec.clip_counts_mixture,
+            (draws.architect, draws.weights),
+            progress,
         )
     )
 
@@ -117,8 +127,8 @@ def deviation(space: str, size: str, method: str, seed: int, again: int) -> Devi
         if step % again == 0:
             literal, other = twin_of(search), twin_of(search)
         ours = float(search_step(search, batches, Moment(spec.lr, radius), Draws(noise)).loss)
-        theirs = literal_loss(literal, spec, batches, radius, noise)
-        itself = literal_loss(other, spec, Batches(*map(raised, batches)), radius, noise)
+        theirs = literal_loss(literal, spec, batches, radius, Draws(noise))
+        itself = literal_loss(other, spec, Batches(*map(raised, batches)), radius, Draws(noise))
         worst = list(map(max, worst, (abs(ours - theirs) / theirs, abs(itself - theirs) / theirs)))
     return Deviation(space, size, method, seed, again, *worst)
 
@@ -127,7 +137,7 @@ def main() -> int:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", nargs="+", choices=tuple(SPACES), default=("nasbench201", "nasbench1shot1-s1"))
-    parser.add_argument("--method", nargs="+", choices=cases.METHODS, default=cases.METHODS)
+    parser.add_argument("--method", nargs="+", choices=cases.GROWN, default=cases.GROWN)
     parser.add_argument("--size", choices=tuple(cases.SIZES), default="quick")
     parser.add_argument("--again", type=int, nargs="+", default=(2, STEPS))
     parser.add_argument("--seeds", type=int, default=4)

@@ -9,11 +9,19 @@ from typing import NamedTuple
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import choose
 from nas_stability.harness.benching.instrument import Asked
+from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
 
-METHODS = ("darts", "sdarts-rs", "sdarts-adv")
+METHODS = (
+    *("darts", "sdarts-rs", "sdarts-adv"),
+    *("darts-2nd", "pc-darts", "gdas", "nasp", "drnas", "beta-darts", "random-ws"),
+)
+"""Of which a step is measured: the paper's, and every other base."""
+
+GROWN = METHODS[:3]
+"""Whose step is measured over width, depth and batch size."""
 
 
 HESSIAN = "hessian"
@@ -88,7 +96,7 @@ class Ratio(NamedTuple):
     """A row of ratios.csv: how many times cheaper ours is, or for memory the share of the other's that it needs.
 
     Attributes:
-        beside: what it is compared with, "literal" or "plain".
+        beside: what it is compared with: "literal", "plain", or "darts", our step of DARTS.
         quantity: "seconds", "operations" (both of the other over ours) or "peak_mb" (ours over the other).
         median, low, high: over the rounds; all the same where the quantity does not depend on the round.
         bar: that is aimed at, None where there is none; the ratio of memory is to lie below it, the others above.
@@ -119,10 +127,14 @@ def published(space: str, method: str) -> RunSpec:
 
 
 def quick(space: str, method: str) -> RunSpec:
-    """The settings of the shipped study ``quick``; a space that it lacks has those of the nearest that it has."""
+    """The settings of the shipped study ``quick``; what it lacks has those of the nearest that it has."""
     runs = study_file.read(study_file.find("quick")).runs
     family = space.split("-")[0]
-    spec = next(run for run in runs if run.space.startswith(family) and run.method == method)
+    here = [run for run in runs if run.space.startswith(family)]
+    spec = next((run for run in here if run.method == method), None)
+    if spec is None:
+        darts = next(run for run in here if run.method == "darts")
+        spec = dataclasses.replace(darts, method=method, **find_method(method).defaults)  # type: ignore[arg-type]
     return dataclasses.replace(spec, space=space)
 
 
@@ -147,7 +159,7 @@ def growth_plan(spaces: Sequence[str]) -> list[Growth]:
     """A step of every method in every space, at every value of every axis."""
     found = []
     for space in spaces:
-        for method in METHODS:
+        for method in GROWN:
             base = dataclasses.replace(quick(space, method), batch_size=16)
             depths = (base.depth, 2 * base.depth, 3 * base.depth)
             for axis, values in {"width": (4, 8, 16), "depth": depths, "batch_size": (16, 32, 64)}.items():

@@ -25,7 +25,7 @@ import torch
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.spaces.space import SupernetShape
-from nas_stability.harness.benching.cases import HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
+from nas_stability.harness.benching.cases import GROWN, HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
 from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.benching.markdown_tables import BARS, rounded
 from nas_stability.harness.given import PASSES, Draws, Moment, relaxation_draws
@@ -47,7 +47,7 @@ from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.state import Search, assemble, start
 
-OURS, LITERAL, PLAIN = "ours", "literal", "plain"
+OURS, LITERAL, PLAIN, DARTS = "ours", "literal", "plain", "darts"
 
 
 CASE_SECONDS = 2.0
@@ -77,6 +77,8 @@ def reference() -> Any:
 def works(case: Case, device: torch.device, literal: Any, plain: bool = True) -> dict[str, Work]:
     """Ours and, where there are, the literal reference and the plain supernet, of the same weights, logits and batches.
 
+    Beside a method that is neither DARTS nor DARTS perturbed also a step of DARTS, of batches of the same size.
+
     Each call goes on from the state that the one before left.
 
     Args:
@@ -97,7 +99,9 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
         twin = literal.literal_search(
             spec.space, search.space.published(search.net), search.alpha, dataclasses.asdict(spec)
         )
-    searches = {OURS: search} | ({PLAIN: plainly(search, channels)} if plain and search.space.plain else {})
+    searches = {OURS: search}
+    if plain and search.space.plain and find_method(spec.method).variant == "whole":
+        searches[PLAIN] = plainly(search, channels)
     if case.what == HESSIAN:
         size = min(spec.hessian_batch_size, spec.batch_size)
         return hessian_works(searches, Batch(valid.images[:size], valid.labels[:size]), literal, twin)
@@ -110,8 +114,11 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
     }
     if literal:
         found[LITERAL] = lambda: literal.literal_step(
-            twin, spec.method, train, valid, radius, noise, spec.clip_counts_mixture
+            twin, spec.method, train, valid, radius, noise, spec.clip_counts_mixture, tuple(draws[1:])
         )
+    if plain and spec.method not in GROWN:
+        darts = start(dataclasses.replace(spec, method="darts"), CLASSES, channels, device)
+        found[DARTS] = functools.partial(search_step, darts, batches, moment, Draws(noise))
     return found
 
 
@@ -204,7 +211,7 @@ def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: floa
 
 
 def ratios(case: Case, measured: Mapping[str, Measured]) -> list[Ratio]:
-    """Ours against the others, round by round; the bars are those of the literal reference."""
+    """Ours against the others, round by round."""
     family = case.spec.space.split("-")[0]
     return [
         Ratio(
@@ -217,7 +224,7 @@ def ratios(case: Case, measured: Mapping[str, Measured]) -> list[Ratio]:
             min(found),
             max(found),
             len(found),
-            BARS.get((quantity, case.what), {}).get(family) if beside == LITERAL else None,
+            BARS.get(beside, {}).get((quantity, case.what), {}).get(family),
         )
         for beside, other in measured.items()
         if beside != OURS
