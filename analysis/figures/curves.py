@@ -16,6 +16,7 @@ from nas_stability.analysis import escape
 from nas_stability.analysis.averages import CURVATURE, Interval, bootstrap_band, over_epochs, rows_of, standard_error
 from nas_stability.analysis.by_chance import level
 from nas_stability.analysis.figures.layout import Look, look
+from nas_stability.analysis.figures.line_ends import MANY
 from nas_stability.analysis.figures.panels import (
     CLOSE,
     LineStyle,
@@ -23,6 +24,7 @@ from nas_stability.analysis.figures.panels import (
     colour,
     epochs_axis,
     logarithmic,
+    method_name,
     space_name,
 )
 from nas_stability.analysis.names import answer_of
@@ -56,6 +58,7 @@ def draw_lines(
     shade: str,
     line: LineStyle = "solid",
     faint: float = 1.0,
+    label: str = "",
 ) -> Axes:
     """The curve of one group: a thin line per seed, the mean and its band.
 
@@ -66,16 +69,22 @@ def draw_lines(
         column: to draw.
         shade: colour.
         line: style of the mean's line.
-        faint: opacity of the seeds and the band, less than 1 where many of them lie on each other.
+        faint: opacity of the seeds and the band, less than 1 where many of them lie on each other; 0 leaves them out.
+        label: of the mean's line.
     """
     seeds = [seed[["epoch", column]].to_numpy(dtype=numpy.float64) for _, seed in rows.groupby("run", observed=True)]
-    if len(seeds) > 1:
+    if len(seeds) > 1 and faint:
         alpha = 0.45 if len(seeds) <= 6 else 0.22
         axes.add_collection(
             LineCollection(seeds, colors=shade, linewidths=0.5, alpha=alpha * faint**0.5, linestyles=line)
         )
     lone = len(numbers) == 1
-    axes.plot(numbers["epoch"], numbers["mean"], color=shade, linestyle=line, marker="o" if lone else "", markersize=3)
+    marker = "o" if lone else ""
+    axes.plot(
+        numbers["epoch"], numbers["mean"], color=shade, linestyle=line, marker=marker, markersize=3, label=label or None
+    )
+    if not faint:
+        return axes
     axes.fill_between(numbers["epoch"], numbers["low"], numbers["high"], color=shade, alpha=0.18 * faint, linewidth=0)
     return axes
 
@@ -101,20 +110,28 @@ def draw_over_epochs(
         groups: of the space, a line each; all by default.
     """
     groups = study.groups(space) if groups is None else groups
+    crowded = len({group.method for group in groups}) >= MANY
     rows = rows_of(study, space, column)
     parts = {group: chosen(rows, group) for group in groups}
     for group, part in reversed(parts.items()):  # so that the first method, the baseline, lies on top
         if len(part):
             found = look(study, group, groups)
-            faint = 0.4 if found.of_variant else 1.0
-            draw_lines(axes, part, over_epochs(part, column, interval), column, found.shade, found.line, faint)
-    at_random = level(study, space, column)
-    if at_random is not None:
-        axes.axhline(at_random, color=AT_RANDOM.shade, linestyle=AT_RANDOM.line, linewidth=0.9, zorder=1)
+            faint = 0.4 if found.of_variant else 0.0 if crowded else 1.0
+            numbers = over_epochs(part, column, interval)
+            end_label = method_name(group.method) if crowded and not found.of_variant else ""
+            draw_lines(axes, part, numbers, column, found.shade, found.line, faint, end_label)
+    draw_level(axes, study, space, column)
     axes.set_title(space_name(study, space))
     axes.set_ylabel(label or escape.figure(column), linespacing=CLOSE)
     epochs_axis(axes, sum(int(part[column].isna().sum()) for part in parts.values()), sum(map(len, parts.values())))
     return axes
+
+
+def draw_level(axes: Axes, study: Study, space: str, column: str) -> None:
+    """The level of an architecture drawn at random, dashed; nothing where it is not known."""
+    at_random = level(study, space, column)
+    if at_random is not None:
+        axes.axhline(at_random, color=AT_RANDOM.shade, linestyle=AT_RANDOM.line, linewidth=0.9, zorder=1)
 
 
 def draw_accuracy(axes: Axes, study: Study, space: str, answer: str, groups: Groups = None) -> Axes:

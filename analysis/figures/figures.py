@@ -5,7 +5,7 @@ The figures of one kind and their panels are in curves, spectrum, final_cells an
 
 from __future__ import annotations
 
-from nas_stability.analysis.figures import ablation, final_cells, planes, spectrum, trajectories
+from nas_stability.analysis.figures import ablation, final_cells, multiples, planes, spectrum, trajectories
 from nas_stability.analysis.figures.panels import PAPER, SCREEN, Draw, Drawn, Page, colour, style
 
 __all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "colour", "style"]
@@ -13,6 +13,7 @@ __all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "colour", "sty
 FIGURES: dict[str, Draw] = {
     "overview": trajectories.overview,
     "trajectory": trajectories.trajectory,
+    "methods": multiples.methods,
     "best-so-far": trajectories.best_so_far,
     "regret": trajectories.regret,
     "hessian": trajectories.hessian,

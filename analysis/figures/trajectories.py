@@ -23,6 +23,7 @@ from nas_stability.analysis.averages import (
     with_answers,
     with_curvature,
 )
+from nas_stability.analysis.figures import line_ends
 from nas_stability.analysis.figures.curves import (
     AT_RANDOM,
     FLATNESS_STYLES,
@@ -49,6 +50,7 @@ from nas_stability.analysis.figures.layout import (
     panels_of_groups,
     splits,
 )
+from nas_stability.analysis.figures.line_ends import MANY, label_ends
 from nas_stability.analysis.figures.panels import (
     CLOSE,
     MOST_COLUMNS,
@@ -126,6 +128,8 @@ def figure_of(
             place.set_title(f"{place.get_title()}\n{folded(panel.title, page)}", linespacing=CLOSE)
     for same in alike.values():
         share_limits(same)
+    for place in axes:
+        label_ends(place)
     legend(figure, [*handles(study, [panel.groups for panel in drawn]), *further])
     return figure, "" if len(drawn) == len(shown) else f" Drawn are {len(drawn)} of {len(shown)} panels."
 
@@ -181,7 +185,8 @@ def over_epochs_of(
         [Line2D([], [], color=AT_RANDOM.shade, linestyle=AT_RANDOM.line, label=names.RANDOM)] if len(at_random) else [],
     )
     numbers = pandas.concat([numbers_of(study, [*pairs, *further], interval), at_random], ignore_index=True)
-    return Drawn(figure, numbers, f"{caption}{by_chance.CAPTION if len(at_random) else ''}{left_out}")
+    said = (by_chance.CAPTION if len(at_random) else "") + (line_ends.CAPTION if len(study.methods) >= MANY else "")
+    return Drawn(figure, numbers, caption + said + left_out)
 
 
 def overview(study: Study, page: Page = SCREEN) -> Drawn | None:
