@@ -6,12 +6,11 @@ returns, so that every table, figure and claim takes it as it takes any method.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy
 import pandas
 
+from nas_stability.analysis.repeated import repeated
 from nas_stability.analysis.statistics.early_stopping import ENDING, Stop, darts_es
 from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.errors import BadInput, choose
@@ -55,29 +54,4 @@ def with_stops(study: Study, rule: str) -> Study:
     stops = {run: found for run, every in rows.items() if (found := stop(every)) is not None}
     if not stops:
         raise BadInput(f"--stop {rule} needs the eigenvalues of a search, and no run of {study.folder} measured any")
-    named = {run: f"{run}-{ending}" for run in stops}
-    ends = {named[run]: found.returned + 1 for run, found in stops.items()}
-
-    def stopped(frame: pandas.DataFrame) -> pandas.DataFrame:
-        found = frame[frame["run"].astype(str).isin(named)]
-        run = found["run"].astype(str).map(named)
-        found = found.assign(run=run, method=found["method"].astype(str) + f"-{ending}")
-        if "epoch" not in found:
-            return found
-        last = numpy.array([ends[name] for name in run], dtype=numpy.int64)
-        return found[found["epoch"].to_numpy() <= last]
-
-    return dataclasses.replace(
-        study,
-        epochs=joined([study.epochs, stopped(study.epochs)]),
-        spectrum=joined([study.spectrum, stopped(study.spectrum)]),
-        runs=joined([study.runs, stopped(study.runs)]),
-        places=study.places | {named[run]: study.places[run] for run in stops if run in study.places},
-        ends=ends,
-    )
-
-
-def joined(frames: Sequence[pandas.DataFrame]) -> pandas.DataFrame:
-    """Frames one below the other, with texts for what were categories."""
-    plain = [frame.astype({"run": str, "method": str, "variant": str}) for frame in frames]
-    return pandas.concat(plain, ignore_index=True)
+    return repeated(study, list(stops), ending, {run: found.returned + 1 for run, found in stops.items()})

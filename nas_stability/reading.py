@@ -28,6 +28,7 @@ def add_verbs(verbs: Verbs) -> None:
     add_workers(report, "figures drawn at a time")
     add_unverified(report)
     add_stop(report)
+    add_best_of(report)
     add_plugins(report)
     finish(report, report_verb)
 
@@ -37,6 +38,7 @@ def add_verbs(verbs: Verbs) -> None:
     claims.add_argument("--out", metavar="FILE.csv", type=folder, help="also write the verdicts there")
     add_unverified(claims)
     add_stop(claims)
+    add_best_of(claims)
     add_plugins(claims)
     finish(claims, claims_verb)
 
@@ -74,7 +76,18 @@ def add_stop(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def loaded(folder: Path, unverified: bool, stop: str = "") -> Study:
+def add_best_of(parser: argparse.ArgumentParser) -> None:
+    """The flag that takes the best of several settings."""
+    parser.add_argument(
+        "--best-of",
+        metavar="FIELD",
+        default="",
+        help="of each seed that was searched with several values of a field, the best by validation once more, as "
+        "METHOD-best: weight_decay",
+    )
+
+
+def loaded(folder: Path, unverified: bool, stop: str = "", best_of: str = "") -> Study:
     """The study in a folder; what a reader must know besides its finished runs goes to standard error."""
     from nas_stability.analysis import study
 
@@ -83,19 +96,29 @@ def loaded(folder: Path, unverified: bool, stop: str = "") -> Study:
         print(f"without {len(found.unfinished)} runs that are not finished", file=sys.stderr)
     for line in (*found.remarks, *(["not verified: the files were taken as they are"] if unverified else [])):
         print(f"nas-stability: {line}", file=sys.stderr)
-    if not stop:
-        return found
+    if stop:
+        from nas_stability.analysis import stopped
 
-    from nas_stability.analysis import stopped
+        found = stopped.with_stops(found, stop)
+    if best_of:
+        from nas_stability.analysis import selected
 
-    return stopped.with_stops(found, stop)
+        found = selected.with_best(found, best_of)
+    return found
 
 
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
     load_plugins(options)
     return print_report(
-        options.folder, options.out, options.only, options.paper, options.workers, options.unverified, options.stop
+        options.folder,
+        options.out,
+        options.only,
+        options.paper,
+        options.workers,
+        options.unverified,
+        options.stop,
+        options.best_of,
     )
 
 
@@ -107,6 +130,7 @@ def print_report(
     workers: int | None,
     unverified: bool = False,
     stop: str = "",
+    best_of: str = "",
 ) -> int:
     """Draws the report with so many workers (one per core); prints the summary per method and where the figures are.
 
@@ -120,7 +144,7 @@ def print_report(
     report.check_name(only)
     if out is not None:
         refuse_output(out)
-    study = loaded(folder, unverified, stop)
+    study = loaded(folder, unverified, stop, best_of)
     written = whole_page.write_report_and_page(study, out, only, paper, workers or joblib.cpu_count())
     summary = report.summary(written.study)
     print(
@@ -143,7 +167,7 @@ def claims_verb(options: argparse.Namespace) -> int:
     load_plugins(options)
     if options.out:
         refuse_output(options.out)
-    judged = judging.judge(loaded(options.folder, options.unverified, options.stop))
+    judged = judging.judge(loaded(options.folder, options.unverified, options.stop, options.best_of))
     if options.out:
         files.write(options.out, escape.csv(judged))
     if options.json:

@@ -90,8 +90,12 @@ def slower(method: str, other: str, found: Quantities) -> Floats:
 
 
 def eigenvalue_and_deterioration(found: Quantities) -> Floats:
-    """Late largest eigenvalue and fall of every run, (seeds, methods, 2)."""
-    methods = sorted({method for _, method in found})
+    """Late largest eigenvalue and fall of every run, (seeds, methods, 2).
+
+    A method of which no run has eigenvalues, such as one without logits, is left out where others have them.
+    """
+    every = sorted({method for _, method in found})
+    methods = [method for method in every if not numpy.isnan(found["late_eigenvalue", method]).all()] or every
     pairs = [
         numpy.stack([found["late_eigenvalue", method], deterioration(method, found)], axis=-1) for method in methods
     ]

@@ -309,3 +309,15 @@ def test_the_command_line_prints_and_writes_only_where_it_is_told(
     assert "absent does not exist" in capsys.readouterr().err
     assert main(["claims", str(PUBLISHED), "--out", str(out / "x.csv")]) == 1
     assert "verdicts.csv: File exists" in capsys.readouterr().err
+
+
+def test_a_method_without_a_hessian_keeps_none_from_the_claim_about_all() -> None:
+    values = with_effects(numpy.random.default_rng(0), 6, 1.0)
+    for name in ("eigenvalue_max", "spectral_norm"):
+        values[name][2] = math.nan  # sdarts-adv
+    judged = judge(study({"a": values})).set_index("claim")
+    two = {name: array[:2] for name, array in values.items()}
+    alone = judge(study({"a": two}, METHODS[:2])).set_index("claim")
+    row, without = (found.loc["eigenvalue-goes-with-fall"] for found in (judged, alone))
+    assert row[["n", "missing"]].tolist() == [6, 0]
+    assert row["estimate"] == without["estimate"]
