@@ -11,30 +11,19 @@ from collections.abc import Callable
 import pandas
 
 from nas_stability.analysis.repeated import repeated
-from nas_stability.analysis.statistics.early_stopping import ENDING, Stop, darts_es
 from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.errors import BadInput, choose
-
-PUBLISHED_SPACING = 2
-"""Epochs between two measurements in the published searches; one that measured each epoch is read at every second."""
+from nas_stability.harness.methods.early_stopping import ENDING, Stop, stop_of
 
 
-def stop_of(rows: pandas.DataFrame) -> Stop | None:
-    """Where DARTS-ES stops a run, in epochs from 0 (row e + 1 is the state after epoch e); None without eigenvalues."""
-    measured = rows[(rows["epoch"] > 0) & rows["eigenvalue_max"].notna()].sort_values("epoch")
-    if len(measured) < 2:
-        return None
-    epochs = (measured["epoch"] - 1).tolist()
-    every = epochs[1] - epochs[0]
-    values = dict(zip(epochs, measured["eigenvalue_max"].tolist(), strict=True))
-    if every == 1:
-        every = PUBLISHED_SPACING
-        epochs = [epoch for epoch in epochs if epoch % every == 0 or epoch == epochs[-1]]
-    return darts_es(epochs, [values[epoch] for epoch in epochs], every)
+def stop_of_run(rows: pandas.DataFrame) -> Stop | None:
+    """Where DARTS-ES stops a run; None without eigenvalues."""
+    measured = rows.loc[rows["eigenvalue_max"].notna(), ["epoch", "eigenvalue_max"]]
+    return stop_of(dict(zip(measured["epoch"].tolist(), measured["eigenvalue_max"].tolist(), strict=True)))
 
 
 RULES: dict[str, tuple[str, Callable[[pandas.DataFrame], Stop | None]]] = {
-    "darts-es": (ENDING, stop_of),
+    "darts-es": (ENDING, stop_of_run),
 }
 """Rule -> the ending of a stopped method's name, and the rows of a run -> where it stops."""
 

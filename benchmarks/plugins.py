@@ -31,6 +31,7 @@ REGISTRIES = {
     "regularisers": "REGULARISERS",
     "corrections": "AFTER_STEP",
     "stopping_rules": "STOPPING_RULES",
+    "restarts": "RESTARTS",
     "choices": "CHOICES",
     "variants": "VARIANTS",
     "losses": "LOSSES",

@@ -76,6 +76,8 @@ def advance(
         FloatingPointError: the training loss is not finite; the state is not worth keeping.
     """
     spec, moment = search.spec, moment_of(search.spec, search.epoch)
+    for group in search.weight_optimizer.param_groups if search.decays else ():
+        group["weight_decay"] = search.weight_decay
     total = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
     for batches, draws in itertools.islice(epoch_batches(search, data, moment.radius), len(search.steps), None):
         search.steps.append((step or search_step)(search, batches, moment, draws))
@@ -163,7 +165,7 @@ def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) 
         parts.loss,
     )
     optimizer = architects.Optimizer(
-        moment.lr, spec.momentum, spec.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
+        moment.lr, spec.momentum, search.weight_decay, [buffer_of(search, weight) for weight in net.parameters()]
     )
     with precision(search):
         gradient = parts.architect(net, search.alpha, batches, optimizer, objective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class Search:
         weight_optimizer: of the supernet's weights.
         arch_optimizer: Adam on alpha.
         epoch: epochs done.
+        decays: of a search that went back: (epoch, weight decay from then on), ascending.
         steps: what the steps of the epoch under way left so far; empty between epochs.
     """
 
@@ -64,12 +66,26 @@ class Search:
     weight_optimizer: torch.optim.Optimizer
     arch_optimizer: torch.optim.Adam
     epoch: int = 0
+    decays: tuple[tuple[int, float], ...] = ()
     steps: list[Step] = field(default_factory=list)
 
     @property
     def progress(self) -> float:
         """Share of the epochs that are done."""
         return self.epoch / self.spec.epochs
+
+    @property
+    def weight_decay(self) -> float:
+        """L2 weight decay of the weights in the coming epoch."""
+        return next((decay for epoch, decay in reversed(self.decays) if epoch <= self.epoch), self.spec.weight_decay)
+
+    def put(self, net: Mapping[str, Tensor], alpha: Iterable[Tensor], epoch: int) -> None:
+        """Puts weights, statistics, logits and epoch in the place of those that are there."""
+        self.net.load_state_dict(net)
+        with torch.no_grad():
+            for group, saved in zip(self.alpha, alpha, strict=True):
+                group.copy_(saved)
+        self.epoch = epoch
 
     def evaluated(self) -> Mixture:
         """The mixture that measuring and deciding use, of the logits as they stand; without gradients."""

@@ -340,7 +340,7 @@ def literal_step(
     """
     base, _, ending = method.rpartition("-")
     base, ending = (base, ending) if ending in ("rs", "adv") else (method, "")
-    base = {"sdarts": "darts"}.get(base, base)
+    base = {"sdarts": "darts", "darts-ada": "darts-2nd"}.get(base, base)
     if base != "random-ws":
         arch_step(search, base, train, valid, draws[0], progress)
 

@@ -13,9 +13,9 @@ import numpy
 from nas_stability.analysis.claims.evidence import Evidence, weigh_correlation, weigh_mean
 from nas_stability.analysis.claims.windows import LANDSCAPE, RADIUS
 from nas_stability.analysis.names import method_name
-from nas_stability.analysis.statistics import early_stopping
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.benchmarks.errors import choose
+from nas_stability.harness.methods import early_stopping
 from nas_stability.harness.methods.compositions import PERTURBED, PUBLISHED_NAMES
 
 Quantities = Mapping[tuple[str, str], Floats]

@@ -23,6 +23,7 @@ from nas_stability.harness.methods.compositions import Method, find_method
 from nas_stability.harness.methods.perturbations import PERTURBATIONS, Loss, Perturbed
 from nas_stability.harness.methods.regularisers import REGULARISERS
 from nas_stability.harness.methods.relaxations import RELAXATIONS, Draw, Relaxation
+from nas_stability.harness.methods.restarts import RESTARTS, Returned
 from nas_stability.harness.methods.stopping_rules import STOPPING_RULES
 from nas_stability.harness.specs.spec import RunSpec
 
@@ -41,6 +42,7 @@ class Parts(NamedTuple):
         penalty: (alpha, progress) -> what is added to the validation loss; None for nothing.
         correct: alpha -> alpha after the step; None leaves it.
         stops: rows so far -> whether the search ends; None where it goes on to its last epoch.
+        goes_back: (rows so far, weight decay) -> where the search goes back to, or None; None where it never does.
         choose: (net, validation half, alpha, generator) -> what alpha is to hold after an epoch; None leaves it.
         evaluate: (alpha, progress) -> the mixture that measuring and deciding use.
         shift_invariant: whether adding a number to all logits of a row changes nothing of ``evaluate``.
@@ -58,6 +60,7 @@ class Parts(NamedTuple):
     penalty: Callable[[Alpha, float], Tensor] | None
     correct: Callable[[Alpha], Alpha] | None
     stops: Callable[[Sequence[Mapping[str, str]]], bool] | None
+    goes_back: Callable[[Sequence[Mapping[str, str]], float], Returned | None] | None
     choose: Callable[[Supernet, Half, Alpha, torch.Generator], Mixture] | None
     evaluate: Callable[[Alpha, float], Mixture]
     shift_invariant: bool
@@ -94,6 +97,7 @@ def assembled(method: Method, spec: RunSpec, space: Space) -> Parts:
         penalty=ready(regulariser.penalty, regulariser.fields),
         correct=ready(after.correct, after.fields),
         stops=stopping_rule(spec),
+        goes_back=restart_rule(spec),
         choose=ready(choice.choose, choice.fields),
         evaluate=lambda alpha, progress: evaluate(alpha, (), progress),
         shift_invariant=evaluation.shift_invariant,
@@ -131,6 +135,14 @@ def stopping_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]]], bool
     if rule.stops is None:
         return None
     return partial(rule.stops, settings=settings_of(spec, find_space(spec.space), rule.fields))
+
+
+def restart_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]], float], Returned | None] | None:
+    """The rule that may take a run back to an earlier epoch; None where there is none."""
+    restart = find("restarts", "restart", find_method(spec.method).restart, RESTARTS)
+    if restart.rule is None:
+        return None
+    return partial(restart.rule, settings=settings_of(spec, find_space(spec.space), restart.fields))
 
 
 def settings_of(spec: RunSpec, space: Space, fields: Mapping[str, Any]) -> SimpleNamespace:

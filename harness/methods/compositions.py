@@ -29,6 +29,7 @@ class Method(NamedTuple):
         regulariser: what is added to the validation loss (regularisers.py).
         after: what becomes of the logits after their step (after_step.py).
         stop: whether the search ends before its last epoch, asked between epochs (stopping_rules.py).
+        restart: whether it goes back to an earlier epoch, asked between epochs (restarts.py).
         choice: how the architecture is chosen after an epoch (choices.py).
         evaluation: the relaxation, without draws, that measuring and deciding use.
         variant: of the space that it searches (variants.py).
@@ -44,6 +45,7 @@ class Method(NamedTuple):
     regulariser: str = "none"
     after: str = "nothing"
     stop: str = "at-the-end"
+    restart: str = "never"
     choice: str = "by-logits"
     evaluation: str = "softmax"
     variant: str = "whole"
@@ -72,6 +74,7 @@ BASES: dict[str, Method] = {
     ),
     "drnas": Method("DrNAS", relaxation="dirichlet", evaluation="dirichlet-mean", defaults={"arch_grad_clip": 5.0}),
     "beta-darts": Method("Beta-DARTS", regulariser="beta"),
+    "darts-ada": Method("DARTS-ADA", architect="second-order", restart="ada", perturbable=False),
     "random-ws": Method(
         "Random WS",
         relaxation="uniform",
@@ -187,6 +190,7 @@ KINDS = {
     "regulariser": "regularisers",
     "after": "corrections",
     "stop": "stopping_rules",
+    "restart": "restarts",
     "choice": "choices",
     "evaluation": "relaxations",
     "variant": "variants",

@@ -16,7 +16,7 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbourhood, random_searches, table_of
 from nas_stability.harness.measuring.measure import queried_epoch
-from nas_stability.harness.methods.assembled import decided, stopping_rule
+from nas_stability.harness.methods.assembled import decided, restart_rule, stopping_rule
 from nas_stability.harness.records.folder import damages, read_record, survey
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
 from nas_stability.harness.records.status import read_rows
@@ -79,6 +79,7 @@ def check_run(folder: Path, run: str) -> Iterator[str]:
         return
     yield from check_rows(folder, spec, run, last_epoch(record))
     yield from check_end(folder, spec, last_epoch(record))
+    yield from check_restarts(folder, spec, record.get("decays", []))
     yield from check_table(folder, spec, record)
     if (folder / LANDSCAPE).exists():
         yield from check_landscape(folder, spec, record)
@@ -115,6 +116,17 @@ def check_end(folder: Path, spec: RunSpec, last: int) -> Iterator[str]:
     asked = range(1, min(last, spec.epochs - 1) + 1)
     if any(stops(rows[: epoch + 1]) != (epoch == last) for epoch in asked):
         yield f"{EPOCHS}: the stopping rule of {spec.method} does not end the search after epoch {last}"
+
+
+def check_restarts(folder: Path, spec: RunSpec, decays: list[list[float]]) -> Iterator[str]:
+    """Rows after which the search should have gone back, with the weight decay that it had in the end."""
+    rule = restart_rule(spec)
+    if rule is None:
+        return
+    rows = read_rows(folder / EPOCHS)
+    decay = decays[-1][1] if decays else spec.weight_decay
+    if any(rule(rows[: epoch + 1], decay) for epoch in range(1, spec.epochs)):
+        yield f"{EPOCHS}: by its rule {spec.method} should have gone back, with a larger weight decay than {decay:g}"
 
 
 def check_rows(folder: Path, spec: RunSpec, run: str, last: int) -> Iterator[str]:

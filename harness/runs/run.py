@@ -13,6 +13,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ from nas_stability.harness.records.record import (
 )
 from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.records.status import read_rows
+from nas_stability.harness.runs.going_back import go_back, going_back
 from nas_stability.harness.runs.inputs import Inputs, open_inputs
 from nas_stability.harness.runs.machine import PACKAGES, Place, device_name, git_commit, settled, version
 from nas_stability.harness.runs.saving import Log, head_of, npz_bytes, restore, resume, save, snapshot
@@ -128,6 +130,11 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
     step = capture.transition(search, launch)
     watch.progress(search.epoch, spec.epochs)
     while not ended(search, folder):
+        if returned := going_back(search, folder):
+            again = partial(capture.transition, launch=launch)
+            if not go_back(search, data, returned, answered, folder, log, again, watch.interrupted):
+                raise Interrupted(f"stopped on the way back to epoch {returned.epoch}; {folder} is as it was")
+            watch.progress(search.epoch, spec.epochs)
         began = time.perf_counter()
         outcome = advance(search, data, watch.interrupted, step)
         log.seconds += time.perf_counter() - began
@@ -190,6 +197,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "table_queries": answered.asked,
             "table_missing": answered.missing,
             "files": {name: files.sha256(folder / name) for name in (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
+            **({"decays": [list(decay) for decay in search.decays]} if search.decays else {}),
             **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
             **({} if search.spec.space in BUILT_IN else {SPACE_FACTS: search.space.facts.json()}),
             "random": random_searches(answered.table, search.space, answered.columns, answered.epochs),

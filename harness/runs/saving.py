@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import CorruptFile
 from nas_stability.harness.measuring.asked_table import Answers
+from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.records.claiming import name_of
 from nas_stability.harness.records.folder import data_label, prefix_sum
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, EPOCHS, SPEC, SPECTRUM
@@ -70,9 +72,12 @@ def head_of(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def save(search: Search, answered: Answers, folder: Path, log: Log) -> None:
-    """Replaces the checkpoint by the state as it stands, between epochs or between steps."""
-    sizes = {name: (folder / name).stat().st_size for name in (EPOCHS, SPECTRUM)}
+def save(search: Search, answered: Answers, folder: Path, log: Log, lengths: Mapping[str, int] = NOTHING) -> None:
+    """Replaces the checkpoint by the state as it stands, between epochs or between steps.
+
+    ``lengths``: bytes of the rows that it goes on from, where these are not all.
+    """
+    sizes = {name: lengths.get(name, (folder / name).stat().st_size) for name in (EPOCHS, SPECTRUM)}
     checkpoint.save(
         folder / CHECKPOINT,
         {
@@ -84,6 +89,7 @@ def save(search: Search, answered: Answers, folder: Path, log: Log) -> None:
         },
         {
             "steps": [tuple(step) for step in search.steps],
+            "decays": [list(decay) for decay in search.decays],
             "epoch": search.epoch,
             "net": search.net.state_dict(),
             "alpha": [group.detach() for group in search.alpha],
@@ -184,6 +190,7 @@ def restored_log(search: Search, answered: Answers, state: dict[str, Any]) -> Lo
         )
         for loss, correct, images, *attack in state["steps"]
     ]
+    search.decays = tuple((epoch, decay) for epoch, decay in state.get("decays", ()))
     answered.asked, answered.missing = state["asked"], state["missing"]
     return Log("", "", {}, [tuple(groups) for groups in state["history"]], state["seconds"])
 
@@ -194,11 +201,7 @@ def restore(search: Search, state: dict[str, Any]) -> None:
     Raises:
         RuntimeError: the weights are not those of this supernet.
     """
-    search.net.load_state_dict(state["net"])
-    with torch.no_grad():
-        for group, saved in zip(search.alpha, state["alpha"], strict=True):
-            group.copy_(saved)
-    search.epoch = state["epoch"]
+    search.put(state["net"], state["alpha"], state["epoch"])
 
 
 def npz_bytes(history: list[tuple[Tensor, ...]]) -> bytes:

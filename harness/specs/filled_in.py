@@ -201,6 +201,8 @@ def check_together(spec: RunSpec) -> None:
         )
     if method.perturbation == "adversarial" and spec.attack_steps < 1:
         raise BadInput(f"the field 'attack_steps' must be at least 1 for {spec.method}")
+    if method.restart != "never" and not spec.hessian:
+        raise BadInput(f"the field 'hessian' must be true for {spec.method}, which goes back by its eigenvalues")
     if second and spec.weight_optimizer != "sgd":
         raise BadInput(
             f"the field 'weight_optimizer' must be sgd for {spec.method}, whose virtual step of the weights is SGD's"

@@ -109,6 +109,8 @@ class RunSpec:
     loss: str = described("cross-entropy", "loss of the search; what is measured stays cross-entropy")
     weight_optimizer: str = described("sgd", "optimiser of the weights")
     beta_weight: float = described(50.0, "beta-darts: weight of the regulariser at the end of the search", RATE)
+    ada_factor: float = described(10.0, "darts-ada: by which the weight decay grows", Range(1, 1e6, open_low=True))
+    ada_most: float = described(0.03, "darts-ada: the largest weight decay", RATE)
     candidates: int = described(100, "random-ws: random architectures tried after each epoch", COUNT)
     candidate_images: int = described(640, "random-ws: validation images on which all of them are tried", COUNT)
     finalists: int = described(5, "random-ws: the best of them, tried on the whole validation half", COUNT)

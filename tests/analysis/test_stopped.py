@@ -11,7 +11,7 @@ import pytest
 
 from nas_stability.analysis.claims.judging import judge
 from nas_stability.analysis.report import summary
-from nas_stability.analysis.stopped import stop_of, with_stops
+from nas_stability.analysis.stopped import stop_of_run, with_stops
 from nas_stability.analysis.study import Study, load
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
@@ -42,7 +42,7 @@ def test_rows_end_with_the_epoch_that_is_returned() -> None:
     """Row e + 1 is the state after epoch e: of a jump after epoch 16, epoch 10 is returned, which is row 11."""
     found = growing()
     rows = found.epochs[(found.epochs["method"] == "darts") & (found.epochs["seed"] == 0)]
-    stop = stop_of(rows)
+    stop = stop_of_run(rows)
     assert stop is not None
     assert (stop.detected, stop.returned) == (22, 10)
     stopped = with_stops(found, "darts-es")
@@ -65,8 +65,8 @@ def test_a_stopped_method_is_judged_against_the_one_that_goes_on() -> None:
 def test_measurements_further_apart_are_taken_as_they_are() -> None:
     found = growing(5)
     rows = found.epochs[(found.epochs["method"] == "darts") & (found.epochs["seed"] == 0)]
-    assert stop_of(rows) is not None
-    assert stop_of(rows.assign(eigenvalue_max=numpy.nan)) is None
+    assert stop_of_run(rows) is not None
+    assert stop_of_run(rows.assign(eigenvalue_max=numpy.nan)) is None
 
 
 @pytest.mark.slow

@@ -253,7 +253,7 @@ def test_sizes_are_the_papers_and_those_of_quick() -> None:
     }
     assert len(cases) == len(SPACES) * 2 * (len(METHODS) + 1)
     bases = set(compositions.BASES)
-    assert bases <= set(METHODS), "every base has its rows"
+    assert bases - {"darts-ada"} <= set(METHODS), "every base has its rows; a step of DARTS-ADA is one of darts-2nd"
     assert cases["nasbench201", "published", "darts"] == run_spec(
         {"space": "nasbench201", "method": "darts", "data": "cifar10"}
     )

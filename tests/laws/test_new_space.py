@@ -81,7 +81,7 @@ def test_every_method_searches_it_and_counts_each_pass_once(method: str, plain: 
     search, data = begin(spec)
     assert advance(search, data) is not None
     counts = {int(block.norm.num_batches_tracked) for block in search.net.blocks}
-    passes = 2 * {"darts-2nd": 4, "random-ws": 1}.get(
+    passes = 2 * {"darts-2nd": 4, "darts-ada": 4, "random-ws": 1}.get(
         method, 2
     )  # two steps; the architecture's pass or passes and the weights'
     assert counts == {passes}

@@ -28,6 +28,7 @@ from nas_stability.harness.methods.losses import LOSSES
 from nas_stability.harness.methods.perturbations import PERTURBATIONS
 from nas_stability.harness.methods.regularisers import REGULARISERS
 from nas_stability.harness.methods.relaxations import RELAXATIONS
+from nas_stability.harness.methods.restarts import RESTARTS
 from nas_stability.harness.methods.stopping_rules import STOPPING_RULES
 from nas_stability.harness.methods.weight_optimizers import WEIGHT_OPTIMIZERS
 from nas_stability.harness.search import advance, search_step
@@ -44,6 +45,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "after": AFTER_STEP,
     "stop": STOPPING_RULES,
     "choice": CHOICES,
+    "restart": RESTARTS,
     "evaluation": RELAXATIONS,
 }
 EVERY = [(kind, name) for kind, registry in REGISTRIES.items() for name in registry if kind != "evaluation"]

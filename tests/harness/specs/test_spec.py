@@ -89,6 +89,8 @@ DEFAULTS = {
     "loss": "cross-entropy",
     "weight_optimizer": "sgd",
     "beta_weight": 50.0,
+    "ada_factor": 10.0,
+    "ada_most": 0.03,
     "candidates": 100,
     "candidate_images": 640,
     "finalists": 5,

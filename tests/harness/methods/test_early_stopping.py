@@ -7,7 +7,7 @@ import random
 import pandas
 import pytest
 
-from nas_stability.analysis.statistics.early_stopping import Stop, darts_es
+from nas_stability.harness.methods.early_stopping import Stop, darts_es
 from tests.small import SHARED
 
 LOGS = SHARED / "data" / "robustdarts"
