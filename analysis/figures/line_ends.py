@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 MANY = 5
 """Methods from which on lines in one panel hide each other: seeds and bands then have panels of their own."""
@@ -14,36 +17,62 @@ CAPTION = (
     f" Of {MANY} methods or more the means alone are drawn, and named at their ends; seeds and bands are in `methods`."
 )
 
-LEAST = 0.075
-"""Distance of two labels at the ends of lines, in heights of a panel."""
+SIZE = 7.0
+"""Of a label, in points."""
+
+LINE = 1.2
+"""Distance of two labels, in heights of a label."""
 
 
-def label_ends(axes: Axes) -> None:
-    """Writes what each line is to the right of its end, in its colour, moved apart where ends lie close.
+def label_ends(figure: Figure) -> None:
+    """Writes what each line with a label is to the right of its end, in its colour, moved apart where ends lie close.
 
-    Of lines that have a label; the limits of the axes are to be final.
+    The limits of the axes are to be final; where there are labels, the figure is laid out for their height.
     """
+    labelled = {axes: lines for axes in figure.axes if (lines := [line for line in axes.lines if named(line)])}
+    if labelled:
+        figure.draw_without_rendering()
+    for axes, lines in labelled.items():
+        label_lines(axes, lines, LINE * SIZE / (axes.get_window_extent().height / figure.get_dpi() * 72))
+
+
+def named(line: Line2D) -> bool:
+    """Whether a line was given a label; of others matplotlib makes one with an underscore."""
+    return not str(line.get_label()).startswith("_")
+
+
+def label_lines(axes: Axes, lines: Sequence[Line2D], least: float) -> None:
+    """``label_ends`` of one panel; ``least``: distance of two labels, in heights of the panel."""
     ends = []
-    for line in axes.lines:
-        label = str(line.get_label())
-        if label.startswith("_"):  # matplotlib's own, of a line that was given none
-            continue
+    for line in lines:
         x, y = (float(numpy.asarray(values, dtype=numpy.float64)[-1]) for values in line.get_data())
         height = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1])
-        if height == height:  # a line may end without a value
-            ends.append((height, line, label))
+        if not math.isnan(height):  # a line may end without a value
+            ends.append((height, line))
     ends.sort(key=lambda end: end[0])
-    for height, (_, line, label) in zip(spread([height for height, *_ in ends], LEAST), ends, strict=True):
+    places = below(spread([height for height, _ in ends], least), least)
+    for height, (_, line) in zip(places, ends, strict=True):
+        text = str(line.get_label())
         axes.annotate(
-            label,
+            text,
             (1.0, height),
             (3, 0),
             "axes fraction",
             "offset points",
             color=line.get_color(),
             va="center",
-            size=6.5,
+            size=SIZE,
         )
+
+
+def below(heights: Sequence[float], least: float) -> list[float]:
+    """Ascending heights, moved down where need be so that the highest label ends below the top of the panel."""
+    found: list[float] = []
+    limit = 1.0 - least / 2
+    for height in reversed(heights):
+        found.append(min(height, limit))
+        limit = found[-1] - least
+    return found[::-1]
 
 
 def spread(heights: Sequence[float], least: float) -> list[float]:

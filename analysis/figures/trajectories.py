@@ -128,8 +128,7 @@ def figure_of(
             place.set_title(f"{place.get_title()}\n{folded(panel.title, page)}", linespacing=CLOSE)
     for same in alike.values():
         share_limits(same)
-    for place in axes:
-        label_ends(place)
+    label_ends(figure)
     legend(figure, [*handles(study, [panel.groups for panel in drawn]), *further])
     return figure, "" if len(drawn) == len(shown) else f" Drawn are {len(drawn)} of {len(shown)} panels."
 
