@@ -18,13 +18,13 @@ from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, steps_per_epoch
 from nas_stability.benchmarks.spaces.layers.batch_norm import folded
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture
+from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness.coasting import coast
 from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream
-from nas_stability.harness.state import Search, Step
+from nas_stability.harness.state import Search, Step, put
 
 
 class Epoch(NamedTuple):
@@ -174,13 +174,6 @@ def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) 
     if spec.arch_grad_clip:
         clip(search.alpha, spec.arch_grad_clip)
     search.arch_optimizer.step()
-
-
-def put(alpha: Alpha, values: tuple[Tensor, ...]) -> None:
-    """Writes values into the logits."""
-    with torch.no_grad():
-        for leaf, value in zip(alpha, values, strict=True):
-            leaf.copy_(value)
 
 
 def clip(tensors: Sequence[Tensor], largest: float) -> None:

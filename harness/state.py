@@ -82,15 +82,20 @@ class Search:
     def put(self, net: Mapping[str, Tensor], alpha: Iterable[Tensor], epoch: int) -> None:
         """Puts weights, statistics, logits and epoch in the place of those that are there."""
         self.net.load_state_dict(net)
-        with torch.no_grad():
-            for group, saved in zip(self.alpha, alpha, strict=True):
-                group.copy_(saved)
+        put(self.alpha, alpha)
         self.epoch = epoch
 
     def evaluated(self) -> Mixture:
         """The mixture that measuring and deciding use, of the logits as they stand; without gradients."""
         with torch.no_grad():
             return self.parts.evaluate(self.alpha, self.progress)
+
+
+def put(alpha: Alpha, values: Iterable[Tensor]) -> None:
+    """Writes values into the logits."""
+    with torch.no_grad():
+        for leaf, value in zip(alpha, values, strict=True):
+            leaf.copy_(value)
 
 
 def start(spec: RunSpec, classes: int, in_channels: int, device: torch.device) -> Search:

@@ -20,7 +20,7 @@ from nas_stability.benchmarks.spaces import plain_nasbench201
 from nas_stability.benchmarks.spaces.facts import FACTS, OPERATIONS_201
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend
-from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled, total
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.layers.single_path import PathFan, PathWeights, looked_at, pooled
 from nas_stability.benchmarks.spaces.space import (
     Arch,
@@ -155,7 +155,8 @@ class SearchCell(nn.Module):
 
     def joined(self, arriving: list[Tensor], passing: list[Tensor]) -> Tensor:
         """A node: the sum of what arrives, shuffled with that of the channels that passed by all nodes before it."""
-        return shuffled(total(arriving), total(passing)) if passing else total(arriving)
+        node = functools.reduce(torch.add, arriving)
+        return shuffled(node, functools.reduce(torch.add, passing)) if passing else node
 
 
 class Reduction(nn.Module):

@@ -22,6 +22,7 @@ from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
 from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
 from nas_stability.harness.methods.architects import Batch
+from nas_stability.harness.methods.choices import correct_images
 from nas_stability.harness.records.record import EpochRecord, SpectrumRecord
 from nas_stability.harness.rng import stream
 from nas_stability.harness.search import Epoch
@@ -138,17 +139,9 @@ def slope(search: Search, data: Dataset) -> float:
 
 def sample_accuracies(search: Search, data: Dataset, mixtures: Sequence[Mixture]) -> Floats:
     """Percent of the probe batch that the supernet gets right at each mixture, with running statistics (n,)."""
-    net = search.net
     images, labels = probe(search, data, search.alpha[0].dtype)
-    net.eval()
-    with torch.no_grad():
-        features = net.stem(images)
-        correct = [
-            (net.logits(features, tuple(rows.to(images) for rows in mixture)).argmax(1) == labels).sum()
-            for mixture in mixtures
-        ]
-    net.train()
-    counts: Floats = torch.stack(correct).double().cpu().numpy()
+    placed = [tuple(rows.to(images) for rows in mixture) for mixture in mixtures]
+    counts: Floats = correct_images(search.net, [(images, labels)], placed).double().cpu().numpy()
     return 100 * counts / len(labels)
 
 

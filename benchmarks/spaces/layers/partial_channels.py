@@ -6,7 +6,7 @@ Source: PC-DARTS (Xu et al., ICLR 2020), section 3.1. The shuffle takes channel 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -72,11 +72,3 @@ def in_line(features: Tensor) -> Tensor:
 
 PLAIN: Mapping[Any, Callable[..., Any]] = {plus: plainly_plus}
 """What ``Plain`` (lean_operations.py) puts in whose place."""
-
-
-def total(parts: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors, in their order."""
-    found = parts[0]
-    for part in parts[1:]:
-        found = torch.add(found, part)
-    return found
