@@ -14,7 +14,7 @@ from nas_stability.analysis.statistics.intervals import FEWEST, Floats, bootstra
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import natural, told
 
-Interval = Callable[[Floats], tuple[Floats, Floats]]
+BandOf = Callable[[Floats], tuple[Floats, Floats]]
 """Values (seeds, epochs), at least FEWEST seeds -> lower and upper end, each (epochs,)."""
 
 CURVATURE = {"eigenvalue_max": "largest eigenvalue (nats)", "spectral_norm": "spectral norm (nats)"}
@@ -44,7 +44,7 @@ def standard_error(values: Floats) -> tuple[Floats, Floats]:
     return mean - error, mean + error
 
 
-def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None = bootstrap_band) -> pandas.DataFrame:
+def over_epochs(rows: pandas.DataFrame, column: str, interval: BandOf | None = bootstrap_band) -> pandas.DataFrame:
     """Per method, variant and epoch: mean over the seeds that have a value, band, and how many have one.
 
     A stopping rule may have ended some of the runs earlier than others: in each epoch the seeds are those whose run is
@@ -89,7 +89,7 @@ def over_epochs(rows: pandas.DataFrame, column: str, interval: Interval | None =
     return pandas.concat(parts, ignore_index=True)
 
 
-def band(values: Floats, there: numpy.typing.NDArray[numpy.bool_], interval: Interval) -> tuple[Floats, Floats]:
+def band(values: Floats, there: numpy.typing.NDArray[numpy.bool_], interval: BandOf) -> tuple[Floats, Floats]:
     """The lower and the upper end in every epoch, each (epochs,); NaN where a run that is there lacks its value.
 
     Args:
@@ -132,9 +132,7 @@ def rows_of(study: Study, space: str, column: str) -> pandas.DataFrame:
     return rows
 
 
-def numbers_of(
-    study: Study, wanted: Sequence[tuple[str, str]], interval: Interval = bootstrap_band
-) -> pandas.DataFrame:
+def numbers_of(study: Study, wanted: Sequence[tuple[str, str]], interval: BandOf = bootstrap_band) -> pandas.DataFrame:
     """``over_epochs`` of (space, column) pairs in one frame, space and column first; counts get no interval."""
     parts = []
     for space, column in wanted:

@@ -46,7 +46,7 @@ Compared = Mapping[tuple[str, ...], Sequence[Alike]]
 """Methods, () for all that there are -> what of them can be compared in a space."""
 
 
-Key = tuple[str, ...]
+Setting = tuple[str, ...]
 """A run's values of the fields that vary, as texts; INAPPLICABLE where it is alike to every value."""
 
 PLUGINS = "plugins"
@@ -119,8 +119,8 @@ def alike(runs: Runs, varied: Mapping[str, Sequence[str]], methods: Sequence[str
     if PLUGINS in names:
         given = [method for method in methods if PLUGINS in varied.get(method, ())]
         columns[names.index(PLUGINS)][~numpy.isin(runs.methods, given)] = INAPPLICABLE
-    rows: dict[Key, list[int]] = {}
-    keys: dict[str, dict[Key, None]] = {}
+    rows: dict[Setting, list[int]] = {}
+    keys: dict[str, dict[Setting, None]] = {}
     for row, method in enumerate(runs.methods):
         if method in methods:
             key = tuple(column[row] for column in columns)
@@ -142,13 +142,13 @@ def alike(runs: Runs, varied: Mapping[str, Sequence[str]], methods: Sequence[str
     return sorted(parts, key=lambda part: natural(part.variant))
 
 
-def met(keys: Iterable[Iterable[Key]]) -> list[Key]:
+def met(keys: Iterable[Iterable[Setting]]) -> list[Setting]:
     """The keys of several methods, in the place of those that agree what they are together.
 
     Args:
         keys: of each method, each once.
     """
-    found: list[Key] = []
+    found: list[Setting] = []
     for ours in map(list, keys):
         if not any(INAPPLICABLE in key for key in (*found, *ours)):
             found = list(dict.fromkeys((*found, *ours)))  # the same: without a look at every pair
@@ -160,17 +160,17 @@ def met(keys: Iterable[Iterable[Key]]) -> list[Key]:
     return found
 
 
-def agree(one: Key, other: Key) -> bool:
+def agree(one: Setting, other: Setting) -> bool:
     """Whether two keys are the same but for what is INAPPLICABLE in one of them."""
     return all(a == b or INAPPLICABLE in (a, b) for a, b in zip(one, other, strict=True))
 
 
-def both(one: Key, other: Key) -> Key:
+def both(one: Setting, other: Setting) -> Setting:
     """Two keys that agree, as one."""
     return tuple(b if a == INAPPLICABLE else a for a, b in zip(one, other, strict=True))
 
 
-def chosen_rows(rows: Mapping[Key, list[int]], keys: Iterable[Key]) -> dict[Key, list[int]]:
+def chosen_rows(rows: Mapping[Setting, list[int]], keys: Iterable[Setting]) -> dict[Setting, list[int]]:
     """The rows that belong to each key: its own, and those of keys that it is when what they lack is filled in."""
     open_keys = [key for key in rows if INAPPLICABLE in key]
     return {

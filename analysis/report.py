@@ -22,7 +22,7 @@ from nas_stability.analysis import escape, summaries
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.figures.layout import note
 from nas_stability.analysis.figures.offered import figures
-from nas_stability.analysis.figures.panels import PAPER, SCREEN, Draw, Drawn, style
+from nas_stability.analysis.figures.panels import PAPER, SCREEN, DrawFigure, Drawn, style
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import NOTES, TABLES
 from nas_stability.benchmarks import files, plugins
@@ -203,7 +203,7 @@ class Rendered(NamedTuple):
     shown: Shown
 
 
-def rendered(study: Study, draw: Draw, paper: bool) -> Rendered | None:
+def rendered(study: Study, draw: DrawFigure, paper: bool) -> Rendered | None:
     """A figure; None where the study has no data for it."""
     drawn = draw(study, PAPER if paper else SCREEN)
     if drawn is None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import numpy.typing
 import pandas
 
 from nas_stability.analysis.names import in_order
+from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.variants import Group, natural, taken_apart, variants, variation
 from nas_stability.benchmarks.errors import BadInput, unreadable
 from nas_stability.benchmarks.spaces import facts
@@ -27,8 +27,6 @@ from nas_stability.harness.records.folder import survey, verified
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPACE_FACTS, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
 from nas_stability.harness.specs.recorded import recorded_spec
-
-Floats = numpy.typing.NDArray[numpy.float64]
 
 
 @dataclass(frozen=True)

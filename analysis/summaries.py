@@ -20,14 +20,14 @@ from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 COLLAPSE = 5.0
 """Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
 
-Statistic = Callable[[pandas.DataFrame, str], float]
+RunStatistic = Callable[[pandas.DataFrame, str], float]
 """(epochs of one run, name of the accuracy column) -> one number, NaN where it has none."""
 
 
-class Column(NamedTuple):
+class SummaryColumn(NamedTuple):
     """A column of a table: a number per run, how it is summarised over the seeds, and its heading for people."""
 
-    statistic: Statistic
+    statistic: RunStatistic
     heading: str
     summarise: Callable[[Floats], Estimate] = estimate
 
@@ -128,19 +128,19 @@ def proportion(values: Floats) -> Estimate:
 
 
 EIGENVALUES = {
-    "first": Column(first, "first"),
-    "at_best": Column(at_best, "at best"),
-    "last": Column(last, "last"),
-    "max": Column(highest, "maximum"),
-    "growth": Column(growth, "growth factor", geometric),
+    "first": SummaryColumn(first, "first"),
+    "at_best": SummaryColumn(at_best, "at best"),
+    "last": SummaryColumn(last, "last"),
+    "max": SummaryColumn(highest, "maximum"),
+    "growth": SummaryColumn(growth, "growth factor", geometric),
 }
 RESULTS = {
-    "final": Column(final_accuracy, "final (%)"),
-    "best": Column(best_accuracy, "best (%)"),
-    "fall": Column(fall, "fall (points)"),
-    "regret": Column(regret, "regret (points)"),
-    "collapse": Column(collapse, "chance of collapse", proportion),
-    "area": Column(area, "area (%)"),
+    "final": SummaryColumn(final_accuracy, "final (%)"),
+    "best": SummaryColumn(best_accuracy, "best (%)"),
+    "fall": SummaryColumn(fall, "fall (points)"),
+    "regret": SummaryColumn(regret, "regret (points)"),
+    "collapse": SummaryColumn(collapse, "chance of collapse", proportion),
+    "area": SummaryColumn(area, "area (%)"),
 }
 SUMMARY = {name: RESULTS[name] for name in ("final", "best", "fall")} | {"eigenvalue_max": EIGENVALUES["max"]}
 HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.items()}
@@ -181,7 +181,7 @@ INTERVALS = (
 )
 
 
-def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = False) -> pandas.DataFrame:
+def tabulate(study: Study, columns: Mapping[str, SummaryColumn], every_answer: bool = False) -> pandas.DataFrame:
     """Per space, data set and split, method and variant: seeds, and mean with interval of each column over the seeds.
 
     The column ``variant`` is there only where something varies.
@@ -200,7 +200,7 @@ def tabulate(study: Study, columns: Mapping[str, Column], every_answer: bool = F
     return told(pandas.DataFrame(rows))
 
 
-def row_of(runs: pandas.DataFrame, answer: str, columns: Mapping[str, Column]) -> dict[str, object]:
+def row_of(runs: pandas.DataFrame, answer: str, columns: Mapping[str, SummaryColumn]) -> dict[str, object]:
     """One row of a table: the runs of a space, method and variant summarised."""
     row: dict[str, object] = {"answer": answer_of(answer), "seeds": runs["seed"].nunique()}
     for name, column in columns.items():

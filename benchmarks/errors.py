@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-Value = TypeVar("Value")
+Named = TypeVar("Named")
 
 
 class BadInput(ValueError):
@@ -51,7 +51,7 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> BadInput:
     return BadInput(f"unknown {kind} {shown(str(name))}{hint}")
 
 
-def choose(kind: str, name: str, registry: Mapping[str, Value]) -> Value:
+def choose(kind: str, name: str, registry: Mapping[str, Named]) -> Named:
     """The entry of a registry under ``name``.
 
     Raises:

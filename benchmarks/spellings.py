@@ -14,7 +14,7 @@ DATA_SETS = (*IMAGES, "cifar10-valid")
 """Data sets of images or of tables."""
 
 
-class Source(NamedTuple):
+class OwnImages(NamedTuple):
     """Where images of one's own lie, as messages name it.
 
     Attributes:
@@ -26,7 +26,7 @@ class Source(NamedTuple):
     content: str
 
 
-SOURCES = {"npz": Source("file", "a numpy archive"), "folder": Source("folder", "a folder of images")}
+SOURCES = {"npz": OwnImages("file", "a numpy archive"), "folder": OwnImages("folder", "a folder of images")}
 """Kind -> where its images lie; such data are written KIND:PATH. ``catalog.OWN`` reads each, ``located.CHECKSUMS``
 says which content it is; a test holds the three to the same kinds.
 """

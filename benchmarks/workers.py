@@ -52,7 +52,7 @@ class Stopped(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Result]):
+class Finished(Generic[Result]):
     """What became of a task.
 
     Attributes:
@@ -132,7 +132,7 @@ class Crew(Generic[Task, Result]):
         tasks: Sequence[Task],
         name: Callable[[Task], str] = str,
         again: Callable[[Result], bool] = lambda result: False,
-    ) -> Iterator[Answer[Result]]:
+    ) -> Iterator[Finished[Result]]:
         """The answers as they come, one for each task.
 
         A task whose worker dies is put back and tried once more, alone, when the others are done; so is one whose
@@ -155,7 +155,7 @@ class Crew(Generic[Task, Result]):
             self.dismiss()
             yield from self.attempts(put_back, 1)
 
-    def attempts(self, tasks: Sequence[tuple[int, Task]], size: int) -> Iterator[Answer[Result]]:
+    def attempts(self, tasks: Sequence[tuple[int, Task]], size: int) -> Iterator[Finished[Result]]:
         """One attempt at each (index, task); workers that die are replaced for as long as that succeeds."""
         todo = deque(tasks)
         self.failures = 0
@@ -179,7 +179,7 @@ class Crew(Generic[Task, Result]):
             yield from heard
         for index, _ in todo:
             error = Stopped("stopped before it began") if self.stopping else Lost(f"no worker is left: {self.reason}")
-            yield Answer(index, error=error)
+            yield Finished(index, error=error)
 
     def start(self) -> None:
         """One more worker; where there is no room for it, that is a failure that counts."""
@@ -209,7 +209,7 @@ class Crew(Generic[Task, Result]):
         self.reason = reason
         time.sleep(0.5)
 
-    def listen(self) -> Iterator[Answer[Result]]:
+    def listen(self) -> Iterator[Finished[Result]]:
         """The answers that come within a second; buries the workers that died."""
         at = {worker.pipe: worker for worker in self.workers}
         for pipe in wait(list(at), 1.0):
@@ -220,13 +220,13 @@ class Crew(Generic[Task, Result]):
                 reason = ending(self.bury(worker))
                 if worker.task is not None:
                     error = Stopped(reason) if self.stopping else Lost(reason)
-                    yield Answer(worker.task, error=error, died=True)
+                    yield Finished(worker.task, error=error, died=True)
                 elif not worker.ready:
                     self.failed(reason)
                 continue
             if worker.task is not None:
                 task, worker.task = worker.task, None
-                yield Answer(task, value, error)
+                yield Finished(task, value, error)
             elif error is None:
                 worker.ready, self.failures = True, 0
             else:

@@ -108,12 +108,12 @@ def run(
     folder = Path("results") / spec.run_id if folder is None else Path(folder)
     place = runs.Place(device, threads, str(data_dir))
     with shown_bar(spec.epochs, spec.run_id, progress) as show:
-        runs.run(spec, folder, place, runs.Watch(Told(folder, on_epoch, show)))
+        runs.run(spec, folder, place, runs.Watch(Teller(folder, on_epoch, show)))
     found = load_study(folder)
     return Run(spec, folder, found.epochs, found.spectrum, read_record(folder))
 
 
-class Told:
+class Teller:
     """Tells a caller of each row as it comes, and a bar of the epochs done.
 
     Args:
@@ -196,7 +196,7 @@ def study(
     folder = Path("results") / planned.name if out is None else Path(out)
     engine = batch.Engine(min(workers, len(planned.runs)))
     with shown_bar(sum(spec.epochs for spec in planned.runs), planned.name, progress) as show:
-        outcomes = batch.carry_out(planned, folder, Place(device, threads, str(data_dir)), engine, show)
+        outcomes = batch.run_study(planned, folder, Place(device, threads, str(data_dir)), engine, show)
     reasons = {one.run: one.error or one.state for one in outcomes if one.state not in ("finished", "skipped")}
     if reasons:
         raise StudyFailed(folder, reasons)

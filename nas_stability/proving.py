@@ -65,7 +65,7 @@ def bench_verb(options: argparse.Namespace) -> int:
     growths = cases.growth_plan(options.space)
     place = run.Place(options.device, options.threads)
     with progress_bar(len(planned) + len(growths), "bench", "case") as progress:
-        found, compared = comparison.carry_out(planned, growths, place, options.rounds, options.out, progress)
+        found, compared = comparison.measure_cases(planned, growths, place, options.rounds, options.out, progress)
     with matplotlib.rc_context(style(paper=False)):
         report.write_figure(cost.cost(cost.read(options.out / comparison.SCALING)), options.out, "cost")
     print(markdown_tables.tables(found, compared))

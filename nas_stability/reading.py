@@ -174,7 +174,7 @@ def claims_verb(options: argparse.Namespace) -> int:
         for record in judging.records(judged):
             print(json.dumps(record))
     else:
-        print(judging.text(judged))
+        print(judging.printed(judged))
     return 0
 
 

@@ -171,7 +171,7 @@ def study_verb(options: argparse.Namespace) -> int:
     total = sum(item.epochs for item in found.runs)
     with progress_bar(total, found.name) as progress:
         engine = batch.Engine(workers, devices, options.scheduler)
-        outcomes = batch.carry_out(found, folder, place, engine, progress)
+        outcomes = batch.run_study(found, folder, place, engine, progress)
     states = [outcome.state for outcome in outcomes]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
     for outcome in outcomes:
@@ -207,12 +207,12 @@ def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
     return tuple(f"cuda:{int(number)}" for number in numbers) * runs_per_gpu
 
 
-def print_plan(found: study_file.Study, place: run.Place, workers: int) -> None:
+def print_plan(found: study_file.PlannedStudy, place: run.Place, workers: int) -> None:
     """The runs and how long they would take, from a few measured steps of each kind."""
     from nas_stability.harness.records import status
     from nas_stability.harness.runs import estimate
 
-    kinds: dict[str, estimate.Cost] = {}
+    kinds: dict[str, estimate.RunCost] = {}
     total = measuring = 0.0
     for item in found.runs:
         kind = dataclasses.replace(item, seed=0).digest
@@ -239,7 +239,7 @@ def landscape_verb(options: argparse.Namespace) -> int:
     for chosen in landscape.chosen_runs(options.folder):
         if stopped:
             return REQUEUE
-        work = functools.partial(landscape.carry_out, chosen, grid, place, again=options.again)
+        work = functools.partial(landscape.measure_landscape, chosen, grid, place, again=options.again)
         bar = progress_bar(grid.points**2, chosen.name, "point")
         if code := watched(work, bar, chosen / record.LANDSCAPE, stopped):
             return code

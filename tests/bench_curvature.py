@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import flat, hessian, probe_loss, unflat
 from nas_stability.harness.methods.architects import Batch
@@ -30,7 +30,7 @@ def by_rows(loss: Loss, alpha: Alpha, rows: int) -> float:
     """Seconds of all rows of the Hessian, from those of the first ``rows``."""
     point = flat(alpha).requires_grad_()
     start = time.process_time()
-    with Plain():
+    with PlainOperations():
         (slope,) = torch.autograd.grad(loss(softmax(unflat(point, alpha))), point, create_graph=True)
     middle = time.process_time()
     for entry in slope[:rows]:

@@ -22,7 +22,7 @@ from nas_stability.harness.records.record import DONE, EPOCHS, SCHEMA, SPEC, STU
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.records.status import read_status
 from nas_stability.harness.runs import batch
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.small import PLACE, small_spec
 
 EPOCHS_EACH = 100
@@ -32,7 +32,7 @@ def toys(count: int, folder: Path) -> tuple[float, float]:
     """Wall-clock seconds of a study of toy runs in this process, and the seconds of search in it."""
     specs = tuple(small_spec(seed=seed, epochs=1, images=24, hessian=False) for seed in range(count))
     began = time.perf_counter()
-    batch.carry_out(Study("toys", specs), folder, PLACE, batch.Engine(), lambda done: None)
+    batch.run_study(PlannedStudy("toys", specs), folder, PLACE, batch.Engine(), lambda done: None)
     wall = time.perf_counter() - began
     searched = 0.0
     for path in folder.glob(f"*/{EPOCHS}"):
@@ -44,7 +44,7 @@ def toys(count: int, folder: Path) -> tuple[float, float]:
 def large_study(runs: int, folder: Path) -> None:
     """A folder of finished runs of 100 epochs: one run's records, repeated under other seeds and certified anew."""
     spec = small_spec(epochs=1, images=24)
-    batch.carry_out(Study("one", (spec,)), folder / "one", PLACE, batch.Engine(), lambda done: None)
+    batch.run_study(PlannedStudy("one", (spec,)), folder / "one", PLACE, batch.Engine(), lambda done: None)
     source = folder / "one" / spec.run_id
     lines = (source / EPOCHS).read_text().splitlines(keepends=True)
     spectrum = (source / "spectrum.csv").read_text().splitlines(keepends=True)

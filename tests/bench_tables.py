@@ -20,7 +20,7 @@ import numpy
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from nas_stability.benchmarks.tables.open_file import Question, Run, Source, open_table, write_packed  # noqa: E402
+from nas_stability.benchmarks.tables.open_file import Question, Source, TimedTraining, open_table, write_packed  # noqa: E402
 
 CELLS = 423_624
 BUDGETS = (4, 12, 36, 108)
@@ -84,7 +84,7 @@ def make_table(path: Path, cells: int) -> list[str]:
                     accuracies[Question("cifar10", split, epochs, seed, halfway)] = 100 * (counts / 9984).astype(
                         numpy.float32
                     ).astype(numpy.float64)
-                seconds[Run("cifar10", epochs, seed, halfway)] = generator.uniform(10, 20, len(keys)) * epochs
+                seconds[TimedTraining("cifar10", epochs, seed, halfway)] = generator.uniform(10, 20, len(keys)) * epochs
     source = Source("nasbench101-size", "a seeded generator", "", "0" * 64, "none")
     write_packed(path, source, keys, accuracies, seconds, generator.integers(10**5, 5 * 10**7, len(keys)).tolist())
     return keys

@@ -11,10 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read where torch is imported, w
 import pytest
 
 from nas_stability.harness.runs import batch
-from nas_stability.harness.runs.landscape import carry_out
+from nas_stability.harness.runs.landscape import measure_landscape
 from nas_stability.harness.runs.plane import Grid
 from nas_stability.harness.runs.run import Watch
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.small import PLACE, small_spec
 
 
@@ -23,8 +23,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of two methods and two seeds, one landscape among them."""
     folder = tmp_path_factory.mktemp("records") / "study"
     specs = tuple(small_spec(method=method, seed=seed) for method in ("darts", "sdarts-rs") for seed in (0, 1))
-    batch.carry_out(Study("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
-    carry_out(folder / specs[0].run_id, Grid(3, 1.0), PLACE, Watch())
+    batch.run_study(PlannedStudy("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
+    measure_landscape(folder / specs[0].run_id, Grid(3, 1.0), PLACE, Watch())
     return folder
 
 

@@ -37,7 +37,7 @@ from nas_stability.harness.records.record import (
 )
 from nas_stability.harness.runs import batch, landscape, plane
 from nas_stability.harness.runs.run import Watch
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.small import PLACE, small_spec
 
 FILES = (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT, DONE, LANDSCAPE, PLANE)
@@ -67,10 +67,10 @@ class Mutation(NamedTuple):
 def finished_study(folder: Path) -> list[Path]:
     """A study of two methods and two seeds, with a landscape; returns the folders of its runs."""
     specs = tuple(small_spec(method=method, seed=seed) for method in ("darts", "sdarts-rs") for seed in (0, 1))
-    batch.carry_out(Study("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
+    batch.run_study(PlannedStudy("small", specs), folder, PLACE, batch.Engine(), lambda done: None)
     runs = [folder / spec.run_id for spec in specs]
     for run in runs[:2]:
-        landscape.carry_out(run, plane.Grid(3, 1.0), PLACE, Watch())
+        landscape.measure_landscape(run, plane.Grid(3, 1.0), PLACE, Watch())
     return runs
 
 

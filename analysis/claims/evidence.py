@@ -78,7 +78,7 @@ def weigh_correlation(samples: Sequence[Floats], threshold: float) -> Evidence:
     elif min(spare) < 1:
         reason = f"an interval needs more runs than {min(runs)}"
     elif numpy.isnan(values).any():
-        reason = "the eigenvalue or the fall is the same in all runs"
+        reason = "the eigenvalue or the deterioration is the same in all runs"
     elif numpy.max(numpy.abs(values)) > 1 - 1e-12:
         reason = "the ranks agree without exception, so that their spread is not known"
     attainable = 1 / math.prod(math.factorial(len(sample)) for sample in samples)

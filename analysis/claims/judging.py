@@ -39,7 +39,7 @@ import pandas
 from nas_stability.analysis.claims.evidence import LEVEL, Evidence
 from nas_stability.analysis.claims.offered import blamed, offered_claims
 from nas_stability.analysis.claims.statements import Claim, claims
-from nas_stability.analysis.claims.verdicts import markdown, records, text
+from nas_stability.analysis.claims.verdicts import markdown, printed, records
 from nas_stability.analysis.comparable import Alike, Compared, compare
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats
 from nas_stability.analysis.statistics.power import MOST_SEEDS
@@ -48,7 +48,7 @@ from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
 from nas_stability.analysis.variants import natural
 
-__all__ = ["COLUMNS", "POOLED", "Claim", "judge", "markdown", "records", "text"]
+__all__ = ["COLUMNS", "POOLED", "Claim", "judge", "markdown", "printed", "records"]
 
 POOLED = "all spaces"
 """In the column ``space``: the mean over the spaces, every space counting alike."""
@@ -89,7 +89,7 @@ def judge(study: Study) -> pandas.DataFrame:
     addresses = {name: address for name, (address, _) in others.items()}
     wanted = [*own, *(claim for _, claim in others.values())]
     found = compare(study, [claim.methods for claim in wanted])
-    cases: list[Case] = []
+    cases: list[Hypothesis] = []
     values: list[float] = []
     for claim in wanted:
         with blamed(claim, addresses):
@@ -109,7 +109,7 @@ def judge(study: Study) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds_needed": "Int64"})
 
 
-class Case(NamedTuple):
+class Hypothesis(NamedTuple):
     """A claim in one space, or over all, and one variant.
 
     Attributes:
@@ -131,21 +131,21 @@ class Case(NamedTuple):
     reason: str
 
 
-def cases_of(claim: Claim, found: Mapping[str, Compared]) -> list[Case]:
+def cases_of(claim: Claim, found: Mapping[str, Compared]) -> list[Hypothesis]:
     """A claim in every space and variant, and over those spaces that have enough seeds if they are two or more."""
-    cases: list[Case] = []
+    cases: list[Hypothesis] = []
     pooled: dict[str, dict[str, tuple[Floats, int]]] = {}
     for space, compared in found.items():
         parts = compared[claim.methods]
         reason = unmatched(claim, parts)
         if reason:
-            cases.append(Case(claim, space, "", 0, 0, None, reason))
+            cases.append(Hypothesis(claim, space, "", 0, 0, None, reason))
             continue
         for part in parts:
             lacking = [name for name in claim.methods if name not in part.methods]
             if lacking:
                 reason = f"no finished run of {' and '.join(lacking)} with the same fields"
-                cases.append(Case(claim, space, part.variant, 0, 0, None, reason))
+                cases.append(Hypothesis(claim, space, part.variant, 0, 0, None, reason))
                 continue
             case, sample = case_of(claim, space, part)
             cases.append(case)
@@ -156,7 +156,7 @@ def cases_of(claim: Claim, found: Mapping[str, Compared]) -> list[Case]:
         if len(samples) > 1:
             left_out = [space for space in found if space not in pooled[variant]]
             cases.append(
-                Case(
+                Hypothesis(
                     claim,
                     POOLED,
                     variant,
@@ -182,16 +182,16 @@ def unmatched(claim: Claim, parts: Sequence[Alike]) -> str:
     return ""
 
 
-def case_of(claim: Claim, space: str, part: Alike) -> tuple[Case, Floats]:
+def case_of(claim: Claim, space: str, part: Alike) -> tuple[Hypothesis, Floats]:
     """A claim in one variant of a space, and its sample."""
     sample = claim.statistic(part.found)[numpy.any([part.found["seen", name] > 0 for name in part.methods], axis=0)]
     whole = ~numpy.isnan(sample).reshape(len(sample), -1).any(1)
     present, missing = int(whole.sum()), int((~whole).sum())
     if not present:
         reason = f"no seed has {claim.data} under {' and '.join(part.methods)}"
-        return Case(claim, space, part.variant, 0, missing, None, reason), sample[whole]
+        return Hypothesis(claim, space, part.variant, 0, missing, None, reason), sample[whole]
     evidence = claim.weigh([sample[whole]], claim.inner(claim.threshold))
-    return Case(claim, space, part.variant, present, missing, evidence, part.differ), sample[whole]
+    return Hypothesis(claim, space, part.variant, present, missing, evidence, part.differ), sample[whole]
 
 
 def p_value(evidence: Evidence | None) -> float:
@@ -199,7 +199,7 @@ def p_value(evidence: Evidence | None) -> float:
     return math.nan if evidence is None or evidence.attainable > LEVEL else evidence.p
 
 
-def decided(case: Case, p: float) -> int:
+def decided(case: Hypothesis, p: float) -> int:
     """+1 if the effect is above the threshold, -1 if below, 0 if undecided; p is the corrected P value."""
     if case.evidence is None or not p <= LEVEL:
         return 0
@@ -207,7 +207,7 @@ def decided(case: Case, p: float) -> int:
     return side if case.evidence.exact(side) <= LEVEL else 0
 
 
-def row(case: Case, p: float, side: int, tests: int, level: float) -> dict[str, object]:
+def row(case: Hypothesis, p: float, side: int, tests: int, level: float) -> dict[str, object]:
     """A case as a row of COLUMNS.
 
     Args:
@@ -255,7 +255,7 @@ def row(case: Case, p: float, side: int, tests: int, level: float) -> dict[str, 
     return shown
 
 
-def conclusion(case: Case, p: float, side: int, tests: int) -> str:
+def conclusion(case: Hypothesis, p: float, side: int, tests: int) -> str:
     """Why the verdict is what it is, without what would change it."""
     claim, evidence = case.claim, case.evidence
     assert evidence is not None

@@ -90,7 +90,7 @@ def slower(method: str, other: str, found: Quantities) -> Floats:
 
 
 def eigenvalue_and_deterioration(found: Quantities) -> Floats:
-    """Late largest eigenvalue and fall of every run, (seeds, methods, 2).
+    """Late largest eigenvalue and deterioration of every run, (seeds, methods, 2).
 
     A method of which no run has eigenvalues, such as one without logits, is left out where others have them.
     """
@@ -146,7 +146,7 @@ def deteriorates_less(name: str, method: str, base: str) -> Claim:
         name=name,
         statement=f"{title} loses less accuracy in the second half of its search than {other}.",
         statistic=partial(less_deterioration, method, base),
-        words=f"fall of {other} from the second quarter to the last, less that of {title}, by seed",
+        words=f"deterioration of {other} from the second quarter to the last, less that of {title}, by seed",
         methods=(base, method),
     )
 
@@ -191,13 +191,13 @@ def hessian_smaller(name: str, method: str, base: str) -> Claim:
     )
 
 
-def falls_with_eigenvalue(name: str) -> Claim:
-    """Runs with a larger eigenvalue fall further."""
+def deteriorates_with_eigenvalue(name: str) -> Claim:
+    """Runs with a larger eigenvalue deteriorate more."""
     return Claim(
         name=name,
         statement="Of one method's runs, those with a larger eigenvalue late in the search lose more accuracy.",
         statistic=eigenvalue_and_deterioration,
-        words="Spearman's correlation of late largest eigenvalue and fall, each less its method's median",
+        words="Spearman's correlation of late largest eigenvalue and deterioration, each less its method's median",
         unit="rho",
         direction=1,
         threshold=CORRELATION,
@@ -296,7 +296,7 @@ TEMPLATES: dict[str, Template] = {
     "hessian-grows": Template(hessian_grows, bases),
     "hessian-smaller": Template(hessian_smaller, pairs),
     "more-stable": Template(deteriorates_less, rivals),
-    "eigenvalue-goes-with-fall": Template(falls_with_eigenvalue, together),
+    "eigenvalue-goes-with-deterioration": Template(deteriorates_with_eigenvalue, together),
     "flatter": Template(flatter, pairs),
     "costs-more": Template(costs_more, pairs),
 }

@@ -33,7 +33,7 @@ def markdown(judged: pandas.DataFrame) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def text(judged: pandas.DataFrame) -> str:
+def printed(judged: pandas.DataFrame) -> str:
     """The verdicts of each space and variant in aligned lines, for a terminal; claims by their names."""
     entries = readable(judged)
     names = ("verdict", "claim", "estimate", "claimed", "n")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy
 import pandas
 
-from nas_stability.analysis.study import Floats, Study
+from nas_stability.analysis.statistics.intervals import Floats
+from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.errors import BadInput
 
 RADIUS = 1.0

@@ -34,7 +34,7 @@ from nas_stability.analysis.variants import Variation, natural, shortened, told,
 
 QUANTITIES = {
     "final": "final accuracy,\n{answer} (%)",
-    "fall": "late fall (points)",
+    "deterioration": "late\ndeterioration (points)",
     "late_eigenvalue": "late largest\neigenvalue (nats)",
 }
 """Columns of the panels and their labels."""
@@ -54,7 +54,7 @@ class Series(NamedTuple):
         field: that varies.
         rest: what they have in the other fields that vary, where that is not the usual value.
         values: of the field in order, as texts.
-        runs: theirs, with the columns of ``per_run``, ``final``, ``fall`` and ``value``.
+        runs: theirs, with the columns of ``per_run``, ``final``, ``deterioration`` and ``value``.
     """
 
     space: str
@@ -65,12 +65,12 @@ class Series(NamedTuple):
 
 
 def finished(study: Study, space: str) -> pandas.DataFrame:
-    """A row per run of a space: the numbers of ``per_run``, the final table accuracy, the late fall."""
+    """A row per run of a space: the numbers of ``per_run``, the final table accuracy, the deterioration."""
     answer = next(iter(study.answers(space)), "")
     rows = study.epochs[study.epochs["space"] == space]
     final = {str(run): summaries.final_accuracy(part, answer) for run, part in rows.groupby("run", observed=True)}
     found = per_run(study, space)
-    return found.assign(final=found["run"].map(final), fall=found["early_accuracy"] - found["late_accuracy"])
+    return found.assign(final=found["run"].map(final), deterioration=found["early_accuracy"] - found["late_accuracy"])
 
 
 def series(study: Study) -> list[Series]:
@@ -200,7 +200,7 @@ def field_axis(axes: Axes, one: Series, scaled: bool) -> None:
 
 
 def ablation(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Final accuracy, late fall and late eigenvalue against each field that varies: a row per space and field."""
+    """Final accuracy, deterioration and late eigenvalue against each field that varies: a row per space and field."""
     found = series(study)
     if not found:
         return None

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from nas_stability.analysis import escape
-from nas_stability.analysis.averages import CURVATURE, Interval, bootstrap_band, over_epochs, rows_of, standard_error
+from nas_stability.analysis.averages import CURVATURE, BandOf, bootstrap_band, over_epochs, rows_of, standard_error
 from nas_stability.analysis.by_chance import level
-from nas_stability.analysis.figures.layout import Look, look
+from nas_stability.analysis.figures.layout import LineLook, look
 from nas_stability.analysis.figures.line_ends import MANY
 from nas_stability.analysis.figures.panels import (
     CLOSE,
@@ -39,7 +39,7 @@ DrawPanel = Callable[[Axes, Study, str, str, Groups], Axes]
 
 DASHED: LineStyle = (0, (4, 1.5))
 DOTTED: LineStyle = (0, (1, 1.2))
-AT_RANDOM = Look("0.35", DASHED, False)
+AT_RANDOM = LineLook("0.35", DASHED, False)
 """Of the level of an architecture drawn at random."""
 
 GAP_STYLES: dict[str, LineStyle] = {"table": "solid", "supernet, mixture": DASHED, "supernet, one-hot": DOTTED}
@@ -95,7 +95,7 @@ def draw_over_epochs(
     space: str,
     column: str,
     label: str = "",
-    interval: Interval = bootstrap_band,
+    interval: BandOf = bootstrap_band,
     groups: Sequence[Group] | None = None,
 ) -> Axes:
     """A column over the epochs of a space: methods as colours, variants of one method as colours of a map.

@@ -6,11 +6,11 @@ The figures of one kind and their panels are in curves, spectrum, final_cells an
 from __future__ import annotations
 
 from nas_stability.analysis.figures import ablation, final_cells, multiples, planes, spectrum, trajectories
-from nas_stability.analysis.figures.panels import PAPER, SCREEN, Draw, Drawn, Page, colour, style
+from nas_stability.analysis.figures.panels import PAPER, SCREEN, DrawFigure, Drawn, Page, colour, style
 
-__all__ = ["FIGURES", "PAPER", "SCREEN", "Draw", "Drawn", "Page", "colour", "style"]
+__all__ = ["FIGURES", "PAPER", "SCREEN", "DrawFigure", "Drawn", "Page", "colour", "style"]
 
-FIGURES: dict[str, Draw] = {
+FIGURES: dict[str, DrawFigure] = {
     "overview": trajectories.overview,
     "trajectory": trajectories.trajectory,
     "methods": multiples.methods,
@@ -20,7 +20,7 @@ FIGURES: dict[str, Draw] = {
     "spectrum": spectrum.spectrum,
     "eigenvalue-fall": spectrum.eigenvalue_fall,
     "operations": final_cells.operations,
-    "cells": final_cells.cells,
+    "cells": final_cells.final_graphs,
     "landscape": planes.landscape,
     "gap": trajectories.gap,
     "flatness": trajectories.flatness,

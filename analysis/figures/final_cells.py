@@ -14,7 +14,7 @@ from matplotlib.path import Path
 from nas_stability.analysis import escape
 from nas_stability.analysis.averages import named_answers
 from nas_stability.analysis.figures.layout import MOST_PANELS, folded, groups_of, outer, panels_of_groups
-from nas_stability.analysis.figures.looks import DARK, KNOWN, Look, look, looks_of, operation_handles
+from nas_stability.analysis.figures.looks import DARK, KNOWN, OperationLook, look, looks_of, operation_handles
 from nas_stability.analysis.figures.panels import SCREEN, Drawn, Page, epochs_axis, legend, method_name, space_name
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
@@ -70,7 +70,7 @@ def draw_operations(axes: Axes, study: Study, space: str, method: str, variant: 
     return draw_areas(axes, operation_shares(study, space, method, variant), looks_of(study))
 
 
-def draw_areas(axes: Axes, numbers: pandas.DataFrame, known: Mapping[str, Look]) -> Axes:
+def draw_areas(axes: Axes, numbers: pandas.DataFrame, known: Mapping[str, OperationLook]) -> Axes:
     """The areas of ``draw_operations`` from its numbers."""
     names = list(dict.fromkeys(numbers["operation"]))
     table = numbers.pivot_table(index="operation", columns="epoch", values="share", sort=False)
@@ -106,7 +106,7 @@ def operations(study: Study, page: Page = SCREEN) -> Drawn | None:
     return Drawn(figure, joined[[*first, "epoch", "operation", "seeds", "share"]], caption)
 
 
-def draw_cell(axes: Axes, graph: Graph, known: Mapping[str, Look] = KNOWN) -> Axes:
+def draw_cell(axes: Axes, graph: Graph, known: Mapping[str, OperationLook] = KNOWN) -> Axes:
     """A cell as a graph from left to right; edges that skip nodes are arcs, the longer the higher.
 
     An edge of an operation that carries nothing is left out.
@@ -138,7 +138,7 @@ def lift(span: int) -> float:
     return 0.0 if span == 1 else 0.55 + 0.35 * (span - 2)
 
 
-def draw_edge(axes: Axes, source: int, target: int, operation: str, known: Look | None) -> None:
+def draw_edge(axes: Axes, source: int, target: int, operation: str, known: OperationLook | None) -> None:
     """An edge as an arrow, above the nodes from even nodes and below from odd ones, with its operation as a word."""
     span = target - source
     height = lift(span) if source % 2 == 0 else -lift(span)
@@ -214,7 +214,7 @@ def representatives(finals: pandas.DataFrame) -> dict[str, str]:
     return found if len(runs) == 2 else {**found, "median": runs[(len(runs) - 1) // 2]}
 
 
-def cells(study: Study, page: Page = SCREEN) -> Drawn | None:
+def final_graphs(study: Study, page: Page = SCREEN) -> Drawn | None:
     """The final cells as graphs with their table accuracy: the worst, the median and the best of each group."""
     finals, known = final_cells(study), looks_of(study)
     drawings = {str(row["run"]): graphs_of(study, row) for row in finals.to_dict("records")}

@@ -49,7 +49,7 @@ class Split(NamedTuple):
     groups: tuple[Group, ...]
 
 
-class Look(NamedTuple):
+class LineLook(NamedTuple):
     """Colour and style of a group's line, and whether its colour stands for its variant, not for its method."""
 
     shade: str
@@ -77,13 +77,13 @@ def splits(study: Study, space: str) -> list[Split]:
     ]
 
 
-def look(study: Study, group: Group, among: Sequence[Group]) -> Look:
+def look(study: Study, group: Group, among: Sequence[Group]) -> LineLook:
     """A group's line beside others: methods by colour where each is there once, else variants by colour."""
     methods = [other.method for other in among]
     if not group.variant or methods.count(group.method) == 1:
-        return Look(colour(group.method, study.methods), "solid", False)
+        return LineLook(colour(group.method, study.methods), "solid", False)
     several = list(dict.fromkeys(method for method in methods if methods.count(method) > 1))
-    return Look(shade(study, group.variant), DASHES[several.index(group.method) % len(DASHES)], True)
+    return LineLook(shade(study, group.variant), DASHES[several.index(group.method) % len(DASHES)], True)
 
 
 def shade(study: Study, variant: str) -> str:

@@ -12,7 +12,7 @@ from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts, Kind
 
 
-class Look(NamedTuple):
+class OperationLook(NamedTuple):
     """How an operation is shown: its name in a legend, in a graph, its colour, and whether it carries anything."""
 
     name: str
@@ -36,7 +36,7 @@ ORDER = ("conv 3x3", "conv 1x1")
 """Labels whose colours come first, so that they are the same whichever spaces are beside each other."""
 
 
-def looks(spaces: Iterable[Facts]) -> dict[str, Look]:
+def looks(spaces: Iterable[Facts]) -> dict[str, OperationLook]:
     """How the operations of some spaces are shown, by their names; the same label has the same colour everywhere."""
     operations = {name: operation for facts in spaces for name, operation in facts.operations.items()}
     labels = dict.fromkeys(operation.label for operation in operations.values())
@@ -47,7 +47,7 @@ def looks(spaces: Iterable[Facts]) -> dict[str, Look]:
         same = [label for label in first if kinds[label] == kind]
         colours |= {label: shades[place % len(shades)] for place, label in enumerate(same)}
     return {
-        name: Look(operation.label, operation.short, colours[operation.label], operation.kind != "none")
+        name: OperationLook(operation.label, operation.short, colours[operation.label], operation.kind != "none")
         for name, operation in operations.items()
     }
 
@@ -55,20 +55,20 @@ def looks(spaces: Iterable[Facts]) -> dict[str, Look]:
 KNOWN = looks(FACTS.values())
 
 
-def looks_of(study: Study) -> dict[str, Look]:
+def looks_of(study: Study) -> dict[str, OperationLook]:
     """How the operations of a study's spaces are shown."""
     return looks(map(study.facts_of, study.spaces))
 
 
-def look(operation: str, among: Sequence[str], known: Mapping[str, Look]) -> Look:
+def look(operation: str, among: Sequence[str], known: Mapping[str, OperationLook]) -> OperationLook:
     """How an operation is shown; one that is not known gets a grey by its place."""
     if operation in known:
         return known[operation]
     place = list(among).index(operation) / max(len(among), 1)
-    return Look(operation, operation[:4], str(0.25 + 0.6 * place))
+    return OperationLook(operation, operation[:4], str(0.25 + 0.6 * place))
 
 
-def operation_handles(names: Sequence[str], known: Mapping[str, Look]) -> list[Patch]:
+def operation_handles(names: Sequence[str], known: Mapping[str, OperationLook]) -> list[Patch]:
     """Entries of a legend: a patch per look, once."""
     shown = dict.fromkeys(look(name, names, known)[:3:2] for name in names)
     return [Patch(color=shade, label=escape.figure(name)) for name, shade in shown]

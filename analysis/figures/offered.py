@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas_stability.analysis import offered
 from nas_stability.analysis.figures.figures import FIGURES
-from nas_stability.analysis.figures.panels import Draw
+from nas_stability.analysis.figures.panels import DrawFigure
 from nas_stability.analysis.summaries import TABLES
 from nas_stability.benchmarks.errors import BadInput, shown
 
@@ -23,7 +23,7 @@ def offered_figures() -> dict[str, offered.Offer]:
     return found
 
 
-def figures() -> dict[str, Draw]:
+def figures() -> dict[str, DrawFigure]:
     """Name -> figure, in the order in which a report draws them.
 
     Raises:

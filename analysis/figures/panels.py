@@ -67,7 +67,7 @@ class Drawn(NamedTuple):
     caption: str
 
 
-class Draw(Protocol):
+class DrawFigure(Protocol):
     """A study -> a figure, or None where the study has nothing to draw in it."""
 
     def __call__(self, study: Study, page: Page = SCREEN) -> Drawn | None: ...

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from nas_stability.analysis import by_chance, names
 from nas_stability.analysis.averages import (
     CURVATURE,
-    Interval,
+    BandOf,
     bootstrap_band,
     named_answers,
     numbers_of,
@@ -149,7 +149,7 @@ def over_epochs_of(
     caption: str,
     *,
     prefix: str = "",
-    interval: Interval = bootstrap_band,
+    interval: BandOf = bootstrap_band,
     columns: int = 0,
     wide: bool = False,
     further: Sequence[tuple[str, str]] = (),

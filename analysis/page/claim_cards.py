@@ -31,7 +31,7 @@ class Ruling(NamedTuple):
     reason: str
 
 
-class Claim(NamedTuple):
+class ClaimCard(NamedTuple):
     """A claim with its verdicts."""
 
     name: str
@@ -46,10 +46,10 @@ def counts(verdicts: pandas.DataFrame) -> list[tuple[str, str, int]]:
     return [(name, mark, int(found[name])) for name, mark in MARKS.items() if name in found]
 
 
-def claims(verdicts: pandas.DataFrame) -> list[Claim]:
+def claims(verdicts: pandas.DataFrame) -> list[ClaimCard]:
     """The claims in the order of their first verdict, each with its verdicts in the order given."""
     return [
-        Claim(
+        ClaimCard(
             str(name),
             str(rows["statement"].iloc[0]),
             str(rows["statistic"].iloc[0]),

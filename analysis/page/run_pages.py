@@ -12,7 +12,7 @@ from markupsafe import Markup
 from nas_stability.analysis.names import answer_name, answer_of
 from nas_stability.analysis.page import svg
 from nas_stability.analysis.page.settings import varied_fields
-from nas_stability.analysis.page.texts import MISSING, Cell, Grid, absent, as_float, count, plain, shown
+from nas_stability.analysis.page.texts import MISSING, Field, TextTable, absent, as_float, count, plain, shown
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import number
@@ -58,7 +58,7 @@ class Chart(NamedTuple):
     note: str
 
 
-class Run(NamedTuple):
+class RunPart(NamedTuple):
     """A run's part of the page.
 
     Attributes:
@@ -80,12 +80,12 @@ class Run(NamedTuple):
     graph: Markup | None
     arch: str
     cell: str
-    numbers: Grid
+    numbers: TextTable
     empty: list[str]
     table: str
 
 
-def run_pages(study: Study) -> list[tuple[str, list[Run]]]:
+def run_pages(study: Study) -> list[tuple[str, list[RunPart]]]:
     """(space, its runs by method, then by variant, then by seed)."""
     epochs = {str(run): rows for run, rows in study.epochs.groupby("run", sort=False, observed=True)}
     spectra = {str(run): rows for run, rows in study.spectrum.groupby("run", sort=False, observed=True)}
@@ -118,7 +118,7 @@ def run_page(
     answers: Sequence[str],
     known: Sequence[str],
     facts: Facts,
-) -> Run:
+) -> RunPart:
     """A run's part of the page; its label and the place of its method are the caller's.
 
     Args:
@@ -135,7 +135,7 @@ def run_page(
     last = rows.iloc[-1]
     arch, cell = ("" if absent(last[name]) else str(last[name]) for name in ("arch", "cell"))
     main = values[answers[0]] if answers else numpy.array([])
-    return Run(
+    return RunPart(
         run=str(spec["run"]),
         method=0,
         label="",
@@ -208,18 +208,18 @@ def chart(
     return Chart(name, drawn, legend if drawn else [], "" if drawn else without)
 
 
-def final_numbers(values: Mapping[str, Floats]) -> Grid:
+def final_numbers(values: Mapping[str, Floats]) -> TextTable:
     """Last, lowest and highest value of each column of a run, and the epochs without one; empty columns left out."""
     rows = []
     for name, column in values.items():
         present = column[~numpy.isnan(column)]
         if len(present):
-            cells = [Cell(name), Cell(unit_of(name))]
-            cells += [Cell(shown(float(value))) for value in (column[-1], present.min(), present.max())]
-            rows.append([*cells, Cell(str(len(column) - len(present)))])
+            cells = [Field(name), Field(unit_of(name))]
+            cells += [Field(shown(float(value))) for value in (column[-1], present.min(), present.max())]
+            rows.append([*cells, Field(str(len(column) - len(present)))])
     columns = [("column", False), ("unit", False)]
     columns += [(name, True) for name in ("final", "lowest", "highest", "epochs without")]
-    return Grid(columns, rows)
+    return TextTable(columns, rows)
 
 
 def unit_of(column: str) -> str:

@@ -10,7 +10,17 @@ from pathlib import PurePath
 import pandas
 
 from nas_stability.analysis.names import answer_name, answer_of, dataset_and_split
-from nas_stability.analysis.page.texts import MISSING, Grid, absent, count, duration, grid, plain, seed_text, spoken
+from nas_stability.analysis.page.texts import (
+    MISSING,
+    TextTable,
+    absent,
+    count,
+    duration,
+    grid,
+    plain,
+    seed_text,
+    spoken,
+)
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import DIGITS, field_names, told
 from nas_stability.benchmarks import plugins
@@ -86,7 +96,7 @@ def design(study: Study, varied: Sequence[str]) -> pandas.DataFrame:
     return told(pandas.DataFrame(rows))
 
 
-def every_run(study: Study, varied: Sequence[str]) -> Grid:
+def every_run(study: Study, varied: Sequence[str]) -> TextTable:
     """One row per run, linked to its page."""
     labels = ["variant"] if any(study.variants) else []
     names = [

@@ -15,7 +15,7 @@ MISSING = "\N{EM DASH}"
 """What stands where a number is not known."""
 
 
-class Cell(NamedTuple):
+class Field(NamedTuple):
     """A cell of a table: its text, the interval and the number of missing values behind it, a run to link to."""
 
     text: str
@@ -24,11 +24,11 @@ class Cell(NamedTuple):
     anchor: str = ""
 
 
-class Grid(NamedTuple):
+class TextTable(NamedTuple):
     """A table as the template shows it: (name, whether its cells are numbers) of each column, and the rows."""
 
     columns: list[tuple[str, bool]]
-    rows: list[list[Cell]]
+    rows: list[list[Field]]
 
 
 def absent(value: object) -> bool:
@@ -50,7 +50,7 @@ def shown(value: object) -> str:
     return number(float(value)) if isinstance(value, float | numpy.floating) else plain(value)
 
 
-def grid(table: pandas.DataFrame) -> Grid:
+def grid(table: pandas.DataFrame) -> TextTable:
     """A data frame for the template; interval and missing values go into the cell of the number that they belong to."""
     owned = {
         name + end for name in table.columns for end in ("_low", "_high", "_missing") if name + end in table.columns
@@ -58,13 +58,13 @@ def grid(table: pandas.DataFrame) -> Grid:
     names = [name for name in table.columns if name not in owned]
     columns = [column_cells(table, name) for name in names]
     numeric = [table[name].dtype.kind in "iuf" for name in names]
-    return Grid(
+    return TextTable(
         [(str(name), is_number) for name, is_number in zip(names, numeric, strict=True)],
         [list(row) for row in zip(*columns, strict=True)],
     )
 
 
-def column_cells(table: pandas.DataFrame, name: str) -> list[Cell]:
+def column_cells(table: pandas.DataFrame, name: str) -> list[Field]:
     """The cells of a column."""
     texts = [shown(value) for value in table[name]]
     if f"{name}_low" not in table.columns:
@@ -73,7 +73,7 @@ def column_cells(table: pandas.DataFrame, name: str) -> list[Cell]:
         ends = zip(table[f"{name}_low"], table[f"{name}_high"], strict=True)
         intervals = ["" if absent(low) else f"[{number(low)}, {number(high)}]" for low, high in ends]
     missing = table[f"{name}_missing"].tolist() if f"{name}_missing" in table.columns else [0] * len(texts)
-    return [Cell(*parts) for parts in zip(texts, intervals, missing, strict=True)]
+    return [Field(*parts) for parts in zip(texts, intervals, missing, strict=True)]
 
 
 def as_float(value: object) -> float:

@@ -32,7 +32,7 @@ from nas_stability.analysis.page.settings import (
     provenance,
     varied_fields,
 )
-from nas_stability.analysis.page.texts import Grid, grid
+from nas_stability.analysis.page.texts import TextTable, grid
 from nas_stability.analysis.report import Report, Shown
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.summaries import TABLES, VARIANTS
@@ -55,13 +55,13 @@ class Picture(NamedTuple):
     caption: str
 
 
-class Told(NamedTuple):
+class ReportTable(NamedTuple):
     """A table of the report: name, heading, how it was made, and the table."""
 
     name: str
     heading: str
     caption: str
-    grid: Grid
+    grid: TextTable
 
 
 def page(
@@ -127,11 +127,11 @@ def picture(name: str, shown: Shown, image: bytes) -> Picture:
     )
 
 
-def told(name: str, table: pandas.DataFrame) -> Told:
+def told(name: str, table: pandas.DataFrame) -> ReportTable:
     """A table as the page holds it; its caption is what its function says of itself."""
     made = inspect.getdoc(TABLES[name]) if name in TABLES else None
     caption = (made or "").partition("\n\n")[0]
-    return Told(name, heading(name), f"{caption} {VARIANTS}" if "variant" in table else caption, grid(table))
+    return ReportTable(name, heading(name), f"{caption} {VARIANTS}" if "variant" in table else caption, grid(table))
 
 
 def write_page(written: Report, verdicts: pandas.DataFrame | None) -> Path:

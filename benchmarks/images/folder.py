@@ -37,7 +37,7 @@ CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3}
 COLOURS = {1: "grey", 3: "colour"}
 
 
-class Kind(NamedTuple):
+class Shape(NamedTuple):
     """What all images of a folder have in common.
 
     Attributes:
@@ -76,7 +76,7 @@ def read(path: Path) -> Raw:
     return Raw(*parts["train"], *parts.get("test", nothing), *parts.get("val", nothing))
 
 
-def common_kind(path: Path, found: Sequence[ImageFile]) -> Kind:
+def common_kind(path: Path, found: Sequence[ImageFile]) -> Shape:
     """Size and channels of all images, by their headers alone.
 
     Raises:
@@ -93,7 +93,7 @@ def common_kind(path: Path, found: Sequence[ImageFile]) -> Kind:
     return usual
 
 
-def kind_of(path: Path, name: str) -> Kind:
+def kind_of(path: Path, name: str) -> Shape:
     """Size and channels of one image by its header.
 
     Raises:
@@ -108,7 +108,7 @@ def kind_of(path: Path, name: str) -> Kind:
         raise BadInput(f"{what} holds several images; save the one that is meant")
     if mode not in CHANNELS or any(";16" in str(tile[-1]) for tile in tiles):  # of which Pillow would drop the lower 8
         raise BadInput(f"{what} has the mode {mode}, not 8 bits of grey or of red, green and blue; convert it")
-    return Kind(CHANNELS[mode], height, breadth)
+    return Shape(CHANNELS[mode], height, breadth)
 
 
 @contextlib.contextmanager
@@ -138,7 +138,7 @@ def no_image(path: Path, name: str, error: Exception) -> BadInput:
     return CorruptFile(f"{what} is damaged ({reason}); replace it, or leave it out")
 
 
-def refuse_too_many(path: Path, kind: Kind, count: int) -> None:
+def refuse_too_many(path: Path, kind: Shape, count: int) -> None:
     """Refuses images that this machine's memory cannot hold as uint8, before they are read."""
     total = count * kind.channels * kind.height * kind.breadth
     if total > memory():
@@ -148,7 +148,7 @@ def refuse_too_many(path: Path, kind: Kind, count: int) -> None:
         )
 
 
-def read_part(path: Path, part: str, found: Sequence[ImageFile], kind: Kind) -> tuple[Tensor, Tensor]:
+def read_part(path: Path, part: str, found: Sequence[ImageFile], kind: Shape) -> tuple[Tensor, Tensor]:
     """Images uint8 (N, C, H, W) and labels (N,) of one part of the data."""
     names = dict.fromkeys(one.label for one in found if one.part == "train")
     classes = {name: label for label, name in enumerate(names)}
@@ -177,7 +177,7 @@ def refuse_classes(path: Path, part: str, here: Sequence[ImageFile], classes: di
         )
 
 
-def pixels(path: Path, name: str, kind: Kind) -> NDArray[Any]:
+def pixels(path: Path, name: str, kind: Shape) -> NDArray[Any]:
     """One image, uint8 (C, H, W).
 
     Raises:

@@ -73,7 +73,7 @@ KNOWN: dict[str, object] = {
 """What a pickle may ask for -> the stand-in for it."""
 
 
-class Plain(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Unpickler that has the stand-ins alone."""
 
     def find_class(self, module: str, name: str) -> object:
@@ -95,7 +95,7 @@ def read(file: IO[bytes]) -> object:
         CorruptFile: it asks for something else.
         Exception: it is damaged; pickle raises many.
     """
-    return Plain(file, encoding="latin1").load()
+    return ArrayUnpickler(file, encoding="latin1").load()
 
 
 def numbers_of(found: object) -> NDArray[Any]:

@@ -217,7 +217,7 @@ def deepest_side(side: int, depth: int) -> int:
     return -(-side // 4)
 
 
-def text(choices: tuple[int, ...]) -> Arch:
+def arch_of(choices: tuple[int, ...]) -> Arch:
     """Operation index per edge, in the order of EDGES -> |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
     names = {edge: OPERATIONS[choice] for edge, choice in zip(EDGES, choices, strict=True)}
     return "+".join(
@@ -228,7 +228,7 @@ def text(choices: tuple[int, ...]) -> Arch:
 
 def discretize(mixture: Mixture) -> Arch:
     """The operation of largest weight on each edge; `none` may win (facts of the method: discretise)."""
-    return text(tuple(leading(row, 1)[0] for row in mixture[0].tolist()))
+    return arch_of(tuple(leading(row, 1)[0] for row in mixture[0].tolist()))
 
 
 @functools.cache
@@ -237,7 +237,7 @@ def cells() -> Mapping[Arch, tuple[Cell, int]]:
     so the matrix holds the nodes and ``operations`` the edges in the order of EDGES)."""
     matrix = tuple(tuple(int(source < target) for target in range(NODES)) for source in range(NODES))
     found = {
-        text(choices): (Cell(matrix, tuple(OPERATIONS[choice] for choice in choices)), 1)
+        arch_of(choices): (Cell(matrix, tuple(OPERATIONS[choice] for choice in choices)), 1)
         for choices in itertools.product(range(len(OPERATIONS)), repeat=len(EDGES))
     }
     return dict(sorted(found.items()))
@@ -257,7 +257,7 @@ def changed(choices: tuple[int, ...]) -> tuple[Arch, ...]:
         for other in range(len(OPERATIONS))
         if other != chosen
     )
-    return tuple(sorted(map(text, others)))
+    return tuple(sorted(map(arch_of, others)))
 
 
 def configuration(cell: Cell) -> Mixture:

@@ -40,7 +40,7 @@ def operations(width: int, momentum: float) -> nn.ModuleList:
     )
 
 
-class Cell(nn.Module):
+class SupernetCell(nn.Module):
     """Choice blocks and an output; each block reads a projection of the cell's input and all blocks before it.
 
     Args:
@@ -105,7 +105,7 @@ def supernet(wiring: Wiring, shape: SupernetShape) -> Supernet:
     for index in range(shape.depth):
         halve = index in (shape.depth // 3, 2 * shape.depth // 3)
         width = 2 * width if halve else width
-        blocks.append(Cell(wiring, in_width, width, momentum, halve))
+        blocks.append(SupernetCell(wiring, in_width, width, momentum, halve))
         in_width = wiring.blocks * width
 
     def arrange(mixture: Mixture, images: int) -> list[Mixture]:

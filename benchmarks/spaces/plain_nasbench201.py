@@ -62,7 +62,7 @@ def mixed(weights: Tensor, features: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight * one for weight, one in zip(weights, features, strict=True)]).sum(0)
 
 
-class Cell(nn.Module):
+class SupernetCell(nn.Module):
     """Four nodes; each is the sum of its edges from all nodes before it, each edge a weighted sum of operations."""
 
     def __init__(self, width: int, momentum: float) -> None:
@@ -124,12 +124,12 @@ def supernet(shape: SupernetShape) -> Supernet:
         width = shape.width * 2**stage
         if stage > 0:
             blocks.append(Reduction(width // 2, momentum))
-        blocks.extend(Cell(width, momentum) for _ in range(shape.depth))
+        blocks.extend(SupernetCell(width, momentum) for _ in range(shape.depth))
 
     def arrange(mixture: Mixture, images: int) -> list[Tensor | None]:
         (group,) = mixture
         cells = iter(group if group.ndim == 3 else [group] * (3 * shape.depth))
-        return [next(cells) if isinstance(block, Cell) else None for block in blocks]
+        return [next(cells) if isinstance(block, SupernetCell) else None for block in blocks]
 
     return Supernet(stem, blocks, Head(4 * shape.width, shape.classes, momentum), arrange, 3 * shape.depth)
 
@@ -141,7 +141,7 @@ def published(net: Supernet) -> dict[str, Tensor]:
     blocks: Any = net.blocks
     named: dict[str, Any]
     for index, block in enumerate(blocks):
-        if isinstance(block, Cell):
+        if isinstance(block, SupernetCell):
             edges: Any = block.edges
             named = {
                 f"edges.{target}<-{source}.{choice}": edge[choice]

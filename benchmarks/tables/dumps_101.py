@@ -25,7 +25,7 @@ import numpy
 
 from nas_stability.benchmarks.errors import CorruptFile, shown
 from nas_stability.benchmarks.tables.packed_file import Contents
-from nas_stability.benchmarks.tables.table import Floats, Question, Run
+from nas_stability.benchmarks.tables.table import Floats, Question, TimedTraining
 
 DOUBLES = struct.Struct("<BdBdBdBdBd")
 TAGS = (0x09, 0x11, 0x19, 0x21, 0x29)
@@ -119,11 +119,11 @@ def contents(path: Path, found: Iterable[Record]) -> Contents:
     keys = sorted(rows)
     order = numpy.array([rows[key] for key in keys], dtype=numpy.int64)
     accuracies: dict[Question, Floats] = {}
-    seconds: dict[Run, Floats] = {}
+    seconds: dict[TimedTraining, Floats] = {}
     for (epochs, seed), block in sorted(blocks.items()):
         sorted_block = roomy(block, len(rows) - 1)[order]
         for first, halfway in ((0, True), (4, False)):
-            seconds[Run("cifar10", epochs, seed, halfway)] = sorted_block[:, first].copy()
+            seconds[TimedTraining("cifar10", epochs, seed, halfway)] = sorted_block[:, first].copy()
             for column, split in enumerate(SPLITS, start=first + 1):
                 accuracies[Question("cifar10", split, epochs, seed, halfway)] = 100 * sorted_block[:, column]
         del blocks[epochs, seed]  # a full dump has twelve of 33 MB

@@ -33,7 +33,7 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.spaces import nasbench201
 from nas_stability.benchmarks.spaces.space import Arch
 from nas_stability.benchmarks.tables.packed_file import Contents
-from nas_stability.benchmarks.tables.table import Floats, Question, Run
+from nas_stability.benchmarks.tables.table import Floats, Question, TimedTraining
 from nas_stability.benchmarks.tables.tidy_file import BOUNDS, first_line
 
 COMMON = {"train": "train", "x-valid": "valid", "x-test": "test", "ori-test": "valid+test"}
@@ -57,7 +57,7 @@ SUFFIX = ".pickle.pbz2"
 META = "meta"
 
 
-class Trained(NamedTuple):
+class RecordedTraining(NamedTuple):
     """What one training of one architecture left.
 
     Attributes:
@@ -77,7 +77,7 @@ class Trained(NamedTuple):
     parameters: int
 
 
-def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
+def trained(state: Mapping[str, Any]) -> Iterator[RecordedTraining]:
     """The trainings in the state of one of the source's ArchResults, read by nas_201_api's class.
 
     Raises:
@@ -96,7 +96,7 @@ def trained(state: Mapping[str, Any]) -> Iterator[Trained]:
             accuracies = {name: result.get_eval(name)["accuracy"] for name in result.get_eval_set()}
             accuracies["train"] = result.get_train()["accuracy"]
             seconds = result.get_times()["T-train@total"]
-            yield Trained(
+            yield RecordedTraining(
                 dataset=dataset,
                 epochs=whole(result.get_total_epoch()),
                 seed=whole(seed),
@@ -136,7 +136,7 @@ def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str
     """
     archs: list[Arch] = []
     accuracies: dict[Question, dict[int, float]] = defaultdict(dict)
-    seconds: dict[Run, dict[int, float]] = defaultdict(dict)
+    seconds: dict[TimedTraining, dict[int, float]] = defaultdict(dict)
     parameters: dict[str, dict[int, float]] = defaultdict(dict)
     known = nasbench201.cells()
     for record, arch, states in records:
@@ -150,7 +150,7 @@ def contents(path: Path, records: Iterable[tuple[str, Arch, Iterable[Mapping[str
                 for theirs, dataset, split in SETTINGS[one.dataset]:
                     if theirs in one.accuracies:
                         accuracies[Question(dataset, split, one.epochs, one.seed)][row] = one.accuracies[theirs]
-                seconds[Run(ours, one.epochs, one.seed)][row] = one.seconds
+                seconds[TimedTraining(ours, one.epochs, one.seed)][row] = one.seconds
                 parameters[ours][row] = one.parameters
         except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise CorruptFile(f"{path}, record {record}: not a NAS-Bench-201 result: {error!r}") from error

@@ -73,6 +73,6 @@ def embedded_values(path: str, content: bytes) -> Mapping[Arch, list[float]]:
     """
     try:
         rows = PlainUnpickler(io.BytesIO(content)).load()
-        return {nasbench201.text(tuple(map(int, key))): row["val_acc"] for key, row in rows.items()}
+        return {nasbench201.arch_of(tuple(map(int, key))): row["val_acc"] for key, row in rows.items()}
     except Exception as error:  # a damaged pickle raises nearly anything
         raise CorruptFile(f"the table file {path} cannot be read: {error}") from error

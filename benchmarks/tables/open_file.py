@@ -27,22 +27,22 @@ from nas_stability.benchmarks.tables.packed_file import (
     check_sum,
     write_packed,
 )
-from nas_stability.benchmarks.tables.table import Column, Floats, Question, Run, Table, Unanswered, plain
+from nas_stability.benchmarks.tables.table import Floats, Question, ReadColumn, Table, TimedTraining, Unanswered, plain
 from nas_stability.benchmarks.tables.tidy_file import COLUMNS, check_columns, first_line, from_tidy
 
 __all__ = [
     "Contents",
     "Floats",
     "Question",
-    "Run",
     "Source",
     "Table",
+    "TimedTraining",
     "Unanswered",
     "open_table",
     "write_packed",
 ]
 
-Key = TypeVar("Key", Question, Run, str)
+Column = TypeVar("Column", Question, TimedTraining, str)
 
 
 def open_table(path: Path) -> Table:
@@ -104,10 +104,10 @@ def question_of(parts: Sequence[str], halfway: bool) -> Question:
     return Question(dataset, split, number(epochs), number(seed), halfway)
 
 
-def run_of(parts: Sequence[str], halfway: bool) -> Run:
+def run_of(parts: Sequence[str], halfway: bool) -> TimedTraining:
     """The parts of a column's name after its kind -> what it is about."""
     dataset, epochs, seed = split_into(parts, 3)
-    return Run(dataset, number(epochs), number(seed), halfway)
+    return TimedTraining(dataset, number(epochs), number(seed), halfway)
 
 
 def size_of(parts: Sequence[str], halfway: bool) -> str:
@@ -141,14 +141,14 @@ def columns_of(
     path: Path,
     file: pyarrow.parquet.ParquetFile,
     kinds: Mapping[str, bool],
-    key_of: Callable[[Sequence[str], bool], Key],
-) -> dict[Key, Column]:
+    key_of: Callable[[Sequence[str], bool], Column],
+) -> dict[Column, ReadColumn]:
     """The columns of some kinds (kind -> whether it is from halfway), by what they are about.
 
     Raises:
         BadInput: a name that cannot be; an earlier version imported tables without looking at names.
     """
-    found: dict[Key, Column] = {}
+    found: dict[Column, ReadColumn] = {}
     for name in file.schema_arrow.names:
         kind, *parts = name.split("|")
         if kind not in kinds:

@@ -20,7 +20,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 import pyarrow
@@ -29,7 +29,7 @@ import pyarrow.parquet
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.names import check_name
-from nas_stability.benchmarks.tables.table import Floats, Question, Run
+from nas_stability.benchmarks.tables.table import Asked, Floats, Question, TimedTraining
 from nas_stability.benchmarks.tables.tidy_file import BOUNDS
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ CHECK = b"nas-stability-check"
 """Key of the SHA-256 over that JSON, the number of rows and the names of the columns."""
 
 FORMAT = 1
-
-Asked = TypeVar("Asked", Question, Run)
 
 MEANING = {
     "arch": "architecture, the key; sorted",
@@ -85,7 +83,7 @@ class Contents(NamedTuple):
 
     archs: Sequence[Arch]
     accuracies: Mapping[Question, Sequence[float] | Floats]
-    seconds: Mapping[Run, Floats] | Mapping[tuple[str, int, int], Sequence[float]]
+    seconds: Mapping[TimedTraining, Floats] | Mapping[tuple[str, int, int], Sequence[float]]
     parameters: Mapping[str, Sequence[int] | Floats]
 
 
@@ -94,7 +92,7 @@ def write_packed(
     source: Source,
     archs: Sequence[Arch],
     accuracies: Mapping[Question, Sequence[float] | Floats],
-    seconds: Mapping[Run, Floats] | Mapping[tuple[str, int, int], Sequence[float]] | None = None,
+    seconds: Mapping[TimedTraining, Floats] | Mapping[tuple[str, int, int], Sequence[float]] | None = None,
     parameters: Sequence[int] | Floats | Mapping[str, Sequence[int] | Floats] | None = None,
 ) -> None:
     """Writes a packed table, aside and renamed: one row per architecture, one column per question.
@@ -104,7 +102,7 @@ def write_packed(
         source: for its metadata.
         archs: keys, sorted and distinct.
         accuracies: percent per question, in the order of ``archs``; NaN where there is none.
-        seconds: training time by (data set, epochs, seed) or Run; NaN where there is none.
+        seconds: training time by (data set, epochs, seed) or TimedTraining; NaN where there is none.
         parameters: weights of each network, by data set where they depend on it; NaN where unknown.
 
     Raises:
@@ -144,7 +142,7 @@ def packed(source: Source, found: Contents) -> pyarrow.Table:
     for key, times in found.seconds.items():
         checked = numpy.asarray(times, dtype=numpy.float64)
         refuse_outside(checked, sys.float_info.max, "training time", "[0, inf) seconds", name, archs)
-        columns[seconds_column(check_asked(Run(*key), name))] = pyarrow.array(checked, from_pandas=True)
+        columns[seconds_column(check_asked(TimedTraining(*key), name))] = pyarrow.array(checked, from_pandas=True)
     for dataset, counts in found.parameters.items():
         checked = numpy.asarray(counts, dtype=numpy.float64)
         refuse_outside(checked, 2**31 - 1, "parameter count", "[0, 2^31)", name, archs)
@@ -199,7 +197,7 @@ def accuracy_column(question: Question) -> str:
     return "|".join(map(str, (kind, *question[:4])))
 
 
-def seconds_column(run: Run) -> str:
+def seconds_column(run: TimedTraining) -> str:
     """Name of a training time's column."""
     kind = "halfway-seconds" if run.halfway else "seconds"
     return "|".join(map(str, (kind, *run[:3])))

@@ -66,7 +66,10 @@ def verify(table: Table) -> list[Check]:
     Raises:
         CorruptFile: a column is damaged.
     """
-    return [*sound(table), *(published(table) if table.name in KNOWN else [Check("published values", None, "unknown")])]
+    return [
+        *sound(table),
+        *(against_published(table) if table.name in KNOWN else [Check("published values", None, "unknown")]),
+    ]
 
 
 def holds(checks: Sequence[Check]) -> bool:
@@ -92,7 +95,7 @@ def sound(table: Table) -> Iterator[Check]:
     yield Check("the source has a checksum", bool(re.fullmatch("[0-9a-f]{64}", table.sha256)), table.sha256)
 
 
-def published(table: Table) -> Iterator[Check]:
+def against_published(table: Table) -> Iterator[Check]:
     """Checks against what is published."""
     known, sizes = KNOWN[table.name]
     count = packing.DUMPS[table.name].archs

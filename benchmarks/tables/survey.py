@@ -22,7 +22,7 @@ from nas_stability.benchmarks.tables import cache, packing
 from nas_stability.benchmarks.tables.open_file import Table, Unanswered, open_table
 
 
-class Answer(NamedTuple):
+class QueryAnswer(NamedTuple):
     """What ``table query`` prints as JSON.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
     parameters: int | None
 
 
-def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed: int | None = None) -> Answer:
+def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed: int | None = None) -> QueryAnswer:
     """One answer; the data set by any of its spellings.
 
     Raises:
@@ -63,7 +63,7 @@ def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed:
         parameters = table.parameters(arch, dataset)
     except Unanswered:
         parameters = None
-    return Answer(arch, dataset, split, epochs, seed, seeds, accuracy, seconds, parameters)
+    return QueryAnswer(arch, dataset, split, epochs, seed, seeds, accuracy, seconds, parameters)
 
 
 def dataset_of(table: Table, name: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the words of the spaces bring PyTorch, which an answer does
     from nas_stability.benchmarks.spaces.space import Arch
 
 Floats = numpy.typing.NDArray[numpy.float64]
-Column = Callable[[], Floats]
+ReadColumn = Callable[[], Floats]
 """Gives one value per architecture, NaN where there is none; read once."""
 
 FEW = 1000
@@ -51,7 +51,7 @@ class Question(NamedTuple):
     halfway: bool = False
 
 
-class Run(NamedTuple):
+class TimedTraining(NamedTuple):
     """What one column of training times is about; the fields are those of Question."""
 
     dataset: str
@@ -60,7 +60,7 @@ class Run(NamedTuple):
     halfway: bool = False
 
 
-Asked = TypeVar("Asked", Question, Run)
+Asked = TypeVar("Asked", Question, TimedTraining)
 
 
 class Scorer(Protocol):
@@ -121,9 +121,9 @@ class Table:
     source: str
     sha256: str
     keys: pyarrow.StringArray
-    columns: Mapping[Question, Column]
-    times: Mapping[Run, Column] = field(default_factory=dict)
-    sizes: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[Question, ReadColumn]
+    times: Mapping[TimedTraining, ReadColumn] = field(default_factory=dict)
+    sizes: Mapping[str, ReadColumn] = field(default_factory=dict)
 
     @property
     def listed(self) -> Table:
@@ -187,7 +187,7 @@ class Table:
         """
         if not self.times:
             raise Unanswered(f"the table {self.name} has no training times")
-        runs = self.chosen(self.times, Run(dataset, epochs, 0, halfway), seed)
+        runs = self.chosen(self.times, TimedTraining(dataset, epochs, 0, halfway), seed)
         return self.one(arch, [self.times[run] for run in runs], f"training time on {dataset}", epochs, seed)
 
     def parameters(self, arch: Arch, dataset: str | None = None) -> int:
@@ -273,7 +273,7 @@ class Table:
             within += f" {wanted[part]}"
         raise AssertionError("a question without a column has an unknown part")
 
-    def one(self, arch: Arch, columns: Sequence[Column], what: str, epochs: int, seed: int | None) -> float:
+    def one(self, arch: Arch, columns: Sequence[ReadColumn], what: str, epochs: int, seed: int | None) -> float:
         """Mean over the columns of what an architecture has.
 
         Raises:

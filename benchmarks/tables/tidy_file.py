@@ -21,7 +21,7 @@ import pyarrow.compute
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, shown
 from nas_stability.benchmarks.names import check_name
 from nas_stability.benchmarks.spellings import canonical_data
-from nas_stability.benchmarks.tables.table import Column, Floats, Question, Table
+from nas_stability.benchmarks.tables.table import Floats, Question, ReadColumn, Table
 
 COLUMNS = ("arch", "dataset", "split", "epochs", "seed", "accuracy")
 SPLITS = ("train", "valid", "test", "valid+test")
@@ -160,15 +160,15 @@ def from_tidy(found: pyarrow.Table, name: str, source: str, sha256: str) -> Tabl
     check_columns(found.schema.names, source)
     if not found.num_rows:
         raise BadInput(f"the table {source} is empty: it has columns and no rows")
-    archs = text(found, "arch", source)
-    dataset, split = (named(text(found, column, source), column, source) for column in ("dataset", "split"))
+    archs = text_column(found, "arch", source)
+    dataset, split = (named(text_column(found, column, source), column, source) for column in ("dataset", "split"))
     epochs, seed = (whole(found, column, source) for column in ("epochs", "seed"))
     accuracy = numbers(found, "accuracy", source)
     refuse(~((accuracy >= 0) & (accuracy <= 100)), accuracy, "is not in [0, 100] percent", "accuracy", source)
     keys = archs.unique()
     keys = keys.take(pyarrow.compute.sort_indices(keys))
     row_of = numpy.asarray(pyarrow.compute.index_in(archs, value_set=keys))
-    columns: dict[Question, Column] = {}
+    columns: dict[Question, ReadColumn] = {}
     kinds, kind = numpy.unique(numpy.rec.fromarrays([dataset, split, epochs, seed]), return_inverse=True)
     for index, parts in enumerate(kinds):
         question = Question(str(parts[0]), str(parts[1]), int(parts[2]), int(parts[3]))
@@ -189,7 +189,7 @@ def flat(found: pyarrow.Table, name: str) -> pyarrow.Array:
     return column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
 
 
-def text(found: pyarrow.Table, name: str, source: str) -> pyarrow.StringArray:
+def text_column(found: pyarrow.Table, name: str, source: str) -> pyarrow.StringArray:
     """A column of text: no cell empty, all of printable ASCII without spaces.
 
     Raises:
@@ -296,7 +296,7 @@ def refuse_twice(
         )
 
 
-def refuse_shares(columns: Mapping[Question, Column], source: str) -> None:
+def refuse_shares(columns: Mapping[Question, ReadColumn], source: str) -> None:
     """Refuses accuracies of a data set and split that are shares of 1: none above 1, and some above 0.
 
     Raises:

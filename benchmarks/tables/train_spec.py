@@ -89,7 +89,7 @@ class Splits(NamedTuple):
     classes: int
 
 
-class Trained(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """One trained network.
 
     Attributes:

@@ -37,8 +37,8 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Raw
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
-from nas_stability.benchmarks.tables.open_file import Floats, Question, Run, Source, write_packed
-from nas_stability.benchmarks.tables.train_spec import Examples, Splits, Trained, TrainSpec, check, splits
+from nas_stability.benchmarks.tables.open_file import Floats, Question, Source, TimedTraining, write_packed
+from nas_stability.benchmarks.tables.train_spec import Examples, Splits, TrainedNetwork, TrainSpec, check, splits
 from nas_stability.benchmarks.workers import Crew, Lost
 
 Chunk: TypeAlias = Sequence[tuple[Arch, Cell]]
@@ -86,7 +86,7 @@ def lr_share(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
 
 
-def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) -> Trained:
+def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) -> TrainedNetwork:
     """Trains one network from scratch; weights and batches are functions of (arch, seed)."""
     images, labels = data.train
     with torch.random.fork_rng(devices=[]):
@@ -108,7 +108,7 @@ def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) 
             step += 1
     seconds = time.process_time() - began
     estimate_statistics(net, images)
-    return Trained(
+    return TrainedNetwork(
         valid=correct(net, data.valid),
         test=None if data.test is None else correct(net, data.test),
         seconds=round(seconds, 3),
@@ -260,19 +260,19 @@ def show(done: Iterable[int], already: int, total: int) -> None:
         print(f"trained {finished} of {total} cells, {left / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
-def read_parts(parts: Path, seeds: int) -> dict[Arch, list[Trained]]:
+def read_parts(parts: Path, seeds: int) -> dict[Arch, list[TrainedNetwork]]:
     """What is finished: architecture -> one result for each of the seeds.
 
     Raises:
         CorruptFile: naming the part.
     """
-    rows: dict[Arch, list[Trained]] = {}
+    rows: dict[Arch, list[TrainedNetwork]] = {}
     for path in sorted(parts.glob("*.json")):
         if path.name == "spec.json":
             continue
         for arch, results in read_json(path).items():
             try:
-                rows[arch] = [Trained(*values) for values in results]
+                rows[arch] = [TrainedNetwork(*values) for values in results]
             except TypeError as error:
                 raise CorruptFile(f"the part {path} is not what was written: {arch}: {error}") from error
             if len(rows[arch]) != seeds:
@@ -295,14 +295,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], path: Path) -> Path:
+def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[TrainedNetwork]], path: Path) -> Path:
     """Writes the packed table, one row per architecture in sorted order.
 
     Its source is the spec: ``source_version`` is the spec's JSON, ``sha256`` the sum over that.
     """
     archs = sorted(rows)
     accuracies: dict[Question, Floats] = {}
-    seconds: dict[Run, Floats] = {}
+    seconds: dict[TimedTraining, Floats] = {}
     for seed in range(spec.seeds):
         results = [rows[arch][seed] for arch in archs]
         right = {"valid": [result.valid for result in results]}
@@ -313,7 +313,7 @@ def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[Trained]], 
         for split, counts in right.items():
             question = Question(spec.data, split, spec.epochs, seed)
             accuracies[question] = 100 * numpy.array(counts, dtype=numpy.float64) / images[split]
-        seconds[Run(spec.data, spec.epochs, seed)] = numpy.array([result.seconds for result in results])
+        seconds[TimedTraining(spec.data, spec.epochs, seed)] = numpy.array([result.seconds for result in results])
     made_by = ", ".join(f"{name} {number}" for name, number in versions().items())
     source = Source(spec.name, f"nas-stability table train ({made_by})", spec.json(), spec.sha256(), "Apache-2.0")
     write_packed(path, source, archs, accuracies, seconds, [rows[arch][0].parameters for arch in archs])

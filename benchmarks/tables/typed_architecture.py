@@ -28,7 +28,7 @@ LONGEST = 100
 """Vertices of a matrix that is looked at."""
 
 
-class Asked(NamedTuple):
+class Recognised(NamedTuple):
     """An architecture that a table is asked for.
 
     Attributes:
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
     note: str = ""
 
 
-def read(table: Table, text: str, operations: str | None = None) -> Asked:
+def read(table: Table, text: str, operations: str | None = None) -> Recognised:
     """The key of what was typed, in the form of the table's keys.
 
     Args:
@@ -52,7 +52,7 @@ def read(table: Table, text: str, operations: str | None = None) -> Asked:
         BadInput: it is none of these.
     """
     if table.rows([text])[0] >= 0:
-        return Asked(text)
+        return Recognised(text)
     text = text.strip()
     if operations is not None:
         return cell(text, operations)
@@ -61,13 +61,13 @@ def read(table: Table, text: str, operations: str | None = None) -> Asked:
             raise BadInput("a matrix needs the operations of its vertices: --ops LIST, joined by commas")
         if not re.fullmatch("[0-9A-Fa-f]{32}", text):
             raise BadInput(f"{shown(text)} is no module hash, which has 32 hexadecimal digits; --matrix takes a cell")
-        return Asked(text.lower())
+        return Recognised(text.lower())
     if re.fullmatch("[0-9]{1,9}", text):
         order = official_order()
         if int(text) >= len(order):
             raise BadInput(f"an index of NAS-Bench-201 is 0 to {len(order) - 1}, not {text}")
-        return Asked(order[int(text)])
-    return Asked(nasbench201_text(text))
+        return Recognised(order[int(text)])
+    return Recognised(nasbench201_text(text))
 
 
 def nasbench201_text(text: str) -> Arch:
@@ -82,7 +82,7 @@ def nasbench201_text(text: str) -> Arch:
         inner = re.fullmatch(r"(?:Structure\(\s*4 nodes with )?\s*(\|[^()]*\|)\s*\)?", text)
         if inner is None:
             raise BadInput(
-                f"{shown(text)} is no architecture of NAS-Bench-201: give its string {nasbench201.text((3,) * 6)}, "
+                f"{shown(text)} is no architecture of NAS-Bench-201: give its string {nasbench201.arch_of((3,) * 6)}, "
                 "Structure(4 nodes with ...), its index, or the list [[('nor_conv_3x3', 0)], ...]"
             )
         tokens = [token for token in re.split(r"[|+\s]+", inner[1]) if token]
@@ -97,7 +97,7 @@ def nasbench201_text(text: str) -> Arch:
     for operation, _ in pairs:
         if operation not in nasbench201.OPERATIONS:
             raise unknown("operation", operation, nasbench201.OPERATIONS)
-    return nasbench201.text(tuple(nasbench201.OPERATIONS.index(operation) for operation, _ in pairs))
+    return nasbench201.arch_of(tuple(nasbench201.OPERATIONS.index(operation) for operation, _ in pairs))
 
 
 @functools.cache
@@ -110,12 +110,12 @@ def official_order() -> tuple[Arch, ...]:
     Source: D-X-Y/AutoDL-Projects, exps/NAS-Bench-201/main.py, generate_meta_info.
     """
     choices = itertools.product(range(len(nasbench201.OPERATIONS)), repeat=len(nasbench201.EDGES))
-    archs = [nasbench201.text(choice) for choice in choices]
+    archs = [nasbench201.arch_of(choice) for choice in choices]
     random.Random(88).shuffle(archs)
     return tuple(archs)
 
 
-def cell(matrix: str, operations: str) -> Asked:
+def cell(matrix: str, operations: str) -> Recognised:
     """The NAS-Bench-101 module hash of a cell.
 
     Args:
@@ -146,7 +146,7 @@ def cell(matrix: str, operations: str) -> Asked:
         pruned = module_hash.prune(Cell(tuple(map(tuple, rows)), tuple(names)))
     except ValueError as error:
         raise BadInput(f"the output of the cell cannot be reached from its input: {shown(matrix)}") from error
-    return Asked(module_hash.module_hash(pruned), beyond(pruned))
+    return Recognised(module_hash.module_hash(pruned), beyond(pruned))
 
 
 def matrix_of(text: str) -> list[list[Any]]:

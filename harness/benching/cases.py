@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import choose
-from nas_stability.harness.benching.instrument import Asked
+from nas_stability.harness.benching.instrument import Demand
 from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import run_spec
@@ -69,11 +69,11 @@ class Measured(NamedTuple):
     """
 
     launches: int
-    asked: Asked
+    asked: Demand
     seconds: tuple[float, ...]
 
 
-class Cost(NamedTuple):
+class StepCost(NamedTuple):
     """A row of step.csv; units in docs/performance.md."""
 
     space: str
@@ -121,7 +121,7 @@ class Ratio(NamedTuple):
         return self.median <= self.bar if self.quantity == "peak_mb" else self.median >= self.bar
 
 
-def published(space: str, method: str) -> RunSpec:
+def published_spec(space: str, method: str) -> RunSpec:
     """The paper's settings."""
     return run_spec({"space": space, "method": method, "data": "cifar10"})
 
@@ -170,6 +170,6 @@ def growth_plan(spaces: Sequence[str]) -> list[Growth]:
 
 
 SIZES: dict[str, Callable[[str, str], RunSpec]] = {
-    "published": published,
+    "published": published_spec,
     "quick": quick,
 }

@@ -25,7 +25,7 @@ import torch
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.spaces.space import SupernetShape
-from nas_stability.harness.benching.cases import GROWN, HESSIAN, IMAGES, Case, Cost, Growth, Measured, Ratio
+from nas_stability.harness.benching.cases import GROWN, HESSIAN, IMAGES, Case, Growth, Measured, Ratio, StepCost
 from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.benching.markdown_tables import BARS, rounded
 from nas_stability.harness.given import PASSES, Draws, Moment, relaxation_draws
@@ -187,10 +187,10 @@ def measure(case: Case, device: torch.device, literal: Any, rounds: int = 0, pla
     return {name: Measured(launches[name].operations, asked[name], times[name]) for name in found}
 
 
-def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: float) -> list[Cost]:
+def costs(case: Case, measured: Mapping[str, Measured], threads: int, peak: float) -> list[StepCost]:
     """The rows of a case; ``peak`` in GFLOP per second."""
     return [
-        Cost(
+        StepCost(
             case.spec.space,
             case.size,
             case.what,
@@ -241,14 +241,14 @@ def times_cheaper(ours: Measured, other: Measured) -> dict[str, list[float]]:
     }
 
 
-def carry_out(
+def measure_cases(
     cases: Sequence[Case],
     growths: Sequence[Growth],
     place: Place,
     rounds: int,
     folder: Path,
     progress: Callable[[int], None],
-) -> tuple[list[Cost], list[Ratio]]:
+) -> tuple[list[StepCost], list[Ratio]]:
     """Measures, and writes step.csv, ratios.csv, scaling.csv and machine.json into the folder.
 
     Args:
@@ -280,19 +280,19 @@ def carry_out(
         "git_commit": git_commit(),
     }
     files.write(folder / MACHINE, json.dumps(machine, indent=1) + "\n")
-    found: list[Cost] = []
+    found: list[StepCost] = []
     compared: list[Ratio] = []
     for done, case in enumerate(cases, 1):
         measured = measure(case, device, literal, rounds)
         found += costs(case, measured, threads, peak)
         compared += ratios(case, measured)
         # After every case: at the published settings a whole pass takes long, and what is measured is kept.
-        write(folder / STEP, Cost._fields, [cost._asdict() for cost in found])
+        write(folder / STEP, StepCost._fields, [cost._asdict() for cost in found])
         met = {True: "met", False: "not met", None: None}
         write(folder / RATIOS, (*Ratio._fields, "met"), [{**row._asdict(), "met": met[row.met]} for row in compared])
         progress(done)
     grown: list[dict[str, Any]] = []
-    known: dict[RunSpec, list[Cost]] = {}  # the axes cross in one point
+    known: dict[RunSpec, list[StepCost]] = {}  # the axes cross in one point
     for done, (axis, value, case) in enumerate(growths, len(cases) + 1):
         if case.spec not in known:
             measured = measure(case, device, literal, GROWTH_ROUNDS, plain=False)
@@ -303,7 +303,7 @@ def carry_out(
     return found, compared
 
 
-GROWTH_COLUMNS = ("space", "method", "axis", "value", *Cost._fields[Cost._fields.index("implementation") :])
+GROWTH_COLUMNS = ("space", "method", "axis", "value", *StepCost._fields[StepCost._fields.index("implementation") :])
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

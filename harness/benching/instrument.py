@@ -24,7 +24,7 @@ Work = Callable[[], object]
 """Something to measure: it may be called any number of times."""
 
 
-class Asked(NamedTuple):
+class Demand(NamedTuple):
     """What a call asks of the device.
 
     Attributes:
@@ -53,9 +53,9 @@ class Counter(TorchDispatchMode):
         self.storages = WeakIdKeyDictionary()
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> Demand:
         """What was counted so far."""
-        return Asked(self.operations, self.flop / 1e9, self.peak / 1e6)
+        return Demand(self.operations, self.flop / 1e9, self.peak / 1e6)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -118,13 +118,13 @@ def convolution_peak(device: torch.device) -> float:
     return best
 
 
-def asked_by(work: Work, stateful: bool) -> Asked:
+def asked_by(work: Work, stateful: bool) -> Demand:
     """What one call asks; the second one, if the first makes something that it finds, as a step's optimisers do."""
     if stateful:
         work()
     with Counter() as counter:
         work()
-    asked: Asked = counter.asked
+    asked: Demand = counter.asked
     return asked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nas_stability.harness.benching.cases import GROWN, HESSIAN, Cost, Ratio
+from nas_stability.harness.benching.cases import GROWN, HESSIAN, Ratio, StepCost
 
 
 def rounded(value: Any) -> Any:
@@ -13,7 +13,7 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def tables(found: Sequence[Cost], compared: Sequence[Ratio]) -> str:
+def tables(found: Sequence[StepCost], compared: Sequence[Ratio]) -> str:
     """What was measured, and every ratio beside its bar, as two tables in Markdown."""
     lines = [["space", "size", "what", "", "seconds", "GFLOP", "% of peak", "operations", "dispatched", "peak MB"]]
     for cost in found:

@@ -22,11 +22,11 @@ from nas_stability.harness.specs.spec import RunSpec
 SPLITS = ("valid", "test")
 
 
-Column = tuple[str, str]
+DatasetSplit = tuple[str, str]
 """Data set and split of a column of the record."""
 
 
-class Sample(NamedTuple):
+class RankSample(NamedTuple):
     """The architectures over which the supernet's order is compared with the table's; no seed plays a part.
 
     Attributes:
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
     archs: tuple[Arch, ...]
     mixtures: tuple[Mixture, ...]
-    accuracies: Mapping[Column, Floats]
+    accuracies: Mapping[DatasetSplit, Floats]
 
 
 class Neighbourhood(NamedTuple):
@@ -49,9 +49,9 @@ class Neighbourhood(NamedTuple):
         missing: how many it does not answer for; None where there is no table.
     """
 
-    mean: dict[Column, float | None]
-    worst: dict[Column, float | None]
-    missing: dict[Column, int | None]
+    mean: dict[DatasetSplit, float | None]
+    worst: dict[DatasetSplit, float | None]
+    missing: dict[DatasetSplit, int | None]
 
 
 @dataclass
@@ -70,13 +70,13 @@ class Answers:
 
     table: Scorer | None
     epochs: int
-    columns: tuple[Column, ...]
-    best: Mapping[Column, float]
-    sample: Sample | None = None
+    columns: tuple[DatasetSplit, ...]
+    best: Mapping[DatasetSplit, float]
+    sample: RankSample | None = None
     asked: int = 0
     missing: int = 0
 
-    def accuracies(self, arch: Arch) -> dict[Column, float | None]:
+    def accuracies(self, arch: Arch) -> dict[DatasetSplit, float | None]:
         """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
         found = ask_all(self.table, arch, self.columns, self.epochs)
         if self.table is not None:
@@ -84,7 +84,7 @@ class Answers:
             self.missing += all(value is None for value in found.values())
         return found
 
-    def regrets(self, accuracies: Mapping[Column, float | None]) -> dict[Column, float | None]:
+    def regrets(self, accuracies: Mapping[DatasetSplit, float | None]) -> dict[DatasetSplit, float | None]:
         """Points to the best reachable architecture per column, None where either is not known."""
         return {
             column: None if value is None or column not in self.best else self.best[column] - value
@@ -102,12 +102,14 @@ def ask(table: Scorer | None, arch: Arch, dataset: str, split: str, epochs: int)
         return None
 
 
-def ask_all(table: Scorer | None, arch: Arch, columns: Sequence[Column], epochs: int) -> dict[Column, float | None]:
+def ask_all(
+    table: Scorer | None, arch: Arch, columns: Sequence[DatasetSplit], epochs: int
+) -> dict[DatasetSplit, float | None]:
     """``ask`` for each column."""
     return {column: ask(table, arch, *column, epochs) for column in columns}
 
 
-def scores(table: Scorer, archs: Sequence[Arch], column: Column, epochs: int) -> Floats:
+def scores(table: Scorer, archs: Sequence[Arch], column: DatasetSplit, epochs: int) -> Floats:
     """Percent (n,), NaN where the table does not answer, be it for the architecture or for the column altogether."""
     try:
         return table.scores(archs, *column, epochs)
@@ -115,7 +117,9 @@ def scores(table: Scorer, archs: Sequence[Arch], column: Column, epochs: int) ->
         return numpy.full(len(archs), numpy.nan)
 
 
-def neighbourhood(table: Scorer | None, archs: Sequence[Arch], columns: Sequence[Column], epochs: int) -> Neighbourhood:
+def neighbourhood(
+    table: Scorer | None, archs: Sequence[Arch], columns: Sequence[DatasetSplit], epochs: int
+) -> Neighbourhood:
     """Mean and worst accuracy of some architectures, and how many of them the table lacks, per column."""
     if table is None:
         return Neighbourhood(dict.fromkeys(columns), dict.fromkeys(columns), dict.fromkeys(columns))
@@ -160,7 +164,7 @@ def why_no_table(spec: RunSpec) -> str:
     return catalog.why_no_table(spec.table, spec.space, spec.table_epochs)
 
 
-def columns_of(table: Scorer | None, space: Space) -> tuple[Column, ...]:
+def columns_of(table: Scorer | None, space: Space) -> tuple[DatasetSplit, ...]:
     """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
     datasets = space.facts.datasets if table is None else table.datasets
     return tuple((dataset, split) for dataset in datasets for split in SPLITS)
@@ -176,7 +180,7 @@ def answers(table: Scorer | None, space: Space, epochs: int, rank_sample: int) -
     if listed is None:
         return Answers(table, epochs, columns, {})
     archs = reachable_archs(space)
-    best: dict[Column, float] = {}
+    best: dict[DatasetSplit, float] = {}
     for column in columns:
         with contextlib.suppress(Unanswered):
             best[column] = listed.best(archs, *column, epochs)[1]
@@ -184,8 +188,8 @@ def answers(table: Scorer | None, space: Space, epochs: int, rank_sample: int) -
 
 
 def draw_sample(
-    table: Table, space: Space, archs: Sequence[Arch], columns: Sequence[Column], epochs: int, count: int
-) -> Sample | None:
+    table: Table, space: Space, archs: Sequence[Arch], columns: Sequence[DatasetSplit], epochs: int, count: int
+) -> RankSample | None:
     """A stratified sample of the reachable architectures, the same for every run of a space, table, budget and size.
 
     Those that the table answers for in the first column for which it answers at all are put in order of accuracy (ties
@@ -202,7 +206,7 @@ def draw_sample(
             strata = min(count, answered)
             taken = [archs[order[(2 * stratum + 1) * answered // (2 * strata)]] for stratum in range(strata)]
             cells = reachable_cells(space, taken)
-            return Sample(
+            return RankSample(
                 tuple(taken),
                 tuple(space.configuration(cells[arch]) for arch in taken),
                 {column: scores(table, taken, column, epochs) for column in columns},
@@ -211,7 +215,7 @@ def draw_sample(
 
 
 def random_searches(
-    table: Scorer | None, space: Space, columns: Sequence[Column], epochs: int
+    table: Scorer | None, space: Space, columns: Sequence[DatasetSplit], epochs: int
 ) -> dict[str, dict[str, float]]:
     """DATASET_SPLIT -> what random search over the space would find by a table that lists its architectures.
 

@@ -19,7 +19,7 @@ from nas_stability.benchmarks.images.dataset import Dataset, fixed_batch, plain_
 from nas_stability.benchmarks.spaces.facts import Kind
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Space, entropy, one_hot, shift_invariant
 from nas_stability.benchmarks.tables.open_file import Floats
-from nas_stability.harness.measuring.asked_table import Answers, Column, neighbourhood
+from nas_stability.harness.measuring.asked_table import Answers, DatasetSplit, neighbourhood
 from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.methods.choices import correct_images
@@ -147,7 +147,7 @@ def sample_accuracies(search: Search, data: Dataset, mixtures: Sequence[Mixture]
 
 def ranks(
     search: Search, data: Dataset, answered: Answers
-) -> tuple[dict[Column, float | None], dict[Column, int | None]]:
+) -> tuple[dict[DatasetSplit, float | None], dict[DatasetSplit, int | None]]:
     """Kendall's tau-b of the supernet's order against the table's, and architectures compared, per column.
 
     None where nothing is measured; tau is also None where it is not defined: all are equal for one of the two.

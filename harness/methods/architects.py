@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, softmax
 from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.methods.losses import Loss
@@ -131,7 +131,7 @@ def second_order(
     names, weights = zip(*net.named_parameters(), strict=True)
     mixture = objective.relax(alpha)
     exact = settings.unrolled_product == "exact"
-    with Plain() if exact else contextlib.nullcontext():
+    with PlainOperations() if exact else contextlib.nullcontext():
         loss = batch_loss(objective.loss, net, batches.train, mixture)
     slopes = torch.autograd.grad(loss, weights, create_graph=exact)
     with torch.no_grad():

@@ -20,7 +20,7 @@ from nas_stability.harness.methods.after_step import AFTER_STEP
 from nas_stability.harness.methods.architects import ARCHITECTS, Batches, Objective, Optimizer
 from nas_stability.harness.methods.choices import CHOICES
 from nas_stability.harness.methods.compositions import Method, find_method
-from nas_stability.harness.methods.perturbations import PERTURBATIONS, Loss, Perturbed
+from nas_stability.harness.methods.perturbations import PERTURBATIONS, LossAt, Perturbed
 from nas_stability.harness.methods.regularisers import REGULARISERS
 from nas_stability.harness.methods.relaxations import RELAXATIONS, Draw, Relaxation
 from nas_stability.harness.methods.restarts import RESTARTS, Returned
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     sample: Callable[[Mixture, Mixture, float], Mixture] | None
     per_cell: bool
     architect: Callable[[Supernet, Alpha, Batches, Optimizer, Objective], tuple[Tensor, ...]] | None
-    perturb: Callable[[Mixture, Loss, float, Mixture], Perturbed] | None
+    perturb: Callable[[Mixture, LossAt, float, Mixture], Perturbed] | None
     noise: Draw
     penalty: Callable[[Alpha, float], Tensor] | None
     correct: Callable[[Alpha], Alpha] | None

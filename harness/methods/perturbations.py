@@ -20,7 +20,7 @@ from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.rng import uniform
 from nas_stability.harness.specs.spec import FIELDS
 
-Loss = Callable[[Mixture], Tensor]
+LossAt = Callable[[Mixture], Tensor]
 """The training loss of a mixture on the batch of the weight step: a scalar."""
 
 
@@ -46,7 +46,7 @@ class Perturb(Protocol):
     the radius. ``settings`` has the part's fields as attributes.
     """
 
-    def __call__(self, mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed: ...
+    def __call__(self, mixture: Mixture, loss: LossAt, radius: float, noise: Mixture, settings: Any) -> Perturbed: ...
 
 
 class Perturbation(NamedTuple):
@@ -92,12 +92,12 @@ def apart(rows: Tensor, groups: Mixture) -> Mixture:
     return tuple(part[:, : group.shape[1]] for part, group in zip(parts, groups, strict=True))
 
 
-def random(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed:
+def random(mixture: Mixture, loss: LossAt, radius: float, noise: Mixture, settings: Any) -> Perturbed:
     """SDARTS-RS: add the noise and project."""
     return Perturbed(project(tuple(map(torch.add, mixture, noise))))
 
 
-def adversarial(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed:
+def adversarial(mixture: Mixture, loss: LossAt, radius: float, noise: Mixture, settings: Any) -> Perturbed:
     """SDARTS-ADV: projected gradient ascent on the loss in the ball of the radius (in the maximum norm)."""
     with torch.no_grad():
         before = loss(mixture)

@@ -36,7 +36,7 @@ class Mix(Protocol):
     def __call__(self, alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture: ...
 
 
-class Sample(Protocol):
+class Sampling(Protocol):
     """(distribution, draws, progress, settings) -> mixture, of rows on the simplex in the place of logits."""
 
     def __call__(self, distribution: Mixture, draws: Mixture, progress: float, settings: Any) -> Mixture: ...
@@ -59,7 +59,7 @@ class Relaxation(NamedTuple):
 
     mix: Mix
     draw: Draw | None = None
-    sample: Sample | None = None
+    sample: Sampling | None = None
     per_cell: bool = False
     shift_invariant: bool = True
     smooth: bool = True

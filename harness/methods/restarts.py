@@ -17,7 +17,7 @@ class Returned(NamedTuple):
     weight_decay: float
 
 
-class Rule(Protocol):
+class RestartRule(Protocol):
     """(rows, weight decay, settings) -> where the search goes back to; None: it goes on as it is.
 
     Asked between epochs. ``rows`` are those of epochs.csv from epoch 0 on, as texts; the decay is that of now.
@@ -29,7 +29,7 @@ class Rule(Protocol):
 class Restart(NamedTuple):
     """A rule and the fields that it reads; without one a search never goes back."""
 
-    rule: Rule | None
+    rule: RestartRule | None
     fields: Mapping[str, Any] = NOTHING
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from nas_stability.harness.methods.compositions import NOTHING
 
 
-class Rule(Protocol):
+class StopRule(Protocol):
     """(rows, settings) -> whether the search ends here.
 
     ``rows`` are those of epochs.csv from epoch 0 on, each column's text by its name; an empty text is a number that is
@@ -21,7 +21,7 @@ class Rule(Protocol):
 class StoppingRule(NamedTuple):
     """A rule and the fields that it reads; without one a search goes on to its last epoch."""
 
-    stops: Rule | None
+    stops: StopRule | None
     fields: Mapping[str, Any] = NOTHING
 
 

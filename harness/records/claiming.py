@@ -20,7 +20,7 @@ from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.specs.recorded import recorded_spec, same_run
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 
 
 class Held(RuntimeError):
@@ -111,7 +111,7 @@ def name_of(spec: RunSpec, folder: Path) -> str:
     return ids_of(values)[0 if "data_sha256" in values else -1]
 
 
-def claim_study(study: Study, folder: Path) -> None:
+def claim_study(study: PlannedStudy, folder: Path) -> None:
     """Makes the folder this study's.
 
     Raises:
@@ -139,7 +139,7 @@ def claim_study(study: Study, folder: Path) -> None:
     files.write(path, sealed({"schema": SCHEMA, "name": study.name, "runs": planned, **claims}))
 
 
-def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
+def names_of(study: PlannedStudy, folder: Path) -> dict[RunSpec, str]:
     """The name of each run's folder in a study's that is there: its id, or what version 0.1 called it when it began.
 
     Raises:
@@ -165,7 +165,7 @@ def names_of(study: Study, folder: Path) -> dict[RunSpec, str]:
     return {spec: run if (folder / run).exists() else spec.run_id for spec, run in names.items()}
 
 
-def refuse_records(study: Study, folder: Path) -> None:
+def refuse_records(study: PlannedStudy, folder: Path) -> None:
     """Passes a study's folder, or one that no records are in or around but runs of this study.
 
     Raises:

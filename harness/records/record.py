@@ -144,10 +144,10 @@ def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     for row in rows:
-        writer.writerow([text(value) for value in row.values()])
+        writer.writerow([as_text(value) for value in row.values()])
     return lines.getvalue()
 
 
-def text(value: object) -> object:
+def as_text(value: object) -> object:
     """A cell: nothing for None, the shortest exact digits for a float."""
     return "" if value is None else repr(value) if isinstance(value, float) else value

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas_stability.benchmarks.stopping import signals
-from nas_stability.benchmarks.workers import Answer, Crew, Lost, Stopped, asked_to_stop
+from nas_stability.benchmarks.workers import Crew, Finished, Lost, Stopped, asked_to_stop
 from nas_stability.harness.records.claiming import claim_study, names_of, refuse_other, refuse_records
 from nas_stability.harness.records.folder import is_study
 from nas_stability.harness.records.record import DONE, EPOCHS
@@ -24,7 +24,7 @@ from nas_stability.harness.runs.cluster import on_cluster
 from nas_stability.harness.runs.inputs import open_inputs
 from nas_stability.harness.runs.machine import Place, find_device
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 
 
 class Engine(NamedTuple):
@@ -41,8 +41,8 @@ class Engine(NamedTuple):
     scheduler: str = ""
 
 
-def carry_out(
-    study: Study, folder: Path, place: Place, engine: Engine, progress: Callable[[int], None]
+def run_study(
+    study: PlannedStudy, folder: Path, place: Place, engine: Engine, progress: Callable[[int], None]
 ) -> list[Outcome]:
     """Carries out every run of the study that is not finished. A signal to stop saves and stops all runs.
 
@@ -127,7 +127,7 @@ def in_a_worker(task: tuple[Job, Place]) -> Outcome:
     return attempt(*job, place, asked_to_stop)
 
 
-def outcome_of(answer: Answer[Outcome], folder: Path) -> Outcome:
+def outcome_of(answer: Finished[Outcome], folder: Path) -> Outcome:
     """What became of a run that was a worker's task."""
     run = folder.name
     try:

@@ -23,7 +23,7 @@ STEPS = 3
 """Steps that are measured, after one that warms up."""
 
 
-class Cost(NamedTuple):
+class RunCost(NamedTuple):
     """Estimated seconds of a run.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cost(NamedTuple):
         return self.search + self.measuring
 
 
-def run_cost(spec: RunSpec, place: Place) -> Cost:
+def run_cost(spec: RunSpec, place: Place) -> RunCost:
     """What a run would cost, by the processor's clock now; loading and writing are not counted.
 
     Raises:
@@ -73,7 +73,7 @@ def run_cost(spec: RunSpec, place: Place) -> Cost:
         )
     )
     due = len({*range(0, spec.epochs + 1, spec.measure_every), spec.epochs})
-    return Cost(min(measured[1:] or measured) * steps * spec.epochs, every * (spec.epochs + 1) + when_due * due)
+    return RunCost(min(measured[1:] or measured) * steps * spec.epochs, every * (spec.epochs + 1) + when_due * due)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -24,7 +24,7 @@ from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Dataset, plain_batches
 from nas_stability.benchmarks.spaces.space import Arch
-from nas_stability.harness.measuring.asked_table import Column, ask_all, columns_of
+from nas_stability.harness.measuring.asked_table import DatasetSplit, ask_all, columns_of
 from nas_stability.harness.measuring.curvature import flat, unflat
 from nas_stability.harness.measuring.measure import EVALUATION_BATCH, evaluate
 from nas_stability.harness.methods.architects import frozen
@@ -81,7 +81,7 @@ def chosen_runs(folder: Path) -> list[Path]:
     return [place for _, place in lowest.values()]
 
 
-def carry_out(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool = False) -> bool:
+def measure_landscape(folder: Path, grid: Grid, place: Place, watch: Watch, again: bool = False) -> bool:
     """Measures the landscape of a finished run into its folder, from where it stopped; a whole one is left as it is.
 
     Args:
@@ -243,7 +243,7 @@ def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: W
     alpha = tuple(group.detach().cpu() for group in search.alpha)
 
     @functools.cache
-    def accuracies(arch: Arch) -> dict[Column, float | None]:
+    def accuracies(arch: Arch) -> dict[DatasetSplit, float | None]:
         return ask_all(table, arch, columns, search.spec.table_epochs)
 
     watch.progress(done, len(pairs))

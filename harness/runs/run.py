@@ -95,11 +95,11 @@ def run(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
             return False
         refuse_other(spec, folder)
         files.clear_parts(folder, alone=True)
-        carry_out(spec, folder, inputs, place, watch)
+        search_noting_failure(spec, folder, inputs, place, watch)
     return True
 
 
-def carry_out(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, watch: Watch) -> None:
+def search_noting_failure(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, watch: Watch) -> None:
     """The run, with its failure written to error.txt."""
     try:
         (folder / ERROR).unlink(missing_ok=True)

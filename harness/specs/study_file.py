@@ -48,7 +48,7 @@ LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
-class Study:
+class PlannedStudy:
     """The runs of a study, each once, in the order of the file.
 
     Attributes:
@@ -102,7 +102,7 @@ def find(name: str) -> Path:
     raise unknown("study", name, shipped())
 
 
-def read(path: Path) -> Study:
+def read(path: Path) -> PlannedStudy:
     """A study file.
 
     Raises:
@@ -131,7 +131,7 @@ def read(path: Path) -> Study:
     if not isinstance(claims, list):
         raise whole.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
     methods = {spec.method for spec in runs}
-    return Study(
+    return PlannedStudy(
         name,
         runs,
         tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims)),

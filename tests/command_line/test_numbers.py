@@ -22,7 +22,7 @@ def test_the_report_of_a_study_uses_no_more_workers_than_the_study_h12(
         asked.append(options["workers"])
         raise BadInput("enough")
 
-    monkeypatch.setattr(batch, "carry_out", lambda *arguments: [attempt.Outcome("run", "finished")])
+    monkeypatch.setattr(batch, "run_study", lambda *arguments: [attempt.Outcome("run", "finished")])
     monkeypatch.setattr(report, "write_report", write_report)
     monkeypatch.setattr("nas_stability.analysis.page.whole_page.judge", lambda study: study)
     monkeypatch.setattr("nas_stability.reading.loaded", lambda folder, unverified, stop, best_of: folder)

@@ -12,7 +12,7 @@ import pytest
 from nas_stability.command_line import main
 from nas_stability.harness.records.record import LOCK
 from nas_stability.harness.runs import attempt, batch
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.faults import processes
 from tests.faults.processes import until
 from tests.small import PLACE, small_spec
@@ -25,9 +25,9 @@ HERE = os.getpid()
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks for processes in /proc")
 
 
-def two(epochs: int) -> Study:
+def two(epochs: int) -> PlannedStudy:
     """A study of two runs."""
-    return Study("two", tuple(small_spec(seed=seed, epochs=epochs, images=40) for seed in (0, 1)))
+    return PlannedStudy("two", tuple(small_spec(seed=seed, epochs=epochs, images=40) for seed in (0, 1)))
 
 
 def at_work(run: str) -> list[int]:
@@ -36,8 +36,8 @@ def at_work(run: str) -> list[int]:
     return [worker for worker in below if processes.holds(worker, f"{run}/{LOCK}")]
 
 
-def carry_out(study: Study, folder: Path, scheduler: str) -> dict[str, attempt.Outcome]:
-    outcomes = batch.carry_out(study, folder, PLACE, batch.Engine(scheduler=scheduler), lambda done: None)
+def carry_out(study: PlannedStudy, folder: Path, scheduler: str) -> dict[str, attempt.Outcome]:
+    outcomes = batch.run_study(study, folder, PLACE, batch.Engine(scheduler=scheduler), lambda done: None)
     return {outcome.run: outcome for outcome in outcomes}
 
 

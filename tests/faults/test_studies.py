@@ -16,7 +16,7 @@ from nas_stability.harness.records.record import EPOCHS, ERROR, LOCK
 from nas_stability.harness.runs import attempt, batch
 from nas_stability.harness.runs.run import Watch, run
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study, read
+from nas_stability.harness.specs.study_file import PlannedStudy, read
 from tests import torture
 from tests.faults import processes
 from tests.faults.processes import until
@@ -27,14 +27,14 @@ HERE = os.getpid()
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks for processes in /proc")
 
 
-def four(epochs: int = 3) -> Study:
+def four(epochs: int = 3) -> PlannedStudy:
     """A study of four runs of a second or so."""
     kinds = itertools.product(("darts", "sdarts-rs"), (0, 1))
-    return Study("four", tuple(small_spec(method=method, seed=seed, epochs=epochs) for method, seed in kinds))
+    return PlannedStudy("four", tuple(small_spec(method=method, seed=seed, epochs=epochs) for method, seed in kinds))
 
 
-def carry_out(study: Study, folder: Path, workers: int) -> dict[str, attempt.Outcome]:
-    outcomes = batch.carry_out(study, folder, PLACE, batch.Engine(workers), lambda done: None)
+def carry_out(study: PlannedStudy, folder: Path, workers: int) -> dict[str, attempt.Outcome]:
+    outcomes = batch.run_study(study, folder, PLACE, batch.Engine(workers), lambda done: None)
     return {outcome.run: outcome for outcome in outcomes}
 
 
@@ -149,7 +149,7 @@ def test_a_run_short_of_memory_is_tried_once_more(
         return True
 
     monkeypatch.setattr(attempt, "run", run)
-    study = Study("two", (small_spec(), small_spec(seed=1)))
+    study = PlannedStudy("two", (small_spec(), small_spec(seed=1)))
     assert {outcome.state for outcome in carry_out(study, tmp_path, 1).values()} == {"finished"}
     assert tried == [0, 1, 0]
 

@@ -24,7 +24,7 @@ from nas_stability.harness.benching import cases as bench_cases
 from nas_stability.harness.benching import comparison, instrument, markdown_tables
 from nas_stability.harness.benching.cases import GROWN, HESSIAN, METHODS, Case, Growth, Measured
 from nas_stability.harness.benching.comparison import LITERAL, OURS, PLAIN
-from nas_stability.harness.benching.instrument import Asked, Counter
+from nas_stability.harness.benching.instrument import Counter, Demand
 from nas_stability.harness.methods import compositions
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.state import start
@@ -71,7 +71,7 @@ def test_flop_are_pytorchs_own_count(space: str) -> None:
 
 def test_a_published_forward_pass_is_about_31_gflop() -> None:
     """The number of issue 6, from which its lower bounds of a step follow; on the meta device nothing is computed."""
-    spec = bench_cases.published("nasbench201", "darts")
+    spec = bench_cases.published_spec("nasbench201", "darts")
     search = start(spec, instrument.CLASSES, 3, torch.device("meta"))
     images = torch.empty(spec.batch_size, 3, 32, 32, device="meta")
     with torch.no_grad(), Counter() as counter:
@@ -103,11 +103,11 @@ def test_what_a_backward_pass_needs_is_held_until_then() -> None:
 
 
 def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
-    case = Case("published", "sdarts-adv", bench_cases.published("nasbench201", "sdarts-adv"))
+    case = Case("published", "sdarts-adv", bench_cases.published_spec("nasbench201", "sdarts-adv"))
     measured = {
-        OURS: Measured(100, Asked(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
-        LITERAL: Measured(290, Asked(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
-        PLAIN: Measured(150, Asked(150, 60.0, 120.0), (1.5, 3.0, 8.0)),
+        OURS: Measured(100, Demand(250, 50.0, 60.0), (1.0, 2.0, 4.0)),
+        LITERAL: Measured(290, Demand(290, 70.0, 100.0), (3.0, 4.0, 9.0)),
+        PLAIN: Measured(150, Demand(150, 60.0, 120.0), (1.5, 3.0, 8.0)),
     }
     found, compared = comparison.costs(case, measured, 2, 100.0), comparison.ratios(case, measured)
     ours, literal, _ = found
@@ -135,8 +135,8 @@ def test_ratios_are_those_of_the_rows_and_stand_beside_their_bars() -> None:
 def test_bars_are_those_of_the_issue_in_every_space() -> None:
     def bars(space: str, what: str) -> dict[str, float | None]:
         method = "darts" if what == HESSIAN else what
-        one = Measured(1, Asked(1, 1.0, 1.0), (1.0,))
-        case = Case("published", what, bench_cases.published(space, method))
+        one = Measured(1, Demand(1, 1.0, 1.0), (1.0,))
+        case = Case("published", what, bench_cases.published_spec(space, method))
         return {row.quantity: row.bar for row in comparison.ratios(case, {OURS: one, LITERAL: one})}
 
     darts = comparison.BARS["darts"]["seconds", "pc-darts"]
@@ -172,7 +172,7 @@ def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
 @pytest.mark.parametrize(("space", "method"), slow_but(EVERY, ("nasbench1shot1-s1", "darts")))
 def test_a_step_has_a_third_of_the_references_operations(space: str, method: str) -> None:
     """At the published depth; the number of launches depends neither on the width nor on the batch."""
-    case = tiny(space, method, depth=bench_cases.published(space, method).depth)
+    case = tiny(space, method, depth=bench_cases.published_spec(space, method).depth)
     measured = comparison.measure(case, CPU, oracles, 1, plain=False)
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
@@ -198,10 +198,10 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
         for axis, value in (("width", 2), ("width", 3), ("depth", 3), ("batch_size", 4))
     ]
     told: list[int] = []
-    found, _ = comparison.carry_out(cases, growths, PLACE, 3, tmp_path, told.append)
+    found, _ = comparison.measure_cases(cases, growths, PLACE, 3, tmp_path, told.append)
     assert told == list(range(1, len(cases) + len(growths) + 1))
     steps = pandas.read_csv(tmp_path / comparison.STEP)
-    assert list(steps.columns) == list(bench_cases.Cost._fields)
+    assert list(steps.columns) == list(bench_cases.StepCost._fields)
     assert len(steps) == len(found) == 3 * len(cases)
     assert (steps["rounds"] == 3).all()
     assert (steps["seconds_min"] <= steps["seconds_median"]).all()
@@ -240,7 +240,9 @@ def test_files_table_and_figure(tmp_path: Path) -> None:
 def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "__file__", str(tmp_path / "harness" / "benching" / "comparison.py"))
     assert comparison.reference() is None
-    found, compared = comparison.carry_out([tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None)
+    found, compared = comparison.measure_cases(
+        [tiny("nasbench201", "darts")], [], PLACE, 1, tmp_path, lambda done: None
+    )
     assert {row.beside for row in compared} == {PLAIN}
     assert [row.implementation for row in found] == [OURS, PLAIN]
     assert "literal" not in markdown_tables.tables(found, compared)

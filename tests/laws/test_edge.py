@@ -30,7 +30,7 @@ from nas_stability.harness.records.sealed import read_head
 from nas_stability.harness.records.status import read_status
 from nas_stability.harness.runs import batch, checkpoint, machine
 from nas_stability.harness.runs.run import Place, Watch, run
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.harness.runs.test_run import interrupted
 from tests.slow import marked
 from tests.small import PLACE, begin, reseal, small_spec
@@ -57,7 +57,7 @@ def test_a_refused_run_leaves_nothing(values: dict[str, object], tmp_path: Path)
 def test_a_study_is_refused_before_anything_is_written_c3(tmp_path: Path) -> None:
     specs = (small_spec(), small_spec(seed=1, batch_size=40))
     with pytest.raises(BadInput, match="batch_size"):
-        batch.carry_out(Study("s", specs), tmp_path / "s", PLACE, batch.Engine(), lambda done: None)
+        batch.run_study(PlannedStudy("s", specs), tmp_path / "s", PLACE, batch.Engine(), lambda done: None)
     assert not (tmp_path / "s").exists()
 
 

@@ -16,10 +16,10 @@ def channels_last(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
-Returned = TypeVar("Returned")
+Output = TypeVar("Output")
 
 
-def replaceable(function: Callable[..., Returned]) -> Callable[..., Returned]:
+def replaceable(function: Callable[..., Output]) -> Callable[..., Output]:
     """The function as one that a TorchFunctionMode sees as a whole, as it sees PyTorch's own.
 
     Of a module's forward likewise: then the module is the first of the arguments. Rules of tangents
@@ -27,9 +27,9 @@ def replaceable(function: Callable[..., Returned]) -> Callable[..., Returned]:
     """
 
     @functools.wraps(function)
-    def seen(*args: Any, **kwargs: Any) -> Returned:
+    def seen(*args: Any, **kwargs: Any) -> Output:
         if has_torch_function(args):
-            replaced: Returned = handle_torch_function(seen, args, *args, **kwargs)
+            replaced: Output = handle_torch_function(seen, args, *args, **kwargs)
             return replaced
         return function(*args, **kwargs)
 

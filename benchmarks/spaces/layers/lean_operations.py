@@ -1,8 +1,8 @@
 """Operations of a NAS-Bench-1Shot1 cell that keep little for their gradients and read the features less often.
 
 Source: the formulas are ours. Of PyTorch's operations, a cell would keep what each of them reads and returns: here only
-what the gradients cannot do without. They have first derivatives alone; while ``Plain`` is entered, PyTorch's stand in
-their place.
+what the gradients cannot do without. They have first derivatives alone; while ``PlainOperations`` is entered,
+PyTorch's stand in their place.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HALF = ((2, 2), (2, 2), (1, 1), (1, 1), False)
 """Kernel, stride, padding, dilation and ceiling mode of max-pooling in a choice block, and between cells."""
 
 
-class Plain(TorchFunctionMode):
+class PlainOperations(TorchFunctionMode):
     """While it is entered, the operations of this module are composed of PyTorch's, which have all derivatives."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -107,7 +107,7 @@ PLAIN: Mapping[Any, Callable[..., Any]] = {
     halved: plainly_halved,
     **partial_channels.PLAIN,
 }
-"""What ``Plain`` puts in whose place."""
+"""What ``PlainOperations`` puts in whose place."""
 
 
 class Scaled(Function):

@@ -71,4 +71,4 @@ def in_line(features: Tensor) -> Tensor:
 
 
 PLAIN: Mapping[Any, Callable[..., Any]] = {plus: plainly_plus}
-"""What ``Plain`` (lean_operations.py) puts in whose place."""
+"""What ``PlainOperations`` (lean_operations.py) puts in whose place."""

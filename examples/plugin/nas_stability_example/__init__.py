@@ -7,12 +7,12 @@ from torch import Tensor
 
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture
 from nas_stability.harness.methods.compositions import Method
-from nas_stability.harness.methods.perturbations import Loss, Perturbation, Perturbed, project
+from nas_stability.harness.methods.perturbations import LossAt, Perturbation, Perturbed, project
 from nas_stability.harness.methods.regularisers import Regulariser
 from nas_stability.harness.specs.fields import Range, described
 
 
-def dropped(mixture: Mixture, loss: Loss, radius: float, noise: Mixture, settings: Any) -> Perturbed:
+def dropped(mixture: Mixture, loss: LossAt, radius: float, noise: Mixture, settings: Any) -> Perturbed:
     """Takes each choice's weight away with a probability, and shares it among the others of the row."""
     limit = 2 * settings.drop_rate - 1  # the noise is uniform in [-radius, radius]
     return Perturbed(project(tuple(rows * (one >= radius * limit) for rows, one in zip(mixture, noise, strict=True))))

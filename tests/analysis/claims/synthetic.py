@@ -11,7 +11,8 @@ import pandas
 from nas_stability.analysis import comparable
 from nas_stability.analysis.claims import windows
 from nas_stability.analysis.claims.statements import claims
-from nas_stability.analysis.study import Floats, Study
+from nas_stability.analysis.statistics.intervals import Floats
+from nas_stability.analysis.study import Study
 
 METHODS = ("darts", "sdarts-rs", "sdarts-adv")
 CLAIMS = {claim.name: claim for claim in claims(METHODS)}
@@ -101,7 +102,7 @@ def without_effects(count: int) -> list[Study]:
 
 
 def with_effects(rng: numpy.random.Generator, seeds: int, size: float) -> Values:
-    """DARTS falls late and its Hessian grows, in proportion; SDARTS-RS half as much, SDARTS-ADV not at all."""
+    """DARTS deteriorates late and its Hessian grows, in proportion; SDARTS-RS half as much, SDARTS-ADV not at all."""
     late = numpy.clip((numpy.arange(EPOCHS) / (EPOCHS - 1) - 0.5) * 2, 0, 1)
     strength = numpy.array([1.0, 0.4, 0.0])[:, None, None] * size * (1 + 0.2 * rng.normal(size=(3, seeds, 1)))
     norm = numpy.exp(1.5 * strength * late + 0.2 * rng.normal(size=(3, seeds, EPOCHS)))

@@ -11,7 +11,8 @@ import pytest
 from nas_stability.analysis import comparable
 from nas_stability.analysis.claims import evidence, judging, windows
 from nas_stability.analysis.claims.judging import POOLED, judge
-from nas_stability.analysis.study import Floats, Study
+from nas_stability.analysis.statistics.intervals import Floats
+from nas_stability.analysis.study import Study
 from tests import oracles_stats as oracles
 from tests.analysis.claims.synthetic import CLAIMS, EPOCHS, TRUE, of_space, study, with_effects, without_effects
 
@@ -34,7 +35,7 @@ def test_without_effects_at_most_one_study_in_twenty_supports_any_claim() -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 def test_searches_of_two_outcomes_do_not_fool_the_t_test(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that end 8 points higher or lower by a coin's toss: t alone supports a fall in one study of 2^seeds."""
+    """Runs that end 8 points higher or lower by a coin's toss: t alone supports the claim in one study of 2^seeds."""
     name = "darts-deteriorates"
     monkeypatch.setattr(judging, "claims", lambda methods, own: [CLAIMS[name]])
     rng, late = numpy.random.default_rng(0), numpy.arange(EPOCHS) > EPOCHS // 2

@@ -17,8 +17,8 @@ def test_a_claim_is_judged_within_each_variant(studies: dict[str, Study]) -> Non
     judged = judging.judge(studies["radius"]).set_index(["claim", "variant"])
     for lower, radius in enumerate((0.03, 0.1, 0.2, 0.3, 0.5)):
         row = judged.loc[("darts-deteriorates", f"radius {radius}")]
-        falls = [of_seed[1] - (of_seed[2] - lower) for of_seed in ACCURACY["darts"]]
-        assert (row["n"], row["estimate"]) == (3, pytest.approx(sum(falls) / 3))
+        lost = [of_seed[1] - (of_seed[2] - lower) for of_seed in ACCURACY["darts"]]
+        assert (row["n"], row["estimate"]) == (3, pytest.approx(sum(lost) / 3))
         row = judged.loc[("sdarts-rs-ends-better", f"radius {radius}")]
         better = [b[2] - a[2] for a, b in zip(ACCURACY["darts"], ACCURACY["sdarts-rs"], strict=True)]
         assert (row["n"], row["estimate"]) == (3, pytest.approx(sum(better) / 3))
@@ -56,7 +56,7 @@ def test_methods_that_differ_say_so(
 
 def test_verdicts_of_variants_for_people(studies: dict[str, Study]) -> None:
     judged = judging.judge(studies["baseline"])
-    blocks = judging.text(judged).split("\n\n")
+    blocks = judging.printed(judged).split("\n\n")
     assert [block.splitlines()[0] for block in blocks] == [
         *(S1, "nasbench201", "nasbench201, radius 0.1", "nasbench201, radius 0.3", "all spaces"),
     ]

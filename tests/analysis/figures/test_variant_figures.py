@@ -111,8 +111,8 @@ def test_an_ablation_by_hand(studies: dict[str, Study]) -> None:
         row = numbers.loc[("sdarts-rs", radius, "final")]
         assert (row["mean"], row["seeds"], row["missing"]) == (pytest.approx(sum(final) / 3), 3, 0)
         assert (row["low"], row["high"]) == pytest.approx(interval(final))
-        falls = [of_seed[1] - (of_seed[2] - lower) for of_seed in ACCURACY["sdarts-rs"]]
-        assert numbers.loc[("sdarts-rs", radius, "fall"), "mean"] == pytest.approx(sum(falls) / 3)
+        lost = [of_seed[1] - (of_seed[2] - lower) for of_seed in ACCURACY["sdarts-rs"]]
+        assert numbers.loc[("sdarts-rs", radius, "deterioration"), "mean"] == pytest.approx(sum(lost) / 3)
     first = drawn.figure.axes[0]
     assert first.get_xscale() == "log"
     assert [tick.get_text() for tick in first.get_xticklabels()] == ["0.03", "0.1", "0.2", "0.3", "0.5"]

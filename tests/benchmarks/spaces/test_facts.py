@@ -117,7 +117,7 @@ def test_the_analysis_reads_them_without_the_space(recorded: Path) -> None:
     assert looks_of(study)["skip_connect"].name == "identity"
     shares = final_cells.operation_shares(study, "mine", "darts")
     assert set(shares["operation"]) == set(MINE.operations)
-    drawn = final_cells.cells(study)
+    drawn = final_cells.final_graphs(study)
     assert drawn is not None
     assert drawn.figure.axes[0].get_title().startswith("My space, median\nDARTS, seed 0")
 
@@ -135,7 +135,7 @@ def test_of_a_space_of_which_nothing_is_told_the_name_is_known(recorded: Path, t
     assert study.facts_of("mine").title == "mine"
     shares = final_cells.operation_shares(study, "mine", "darts")
     assert list(shares["operation"].unique()) == [f"choice {index}" for index in range(5)]
-    assert final_cells.cells(study) is None
+    assert final_cells.final_graphs(study) is None
     (copy / "run.json").write_text(json.dumps({**record, "space_facts": {"title": "My space"}}))
     with pytest.raises(BadInput, match=r"run\.json cannot be read: these are no facts of a space"):
         load(tmp_path)

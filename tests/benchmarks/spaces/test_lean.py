@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations, chosen, halved, scaled
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
 from nas_stability.benchmarks.spaces.space import SupernetShape
 
@@ -44,7 +44,7 @@ def slopes(found: tuple[Tensor, ...], inputs: tuple[Tensor, ...]) -> tuple[Tenso
 def assert_alike(function: Callable[[], tuple[Tensor, ...]], inputs: tuple[Tensor, ...]) -> None:
     ours = function()
     ours_slopes = slopes(ours, inputs)
-    with Plain():
+    with PlainOperations():
         plain = function()
     torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(ours_slopes, slopes(plain, inputs), rtol=1e-10, atol=1e-12)
@@ -84,13 +84,15 @@ def test_scaled_equals_its_composition_and_moves_the_same_statistics(training: b
         norm.get_buffer("running_var").fill_(norm.eps)
     twin = copy.deepcopy(norm)
     inputs = (features(3, 10, 4, 4), shares(10))
-    found, plain = slopes_of(norm, inputs), slopes_of(twin, inputs, Plain())
+    found, plain = slopes_of(norm, inputs), slopes_of(twin, inputs, PlainOperations())
     torch.testing.assert_close(found, plain, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(norm.state_dict(), twin.state_dict(), rtol=1e-12, atol=1e-12)
     assert training == bool((norm.get_buffer("running_var") != norm.eps).all())
 
 
-def slopes_of(norm: BatchNorm, inputs: tuple[Tensor, Tensor], mode: Plain | None = None) -> tuple[Tensor, ...]:
+def slopes_of(
+    norm: BatchNorm, inputs: tuple[Tensor, Tensor], mode: PlainOperations | None = None
+) -> tuple[Tensor, ...]:
     """The output, and the slopes of the inputs, the gain and the shift."""
     with mode or contextlib.nullcontext():
         found = scaled(inputs[0], norm, inputs[1])
@@ -129,7 +131,7 @@ def test_second_derivatives_are_refused_unless_plain() -> None:
 
     with pytest.raises(RuntimeError, match="once_differentiable"):
         curved()
-    with Plain():
+    with PlainOperations():
         assert bool(curved().isfinite().all())
 
 
@@ -146,7 +148,7 @@ def kept(space: str, plain: bool) -> int:
         holders.append(tensor.detach())
         return tensor.detach()
 
-    mode = Plain() if plain else contextlib.nullcontext()
+    mode = PlainOperations() if plain else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), mode:
         net(torch.randn(8, 3, 16, 16), mixture)
     return sum(sizes.values())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.layers.batch_norm import FEW, BatchNorm, normalized, with_statistics
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods.architects import Batch
@@ -140,7 +140,7 @@ def test_second_derivatives_are_refused_unless_plain() -> None:
 
     with pytest.raises(RuntimeError, match="once_differentiable"):
         curved()
-    with Plain():
+    with PlainOperations():
         assert bool(curved().isfinite().all())
 
 

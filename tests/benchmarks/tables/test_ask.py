@@ -13,7 +13,7 @@ import pytest
 from nas_stability.benchmarks.catalog import SPACES, TABLES, open_table
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.tables import import_file, packing, soundness, survey
-from nas_stability.benchmarks.tables.open_file import Question, Run, Source, Table, Unanswered, write_packed
+from nas_stability.benchmarks.tables.open_file import Question, Source, Table, TimedTraining, Unanswered, write_packed
 from tests.benchmarks.tables.test_pack import write_nasbench101
 from tests.small import SHARED
 
@@ -27,7 +27,7 @@ def packed(path: Path, archs: list[str], name: str = "small", **columns: list[fl
         Question("cifar10", split, 108, int(seed)): values
         for (split, seed), values in ((key.split("_"), values) for key, values in columns.items())
     }
-    seconds = {Run("cifar10", 108, 0): numpy.arange(float(len(archs)))}
+    seconds = {TimedTraining("cifar10", 108, 0): numpy.arange(float(len(archs)))}
     write_packed(path, Source(name, "a test", "1", "0" * 64, "CC0"), archs, questions, seconds, [7] * len(archs))
     found = open_table(str(path), "")
     assert found is not None

@@ -20,7 +20,7 @@ from nas_201_api import NASBench201API
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.tables import dumps_101, dumps_201, packing
-from nas_stability.benchmarks.tables.open_file import Question, Run, open_table
+from nas_stability.benchmarks.tables.open_file import Question, TimedTraining, open_table
 from tests import oracles_tables
 from tests.small import SHARED
 
@@ -268,7 +268,7 @@ def test_the_two_real_records(tmp_path: Path) -> None:
     assert table.score(listed[0], "cifar10", "valid", 200) == table.score(listed[0], "cifar10-valid", "valid", 200)
     assert table.seeds(listed[0], "cifar10", "test", 200) == (777, 888, 999)
     assert Question("cifar10", "valid", 200, 777) in table.columns
-    assert Run("cifar10", 12, 111) in table.times
+    assert TimedTraining("cifar10", 12, 111) in table.times
 
 
 class Hostile:

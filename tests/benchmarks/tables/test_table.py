@@ -16,7 +16,7 @@ import pytest
 
 from nas_stability.benchmarks.catalog import SHIPPED, SPACES, TABLES, open_table
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
-from nas_stability.benchmarks.tables.open_file import Question, Run, Source, Table, Unanswered, write_packed
+from nas_stability.benchmarks.tables.open_file import Question, Source, Table, TimedTraining, Unanswered, write_packed
 from nas_stability.benchmarks.tables.table import FEW, plain
 from nas_stability.harness.runs.run import Watch, run
 from tests.small import PLACE, SHARED, small_spec
@@ -151,8 +151,11 @@ def packed(path: Path) -> Table:
         question._replace(seed=5): [92.0, math.nan, 70.5],
         question._replace(halfway=True): [60.0, 50.0, math.nan],
     }
-    times = {Run("cifar10", 108, 0): [10.0, 20.0, 30.0], Run("cifar10", 108, 5): [14.0, math.nan, 30.0],
-             Run("cifar10", 108, 0, True): [5.0, 6.0, math.nan]}  # fmt: skip
+    times = {
+        TimedTraining("cifar10", 108, 0): [10.0, 20.0, 30.0],
+        TimedTraining("cifar10", 108, 5): [14.0, math.nan, 30.0],
+        TimedTraining("cifar10", 108, 0, True): [5.0, 6.0, math.nan],
+    }
     floats = {run: numpy.array(values) for run, values in times.items()}
     sizes = {"cifar10": [1, 2, 3], "cifar100": numpy.array([4.0, math.nan, 6.0])}
     write_packed(path, SOURCE, HASHES, accuracies, floats, sizes)

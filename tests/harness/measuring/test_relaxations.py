@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, shift_invariant, softmax
 from nas_stability.harness.measuring import curvature
 from nas_stability.harness.measuring.curvature import flat, gradient_norm, hessian, probe_loss, validation_hessian
@@ -72,7 +72,7 @@ def test_hessian_and_gradient_equal_row_by_row_differentiation(space: str, name:
     relax = RELAXATIONS[name](net.cells)
 
     def loss(point: Tensor) -> Tensor:
-        with Plain(), probe_loss(net, batch, statistics, torch.float64) as of:
+        with PlainOperations(), probe_loss(net, batch, statistics, torch.float64) as of:
             return of(relax(curvature.unflat(point, alpha)))
 
     point = flat(alpha).detach().requires_grad_()

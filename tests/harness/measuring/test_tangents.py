@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm
 from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels_last, replaceable
-from nas_stability.benchmarks.spaces.layers.lean_operations import Plain, chosen, halved, scaled
+from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations, chosen, halved, scaled
 from nas_stability.benchmarks.spaces.layers.partial_channels import plus
 from nas_stability.harness.measuring import plain_rules, straight_rules
 from nas_stability.harness.measuring.curved_rules import CURVED
@@ -212,7 +212,9 @@ def matrix(call: straight_rules.Call) -> tuple[Tensor, Tensor]:
     return call.value(), call.moving[right] @ left.T
 
 
-def form_of(case: str, mode: type[Plain] | type[contextlib.nullcontext[None]] = contextlib.nullcontext) -> Tensor:
+def form_of(
+    case: str, mode: type[PlainOperations] | type[contextlib.nullcontext[None]] = contextlib.nullcontext
+) -> Tensor:
     point = POINT.clone().requires_grad_()
     with Bends() as bends, mode():
         value = loss_of(case, point)
@@ -226,7 +228,7 @@ def form_of(case: str, mode: type[Plain] | type[contextlib.nullcontext[None]] = 
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_rule_equals_row_by_row_differentiation(case: str) -> None:
-    with Plain():
+    with PlainOperations():
         expected = oracles.hessian(lambda point: loss_of(case, point), POINT)
     assert float(expected.abs().max()) > 0.01
     torch.testing.assert_close(form_of(case), expected, rtol=1e-10, atol=1e-11)
@@ -238,7 +240,7 @@ def test_every_rule_equals_the_one_for_anything(case: str, monkeypatch: pytest.M
     for table in (STRAIGHT, CURVED):
         for function in set(table) - set(MATRICES):
             monkeypatch.delitem(table, function)
-    torch.testing.assert_close(found, form_of(case, Plain), rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(found, form_of(case, PlainOperations), rtol=1e-10, atol=1e-11)
 
 
 def test_every_rule_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

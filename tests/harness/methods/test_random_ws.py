@@ -147,7 +147,7 @@ def test_a_run_records_what_it_chose_and_no_curvature(tmp_path: Path) -> None:
     assert all(row["accuracy_cifar10_valid"] for row in rows)
     assert check_study(tmp_path / "run").problems == []
     with pytest.raises(BadInput, match="random-ws decides without following its logits"):
-        landscape.carry_out(tmp_path / "run", Grid(3, 1.0), PLACE, Watch())
+        landscape.measure_landscape(tmp_path / "run", Grid(3, 1.0), PLACE, Watch())
 
 
 def test_a_perturbation_of_it_has_no_meaning() -> None:

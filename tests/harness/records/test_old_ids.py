@@ -22,7 +22,7 @@ from nas_stability.harness.records.record import (
 from nas_stability.harness.records.status import read_status
 from nas_stability.harness.runs import batch, checkpoint
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.harness.runs.test_run import interrupted
 from tests.small import PLACE, small_spec
 
@@ -58,7 +58,7 @@ def test_a_study_of_old_ids_is_continued(tmp_path: Path) -> None:
     write_first_version(begun / CHECKPOINT, state)
     (begun / SPEC).write_text(json.dumps(planned[old], sort_keys=True, indent=1) + "\n")
     begun.rename(folder / old)
-    outcomes = batch.carry_out(Study("old", specs), folder, PLACE, batch.Engine(), lambda done: None)
+    outcomes = batch.run_study(PlannedStudy("old", specs), folder, PLACE, batch.Engine(), lambda done: None)
     assert [(outcome.run, outcome.state) for outcome in outcomes] == [(old, "finished"), (specs[1].run_id, "finished")]
     record = json.loads((folder / old / DONE).read_text())
     assert (record["run"], record["inputs_since"]) == (old, 1)
@@ -83,6 +83,6 @@ def write_first_version(path: Path, state: dict[str, object]) -> None:
 def test_a_run_of_an_old_study_that_has_not_begun_gets_its_name_of_today(tmp_path: Path) -> None:
     specs = (small_spec(epochs=1),)
     old_names(tmp_path / "old", specs)
-    assert claiming.names_of(Study("old", specs), tmp_path / "old") == {specs[0]: specs[0].run_id}
-    claiming.claim_study(Study("old", specs), tmp_path / "old")
+    assert claiming.names_of(PlannedStudy("old", specs), tmp_path / "old") == {specs[0]: specs[0].run_id}
+    claiming.claim_study(PlannedStudy("old", specs), tmp_path / "old")
     assert [status.run for status in read_status(tmp_path / "old")] == [specs[0].run_id]

@@ -27,11 +27,11 @@ from nas_stability.harness.records.record import (
 from nas_stability.harness.records.sealed import read_head, sealed
 from nas_stability.harness.records.status import read_status
 from nas_stability.harness.runs import batch, checkpoint
-from nas_stability.harness.runs.landscape import carry_out
+from nas_stability.harness.runs.landscape import measure_landscape
 from nas_stability.harness.runs.plane import Grid
 from nas_stability.harness.runs.run import Watch, run
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.harness.runs.test_run import Killed, interrupted
 from tests.mutations import trial
 from tests.small import PLACE, small_spec
@@ -97,10 +97,10 @@ def test_a_run_does_not_go_among_other_records(case: str, study: Path, capsys: C
 
 
 def test_a_study_does_not_go_into_a_run_a3(study: Path, tmp_path: Path) -> None:
-    other = Study("other", (small_spec(seed=9),))
+    other = PlannedStudy("other", (small_spec(seed=9),))
     for out, said in ((first(study), "holds a run"), (study, "a study of other runs"), (study / "inner", "records")):
         with pytest.raises(BadInput, match=said):
-            batch.carry_out(other, out, PLACE, batch.Engine(), lambda done: None)
+            batch.run_study(other, out, PLACE, batch.Engine(), lambda done: None)
     assert not (study / "inner").exists()
 
 
@@ -196,7 +196,7 @@ def test_other_images_under_the_same_path_are_refused_b2_h3(tmp_path: Path) -> N
     assert len(recorded["sha256"]) == 64
     images(path, 1)
     with pytest.raises(BadInput, match=r"mine\.npz"):
-        carry_out(tmp_path / "run", Grid(3, 1.0), PLACE, Watch())
+        measure_landscape(tmp_path / "run", Grid(3, 1.0), PLACE, Watch())
     assert not (tmp_path / "run" / PLANE).exists()
 
 

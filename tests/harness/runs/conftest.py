@@ -8,7 +8,7 @@ import pytest
 
 from nas_stability.harness.records.record import LANDSCAPE, PLANE
 from nas_stability.harness.runs import landscape
-from nas_stability.harness.runs.landscape import carry_out
+from nas_stability.harness.runs.landscape import measure_landscape
 from nas_stability.harness.runs.plane import Grid
 from nas_stability.harness.runs.run import Watch, run
 from tests.harness.runs.landscapes import CASES, contents, spec_of
@@ -23,7 +23,7 @@ def landscapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folders[space] = tmp_path_factory.mktemp(space) / "run"
         run(spec_of(space), folders[space], PLACE, Watch())
         before = contents(folders[space])
-        assert carry_out(folders[space], Grid(5, 1.5), PLACE, Watch())
+        assert measure_landscape(folders[space], Grid(5, 1.5), PLACE, Watch())
         after = contents(folders[space])
         assert {name: after[name] for name in before} == before, values
         assert after.keys() - before.keys() == {LANDSCAPE, PLANE, landscape.LOCK}

@@ -20,10 +20,10 @@ from nas_stability.harness.records import claiming
 from nas_stability.harness.records.record import CHECKPOINT, DONE, LANDSCAPE, PLANE
 from nas_stability.harness.runs import batch, landscape
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.runs.landscape import carry_out, chosen_runs
+from nas_stability.harness.runs.landscape import chosen_runs, measure_landscape
 from nas_stability.harness.runs.plane import Grid, read_plane, write_plane
 from nas_stability.harness.runs.run import Watch
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from tests.harness.runs.landscapes import contents, copied, rows
 from tests.small import PLACE, reseal, small_spec
 
@@ -32,17 +32,17 @@ ROOT = Path(__file__).parents[3]
 
 def test_a_whole_landscape_is_left_alone_and_another_is_refused(landscapes: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(landscapes["nasbench201"], tmp_path)
-    assert not carry_out(folder, Grid(5, 1.5), PLACE, Watch())
+    assert not measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
     before = contents(folder)
     with pytest.raises(BadInput, match="a landscape of another grid: 5 there and 3 here; --again replaces it"):
-        carry_out(folder, Grid(3, 1.5), PLACE, Watch())
+        measure_landscape(folder, Grid(3, 1.5), PLACE, Watch())
     with pytest.raises(BadInput, match=r"a landscape of another reach: 1\.5 there and 2\.0 here"):
-        carry_out(folder, Grid(5, 2.0), PLACE, Watch())
+        measure_landscape(folder, Grid(5, 2.0), PLACE, Watch())
     assert contents(folder) == before
-    assert carry_out(folder, Grid(3, 2.0), PLACE, Watch(), again=True)
+    assert measure_landscape(folder, Grid(3, 2.0), PLACE, Watch(), again=True)
     assert len(rows(folder / LANDSCAPE)) == 9
     assert read_plane(folder).gradient == read_plane(landscapes["nasbench201"]).gradient
-    assert carry_out(folder, Grid(5, 1.5), PLACE, Watch(), again=True)
+    assert measure_landscape(folder, Grid(5, 1.5), PLACE, Watch(), again=True)
     assert contents(folder) == before
 
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_named(harm: str, message: str, landscapes: dict[
         (folder / DONE).write_text("{}")
     before = contents(folder)
     with pytest.raises(BadInput, match=message) as raised:
-        carry_out(folder, Grid(5, 1.5), PLACE, Watch())
+        measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
     assert "\n" not in str(raised.value)
     assert contents(folder) == before
 
@@ -82,23 +82,23 @@ def test_a_landscape_of_another_place_or_table_is_refused(landscapes: dict[str, 
     folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     write_plane(folder, read_plane(folder)._replace(device="cuda"))
     with pytest.raises(BadInput, match="a landscape of another device"):
-        carry_out(folder, Grid(5, 1.5), PLACE, Watch())
+        measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
     record = json.loads((folder / DONE).read_text())
     record["table"]["sha256"] = "0" * 64
     (folder / DONE).write_text(json.dumps(record))
     reseal(folder)
     with pytest.raises(BadInput, match=r"table .* is not the one that"):
-        carry_out(folder, Grid(5, 1.5), PLACE, Watch())
+        measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
 
 
 @pytest.mark.slow
 def test_two_processes_do_not_measure_the_same_one(landscapes: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(landscapes["nasbench201"], tmp_path, LANDSCAPE)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.runs.landscape import carry_out\n"
+        "import sys\nfrom pathlib import Path\nfrom nas_stability.harness.runs.landscape import measure_landscape\n"
         "from nas_stability.harness.runs.plane import Grid\n"
         "from nas_stability.harness.runs.run import Held, Watch\nfrom tests.small import PLACE\n"
-        "try: carry_out(Path(sys.argv[1]), Grid(5, 1.5), PLACE, Watch())\n"
+        "try: measure_landscape(Path(sys.argv[1]), Grid(5, 1.5), PLACE, Watch())\n"
         "except Held as error: print(error)\n"
     )
     with filelock.FileLock(folder / landscape.LOCK):
@@ -150,14 +150,14 @@ def test_check_asks_the_table_about_every_point(landscapes: dict[str, Path], tmp
 def test_of_a_study_the_lowest_seed_per_space_and_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = [("sdarts-rs", 2), ("sdarts-rs", 1), ("darts", 2), ("darts", 1)]
     runs = tuple(small_spec(method=method, seed=seed, epochs=1, images=24) for method, seed in kinds)
-    study = Study("study", (*runs, small_spec(space="nasbench1shot1-s1", epochs=1, images=24, table_epochs=6)))
+    study = PlannedStudy("study", (*runs, small_spec(space="nasbench1shot1-s1", epochs=1, images=24, table_epochs=6)))
     with pytest.raises(BadInput, match="holds no study and no run"):
         chosen_runs(tmp_path)
     out = tmp_path / "study"
     claiming.claim_study(study, out)
     with pytest.raises(BadInput, match="has no finished run yet"):
         chosen_runs(out)
-    batch.carry_out(study, out, PLACE, batch.Engine(), lambda done: None)
+    batch.run_study(study, out, PLACE, batch.Engine(), lambda done: None)
     assert chosen_runs(out) == [out / study.runs[index].run_id for index in (1, 3, 4)]
     (out / study.runs[1].run_id / DONE).unlink()
     assert chosen_runs(out)[0] == out / study.runs[0].run_id

@@ -17,7 +17,7 @@ from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, LANDSCAPE, 
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs import checkpoint, landscape
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.runs.landscape import carry_out, directions
+from nas_stability.harness.runs.landscape import directions, measure_landscape
 from nas_stability.harness.runs.plane import UNFINISHED, Grid, read_plane, write_plane
 from nas_stability.harness.runs.run import Interrupted, Place, Watch, run
 from nas_stability.harness.specs.recorded import recorded_spec
@@ -101,7 +101,7 @@ class TestPlane:
 
     def test_the_loss_rises_along_the_gradient(self, space: str, landscapes: dict[str, Path], tmp_path: Path) -> None:
         folder = copied(landscapes[space], tmp_path, LANDSCAPE, PLANE)
-        carry_out(folder, Grid(3, 1e-6), PLACE, Watch())
+        measure_landscape(folder, Grid(3, 1e-6), PLACE, Watch())
         below, middle, above = (float(row["valid_loss"]) for row in rows(folder / LANDSCAPE)[3:6])
         norm = read_plane(folder).gradient_norm
         assert (above - below) / 2e-6 == pytest.approx(norm, rel=1e-5)
@@ -112,7 +112,7 @@ class TestPlane:
     ) -> None:
         folder = copied(landscapes[space], tmp_path, LANDSCAPE, PLANE)
         with pytest.raises(Interrupted, match="stopped after point 1 of 25"):
-            carry_out(folder, Grid(5, 1.5), PLACE, Watch(interrupted=lambda: True))
+            measure_landscape(folder, Grid(5, 1.5), PLACE, Watch(interrupted=lambda: True))
 
         def kill_at(point: int) -> Watch:
             def progress(done: int, total: int) -> None:
@@ -123,7 +123,7 @@ class TestPlane:
 
         for point in (7, 8, 25):
             with pytest.raises(Killed):
-                carry_out(folder, Grid(5, 1.5), PLACE, kill_at(point))
+                measure_landscape(folder, Grid(5, 1.5), PLACE, kill_at(point))
             assert not (folder / LANDSCAPE).exists()
             if point == 7:
                 files.append(folder / UNFINISHED, "0.75,-1.5,torn")
@@ -131,7 +131,7 @@ class TestPlane:
                 text = (folder / UNFINISHED).read_text()
                 (folder / UNFINISHED).write_text(text[: text.index("\n") + 9])
                 write_plane(folder, read_plane(folder)._replace(rows=None))
-        assert carry_out(folder, Grid(5, 1.5), PLACE, Watch())
+        assert measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
         assert contents(folder) == contents(landscapes[space])
 
 
@@ -162,7 +162,7 @@ def test_architectures_change_over_the_plane(landscapes: dict[str, Path]) -> Non
 
 def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
     run(small_spec(space="nasbench1shot1-s2", epochs=1, images=40), tmp_path, PLACE, Watch())
-    carry_out(tmp_path, Grid(3, 1.0), PLACE, Watch())
+    measure_landscape(tmp_path, Grid(3, 1.0), PLACE, Watch())
     points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
     assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
     assert {row["accuracy_cifar10_valid"] for row in points} == {""}
@@ -173,7 +173,7 @@ def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
 def test_on_a_gpu(tmp_path: Path) -> None:
     place = Place("cuda")
     run(small_spec(epochs=1), tmp_path, place, Watch())
-    carry_out(tmp_path, Grid(3, 1.0), place, Watch())
+    measure_landscape(tmp_path, Grid(3, 1.0), place, Watch())
     points, last = rows(tmp_path / LANDSCAPE), rows(tmp_path / EPOCHS)[-1]
     assert (points[4]["valid_loss"], points[4]["arch"]) == (last["valid_loss"], last["arch"])
     assert check_study(tmp_path).problems == []
@@ -187,5 +187,5 @@ def test_a_gradient_without_a_direction_is_refused(
         slope = torch.full((30,), value, dtype=torch.float64)
         monkeypatch.setattr(landscape, "validation_gradient", lambda search, data, slope=slope: slope)
         with pytest.raises(BadInput, match="no direction"):
-            carry_out(folder, Grid(3, 1.0), PLACE, Watch())
+            measure_landscape(folder, Grid(3, 1.0), PLACE, Watch())
         assert not (folder / PLANE).exists()

@@ -28,7 +28,7 @@ from nas_stability.harness.runs import attempt, batch, cluster
 from nas_stability.harness.runs.check import check_study
 from nas_stability.harness.runs.run import Held, Place, Watch
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.specs.study_file import Study
+from nas_stability.harness.specs.study_file import PlannedStudy
 from nas_stability.searching import gpu_devices
 from tests import torture
 from tests.small import PLACE, reseal, small_spec
@@ -36,12 +36,12 @@ from tests.small import PLACE, reseal, small_spec
 ROOT = Path(__file__).parents[3]
 
 
-def small_study(epochs: int = 2) -> Study:
-    return Study("small", tuple(small_spec(method=m, epochs=epochs, images=24) for m in ("darts", "sdarts-rs")))
+def small_study(epochs: int = 2) -> PlannedStudy:
+    return PlannedStudy("small", tuple(small_spec(method=m, epochs=epochs, images=24) for m in ("darts", "sdarts-rs")))
 
 
-def carry_out(study: Study, folder: Path, workers: int = 1) -> list[attempt.Outcome]:
-    return batch.carry_out(study, folder, PLACE, batch.Engine(workers), lambda done: None)
+def carry_out(study: PlannedStudy, folder: Path, workers: int = 1) -> list[attempt.Outcome]:
+    return batch.run_study(study, folder, PLACE, batch.Engine(workers), lambda done: None)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout == "OSError File too large\n"
-    outcomes = carry_out(Study("again", (spec,)), tmp_path / "other")
+    outcomes = carry_out(PlannedStudy("again", (spec,)), tmp_path / "other")
     assert outcomes[0].state == "finished"
     from nas_stability.harness.runs.run import run
 
@@ -253,14 +253,14 @@ def test_a_full_disk_is_said_and_earlier_data_stays(tmp_path: Path) -> None:
 
 def test_an_unknown_device_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
-        batch.carry_out(small_study(), tmp_path / "out", Place(device="gpu"), batch.Engine(), lambda done: None)
+        batch.run_study(small_study(), tmp_path / "out", Place(device="gpu"), batch.Engine(), lambda done: None)
     assert not (tmp_path / "out").exists()
 
 
 def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = Study("three", tuple(small_spec(seed=seed) for seed in range(3)))
+    study = PlannedStudy("three", tuple(small_spec(seed=seed) for seed in range(3)))
     tried: list[tuple[int, str]] = []
 
     def pretend(spec: RunSpec, folder: Path, place: Place, watch: Watch) -> bool:
@@ -272,7 +272,7 @@ def test_devices_are_taken_in_turn_and_a_run_out_of_memory_is_tried_again_alone(
     monkeypatch.setattr(attempt, "run", pretend)
     monkeypatch.setattr(batch, "refuse_kinds", lambda specs, places: None)
     engine = batch.Engine(1, ("cuda:0", "cuda:1"))
-    outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
+    outcomes = batch.run_study(study, tmp_path, PLACE, engine, lambda done: None)
     assert tried == [(0, "cuda:0"), (1, "cuda:1"), (2, "cuda:0"), (1, "cuda:1")]
     assert [outcome.state for outcome in outcomes] == ["finished"] * 3
 
@@ -292,12 +292,12 @@ def test_gpus_on_the_command_line() -> None:
 @pytest.mark.slow
 def test_a_dask_cluster_whose_worker_dies_gives_the_same_files(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
-    study = Study("six", tuple(small_spec(seed=seed, epochs=4, images=40) for seed in range(4)))
+    study = PlannedStudy("six", tuple(small_spec(seed=seed, epochs=4, images=40) for seed in range(4)))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         killer = threading.Timer(6.0, lambda: os.kill(cluster.workers[0].pid, signal.SIGKILL))
         killer.start()
         engine = batch.Engine(scheduler=cluster.scheduler_address)
-        outcomes = batch.carry_out(study, tmp_path / "cluster", PLACE, engine, lambda done: None)
+        outcomes = batch.run_study(study, tmp_path / "cluster", PLACE, engine, lambda done: None)
         killer.join()
     assert [outcome.state for outcome in outcomes] == ["finished"] * 4
     carry_out(study, tmp_path / "here")
@@ -314,8 +314,8 @@ def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path, ca
         late = threading.Timer(11.0, lambda: cluster.scale(1))  # joblib would have given up by then
         late.start()
         engine = batch.Engine(scheduler=cluster.scheduler_address)
-        study = Study("one", (small_spec(epochs=1, images=40),))
-        outcomes = batch.carry_out(study, tmp_path, PLACE, engine, lambda done: None)
+        study = PlannedStudy("one", (small_spec(epochs=1, images=40),))
+        outcomes = batch.run_study(study, tmp_path, PLACE, engine, lambda done: None)
         late.join()
     assert "has no worker yet: waiting for one" in caplog.text
     assert [outcome.state for outcome in outcomes] == ["finished"]
@@ -323,9 +323,9 @@ def test_a_dask_cluster_whose_workers_come_late_is_waited_for(tmp_path: Path, ca
 
 def test_a_finished_study_waits_for_no_cluster(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    study = Study("one", (small_spec(epochs=1, images=40),))
+    study = PlannedStudy("one", (small_spec(epochs=1, images=40),))
     carry_out(study, tmp_path)
-    outcomes = batch.carry_out(study, tmp_path, PLACE, batch.Engine(scheduler="tcp://127.0.0.1:1"), lambda done: None)
+    outcomes = batch.run_study(study, tmp_path, PLACE, batch.Engine(scheduler="tcp://127.0.0.1:1"), lambda done: None)
     assert [outcome.state for outcome in outcomes] == ["skipped"]
 
 
@@ -355,7 +355,7 @@ def test_what_came_back_replaces_what_an_earlier_failure_left(tmp_path: Path) ->
 
 
 def test_every_table_budget_of_a_study_is_checked_before_it_starts(tmp_path: Path) -> None:
-    study = Study("two", (small_spec(table="nasbench201"), small_spec(table="nasbench201", table_epochs=12)))
+    study = PlannedStudy("two", (small_spec(table="nasbench201"), small_spec(table="nasbench201", table_epochs=12)))
     with pytest.raises(ValueError, match="has no budget of 12 epochs"):
         carry_out(study, tmp_path / "out")
     assert not (tmp_path / "out").exists()
