@@ -24,6 +24,7 @@ def add_verbs(verbs: Verbs) -> None:
     bench.add_argument(
         "--size", choices=("published", "quick", "both"), default="both", help="published takes many minutes (both)"
     )
+    bench.add_argument("--method", metavar="METHOD", nargs="+", help="or hessian (all: some two hours)")
     bench.add_argument("--rounds", type=integer, default=0, metavar="N", help="of each case, 0 by what it costs (0)")
     bench.add_argument("--out", metavar="DIR", type=folder, default=Path("results/bench"), help="(results/bench)")
     add_machine(bench, threads=0)
@@ -61,13 +62,15 @@ def bench_verb(options: argparse.Namespace) -> int:
     if options.rounds < 0:
         raise BadInput(f"--rounds takes a number of at least 0, not {options.rounds}")
     refuse_output(options.out)
-    planned = cases.plan(options.space, tuple(cases.SIZES) if options.size == "both" else (options.size,))
-    growths = cases.growth_plan(options.space)
+    sizes = tuple(cases.SIZES) if options.size == "both" else (options.size,)
+    planned = cases.plan(options.space, sizes, options.method or (*cases.METHODS, cases.HESSIAN))
+    growths = [one for one in cases.growth_plan(options.space) if one.case.what in (options.method or cases.GROWN)]
     place = run.Place(options.device, options.threads)
     with progress_bar(len(planned) + len(growths), "bench", "case") as progress:
         found, compared = comparison.measure_cases(planned, growths, place, options.rounds, options.out, progress)
-    with matplotlib.rc_context(style(paper=False)):
-        report.write_figure(cost.cost(cost.read(options.out / comparison.SCALING)), options.out, "cost")
+    if growths:
+        with matplotlib.rc_context(style(paper=False)):
+            report.write_figure(cost.cost(cost.read(options.out / comparison.SCALING)), options.out, "cost")
     print(markdown_tables.tables(found, compared))
     if not any(row.beside == comparison.LITERAL for row in compared):
         print("without the literal reference: tests/oracles.py comes with a checkout only", file=sys.stderr)

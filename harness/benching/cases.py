@@ -9,20 +9,17 @@ from typing import NamedTuple
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import choose
 from nas_stability.harness.benching.instrument import Demand
+from nas_stability.harness.methods import compositions
 from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
 
-METHODS = (
-    *("darts", "sdarts-rs", "sdarts-adv"),
-    *("darts-2nd", "pc-darts", "gdas", "nasp", "drnas", "beta-darts", "random-ws"),
-)
-"""Of which a step is measured: the paper's, and every other base."""
+GROWN = ("darts", "sdarts-rs", "sdarts-adv")
+"""The paper's methods, whose step is measured over width, depth and batch size."""
 
-GROWN = METHODS[:3]
-"""Whose step is measured over width, depth and batch size."""
-
+METHODS = (*GROWN, *(name for name in compositions.METHODS if name not in (*GROWN, "darts-ada")))
+"""Of which a step is measured: all that are built in; one of DARTS-ADA is one of second-order DARTS."""
 
 HESSIAN = "hessian"
 
@@ -138,12 +135,14 @@ def quick(space: str, method: str) -> RunSpec:
     return dataclasses.replace(spec, space=space)
 
 
-def plan(spaces: Sequence[str], sizes: Sequence[str]) -> list[Case]:
+def plan(spaces: Sequence[str], sizes: Sequence[str], methods: Sequence[str] = (*METHODS, HESSIAN)) -> list[Case]:
     """Every method and the Hessian, in every space, at every size.
 
     Raises:
-        BadInput: an unknown space or size.
+        BadInput: an unknown space, size or method.
     """
+    for method in methods:
+        choose("method", method, dict.fromkeys((*METHODS, HESSIAN)))
     settings = [(size, choose("size", size, SIZES)) for size in sizes]
     for space in spaces:
         choose("space", space, SPACES)
@@ -151,7 +150,7 @@ def plan(spaces: Sequence[str], sizes: Sequence[str]) -> list[Case]:
         Case(size, what, spec_of(space, "darts" if what == HESSIAN else what))
         for space in spaces
         for size, spec_of in settings
-        for what in (*METHODS, HESSIAN)
+        for what in methods
     ]
 
 

@@ -149,19 +149,26 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
         assert bars(space, HESSIAN) == {"seconds": 2.0, "operations": None, "peak_mb": None}
 
 
+@pytest.mark.parametrize(
+    ("space", "method"),
+    slow_but([(space, method) for space in SPACES for method in METHODS], ("nasbench201", "gdas-rs")),
+)
+def test_a_step_and_the_references_are_the_same_work(space: str, method: str) -> None:
+    """Same weights, batches and noise: the losses of the first two steps."""
+    found = comparison.works(tiny(space, method), CPU, oracles)
+    for _ in range(2):
+        ours = found[OURS]().loss  # type: ignore[attr-defined]
+        literal = found[LITERAL]()
+        if not method.startswith("drnas"):  # the reference samples as PyTorch does, with draws of its own
+            torch.testing.assert_close(ours, literal, rtol=1e-4, atol=0)
+        if PLAIN in found:
+            torch.testing.assert_close(ours, found[PLAIN]().loss, rtol=1e-4, atol=0)  # type: ignore[attr-defined]
+    assert (comparison.DARTS in found) == (method not in GROWN)
+
+
 @pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201"))
-def test_ours_and_the_reference_are_the_same_work(space: str) -> None:
-    """Same weights, batches and noise: the first step's loss, and the Hessian."""
-    for method in METHODS:
-        found = comparison.works(tiny(space, method), CPU, oracles)
-        for _ in range(2):
-            ours = found[OURS]().loss  # type: ignore[attr-defined]
-            literal = found[LITERAL]()
-            if method != "drnas":  # the reference samples as PyTorch does, with draws of its own
-                torch.testing.assert_close(ours, literal, rtol=1e-4, atol=0)
-            if PLAIN in found:
-                torch.testing.assert_close(ours, found[PLAIN]().loss, rtol=1e-4, atol=0)  # type: ignore[attr-defined]
-        assert (comparison.DARTS in found) == (method not in GROWN)
+def test_a_hessian_and_the_references_are_the_same_work(space: str) -> None:
+    """Same weights and batch."""
     found = comparison.works(tiny(space, HESSIAN), CPU, oracles)
     ours, literal = found[OURS](), found[LITERAL]()
     assert isinstance(literal, torch.Tensor)
@@ -254,8 +261,8 @@ def test_sizes_are_the_papers_and_those_of_quick() -> None:
         for case in bench_cases.plan(tuple(SPACES), tuple(bench_cases.SIZES))
     }
     assert len(cases) == len(SPACES) * 2 * (len(METHODS) + 1)
-    bases = set(compositions.BASES)
-    assert bases - {"darts-ada"} <= set(METHODS), "every base has its rows; a step of DARTS-ADA is one of darts-2nd"
+    rows = set(METHODS) | {"darts-ada"}
+    assert rows == set(compositions.METHODS), "every method has its rows; a step of DARTS-ADA is one of darts-2nd"
     assert cases["nasbench201", "published", "darts"] == run_spec(
         {"space": "nasbench201", "method": "darts", "data": "cifar10"}
     )
@@ -270,6 +277,8 @@ def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str
         bench_cases.plan(("nasbench20",), ("quick",))
     assert main(["bench", "--space", "nasbench20", "--size", "quick"]) == 2
     assert "did you mean 'nasbench201'" in capsys.readouterr().err
+    assert main(["bench", "--method", "gdas-r", "--size", "quick"]) == 2
+    assert "did you mean 'gdas-rs'" in capsys.readouterr().err
     assert main(["bench", "--rounds", "-1"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(BadInput, match="nas-stability bench writes it"):
@@ -280,7 +289,7 @@ def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str
 def test_the_verb_writes_draws_and_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_cases, "plan", lambda spaces, sizes: [tiny("nasbench201", "darts")])
+    monkeypatch.setattr(bench_cases, "plan", lambda spaces, sizes, methods: [tiny("nasbench201", "darts")])
     monkeypatch.setattr(bench_cases, "growth_plan", lambda spaces: [Growth("width", 2, tiny("nasbench201", "darts"))])
     assert main(["bench", "--threads", "1", "--rounds", "2", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -290,3 +299,14 @@ def test_the_verb_writes_draws_and_prints(
     assert {path.name for path in tmp_path.iterdir()} == names
     with (tmp_path / "step.csv").open() as file:
         assert [row["rounds"] for row in csv.DictReader(file)] == ["2", "2", "2"]
+
+
+@pytest.mark.slow
+def test_methods_are_chosen_and_without_those_that_grow_no_figure_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--space", "nasbench201", "--size", "quick", "--method", "gdas-rs"]
+    assert main(["bench", *chosen, "--threads", "1", "--rounds", "1", "--out", str(tmp_path)]) == 0
+    assert {row["what"] for row in csv.DictReader((tmp_path / "step.csv").open())} == {"gdas-rs"}
+    assert "gdas-rs" in capsys.readouterr().out
+    assert not list(tmp_path.glob("cost.*"))
