@@ -11,7 +11,7 @@ from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.benchmarks.images import dataset, folder, imagenet16, npz, torchvision_sets
 from nas_stability.benchmarks.paths import from_home
-from nas_stability.benchmarks.spaces import nasbench1shot1, nasbench201
+from nas_stability.benchmarks.spaces import darts, nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
 from nas_stability.benchmarks.spellings import SOURCES, canonical_data, looks_like_file, of_source
 from nas_stability.benchmarks.tables import cache, embedded, open_file, packing
@@ -22,6 +22,11 @@ SPACES: dict[str, Space] = {
     "nasbench1shot1-s1": nasbench1shot1.S1,
     "nasbench1shot1-s2": nasbench1shot1.S2,
     "nasbench1shot1-s3": nasbench1shot1.S3,
+    "darts-s1": darts.S1,
+    "darts-s2": darts.S2,
+    "darts-s3": darts.S3,
+    "darts-s4": darts.S4,
+    "darts": darts.FULL,
 }
 
 
@@ -58,7 +63,7 @@ TABLES: dict[str, Callable[[], Scorer]] = {
 
 def taken_for(tables: Iterable[str], spaces: Iterable[str]) -> dict[str, str]:
     """Table -> the space that its name begins with; one of no space is left out."""
-    known = list(spaces)
+    known = sorted(spaces, key=len)  # the longest that it begins with
     return {name: space for name in tables for space in known if name.startswith(space)}
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nas_stability.benchmarks.catalog import find_space
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
@@ -60,6 +61,12 @@ def available(launch: Launch, device: torch.device, spec: RunSpec) -> tuple[Laun
             "torch.compile does not differentiate twice"
         )
         launch = launch._replace(compile=False)
+    if find_space(spec.space).draws and launch != Launch():
+        obstacles.append(
+            f"--compile and --cuda-graph are not available in {spec.space}, steps run as they are: an operation draws "
+            "on the host"
+        )
+        launch = Launch()
     if launch.cuda_graph and device.type != "cuda":
         obstacles.append(
             f"--cuda-graph is not available, steps run as they are: the device is {device}, not a CUDA GPU"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
+from nas_stability.benchmarks.spaces.layers.noise import Source, standard_normal
 from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream
@@ -75,6 +76,12 @@ def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tupl
     for step, (left, right) in enumerate(zip(train, valid, strict=True)):
         draws = Draws(tuple(group[step] for group in noise), *(relaxation_draws(search, step, name) for name in PASSES))
         yield Batches(Batch(*left), Batch(*right)), draws
+
+
+def operation_draws(search: Search, step: int) -> Callable[[], Source]:
+    """What operations that draw are given in a step: values of its own stream, one pass after the other."""
+    source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step))
+    return lambda: source
 
 
 PASSES = ("architect", "weights")

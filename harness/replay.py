@@ -6,8 +6,10 @@ described in docs/fidelity.md). Nothing here computes; it feeds ``search_step`` 
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unreadable
+from nas_stability.benchmarks.spaces.layers.noise import Source
 from nas_stability.benchmarks.spaces.space import Mixture, Relax, SupernetShape
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
@@ -91,21 +94,23 @@ def compare(arrays: Arrays) -> Deviation:
     for step, (lr, radius) in enumerate(zip(arrays["lr"], arrays["epsilon"], strict=True)):
         moment = Moment(float(lr), float(radius), progress_of(search, arrays, step))
         batches = Batches(batch(arrays, "train", step), batch(arrays, "valid", step))
-        losses.append(search_step(search, batches, moment, draws_of(search, arrays, step)).loss)
+        with search.net.drawing(operation_draws(arrays, str(step), going_on=True)):
+            losses.append(search_step(search, batches, moment, draws_of(search, arrays, step)).loss)
         recorded = [arrays[f"alpha/{step}/{group}"] for group in range(len(search.alpha))]
         alpha = largest([alpha, *(gap(ours, theirs) for ours, theirs in zip(search.alpha, recorded, strict=True))])
     weights, buffers = tensor_gaps(search, arrays)
     last = batch(arrays, "valid", len(arrays["lr"]) - 1)
-    matrix = validation_hessian(
-        search.net,
-        search.alpha,
-        last,
-        statistics="batch",
-        dtype=search.alpha[0].dtype,
-        weight_decay=search.spec.arch_weight_decay,
-        relax=relaxation_of(search, arrays, "noise_hessian"),
-    )
-    with torch.no_grad():
+    with search.net.drawing(operation_draws(arrays, "hessian")):
+        matrix = validation_hessian(
+            search.net,
+            search.alpha,
+            last,
+            statistics="batch",
+            dtype=search.alpha[0].dtype,
+            weight_decay=search.spec.arch_weight_decay,
+            relax=relaxation_of(search, arrays, "noise_hessian"),
+        )
+    with torch.no_grad(), search.net.drawing(operation_draws(arrays, "eval")):
         mixture = relaxation_of(search, arrays, "noise_eval")(search.alpha)
         logits = search.net.eval()(last.images, mixture)
     return Deviation(
@@ -150,6 +155,37 @@ def pass_draws(search: Search, arrays: Arrays, prefix: str, number: int) -> Mixt
         )
         for group in range(groups)
     )
+
+
+def operation_draws(arrays: Arrays, place: str, going_on: bool = False) -> Callable[[], Source] | None:
+    """What a pass takes the recorded draws of the operations from; None where none are recorded.
+
+    Args:
+        arrays: the trace.
+        place: a step, whose passes have their draws one after the other, or "hessian" or "eval", of one pass each.
+        going_on: whether passes go on where the one before stopped; else each begins anew.
+    """
+    names = [f"op_noise/{place}"]
+    if names[0] not in arrays:
+        passes = (f"op_noise/{place}/{number}" for number in itertools.count())
+        names = list(itertools.takewhile(arrays.__contains__, passes))
+    if not names:
+        return None
+    scale = float(json.loads(str(arrays["meta"]))["op_noise_scale"])
+    values = torch.from_numpy(numpy.concatenate([arrays[name] for name in names])).double() * scale
+
+    def begin() -> Source:
+        left = [values]
+
+        def take(shape: tuple[int, ...]) -> Tensor:
+            size = math.prod(shape)
+            taken, left[0] = left[0][:size], left[0][size:]
+            return taken.view(shape)
+
+        return take
+
+    source = begin()
+    return (lambda: source) if going_on else begin
 
 
 def relaxation_of(search: Search, arrays: Arrays, prefix: str) -> Relax:

@@ -20,7 +20,7 @@ from nas_stability.benchmarks.images.dataset import Dataset, steps_per_epoch
 from nas_stability.benchmarks.spaces.layers.batch_norm import folded
 from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness.coasting import coast
-from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of
+from nas_stability.harness.given import Draws, Moment, epoch_batches, moment_of, operation_draws
 from nas_stability.harness.methods import architects, perturbations
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream
@@ -80,7 +80,8 @@ def advance(
         group["weight_decay"] = search.weight_decay
     total = steps_per_epoch(len(data.train.labels), spec.batch_size, spec.drop_last)
     for batches, draws in itertools.islice(epoch_batches(search, data, moment.radius), len(search.steps), None):
-        search.steps.append((step or search_step)(search, batches, moment, draws))
+        with search.net.drawing(operation_draws(search, len(search.steps))):
+            search.steps.append((step or search_step)(search, batches, moment, draws))
         if len(search.steps) < total and interrupted():
             return None
     if spec.hessian_moves_statistics:

@@ -172,11 +172,80 @@ def nasbench1shot1(title: str, blocks: int) -> Facts:
     )
 
 
+OPERATIONS_DARTS: dict[str, Operation] = {
+    "none": Operation("none", "none", "none"),
+    "noise": Operation("noise", "noise", "none"),
+    "skip_connect": Operation("skip", "skip", "skip"),
+    "max_pool_3x3": Operation("max pool 3x3", "max", "pool"),
+    "avg_pool_3x3": Operation("avg pool 3x3", "avg", "pool"),
+    "sep_conv_3x3": Operation("sep conv 3x3", "sep3"),
+    "sep_conv_5x5": Operation("sep conv 5x5", "sep5"),
+    "dil_conv_3x3": Operation("dil conv 3x3", "dil3"),
+    "dil_conv_5x5": Operation("dil conv 5x5", "dil5"),
+}
+"""Noise tells nothing of what is before it: with ``none`` it counts as an operation that carries nothing."""
+
+_SKIP, _MAX, _AVG = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
+_SEP, _DIL3, _DIL5 = "sep_conv_3x3", "dil_conv_3x3", "dil_conv_5x5"
+
+S1_NORMAL = (
+    *((_SKIP, _DIL3), (_SKIP, _DIL5)),
+    *((_SKIP, _DIL5), (_SKIP, _SEP), (_SKIP, _DIL3)),
+    *((_MAX, _SKIP), (_SKIP, _SEP), (_SKIP, _SEP), (_SKIP, _DIL3)),
+    *((_SKIP, _SEP), (_MAX, _SKIP), (_SKIP, _DIL3), (_DIL3, _DIL5), (_DIL3, _DIL5)),
+)
+S1_REDUCTION = (
+    *((_MAX, _AVG), (_MAX, _DIL3)),
+    *((_MAX, _AVG), (_MAX, _AVG), (_SKIP, _DIL5)),
+    *((_MAX, _AVG), (_MAX, _SEP), (_SKIP, _DIL3), (_SKIP, _DIL5)),
+    *((_MAX, _AVG), (_MAX, _AVG), (_SKIP, _DIL5), (_SKIP, _DIL5), (_SKIP, _DIL5)),
+)
+"""Choices of the edges of S1 (Zela et al., Understanding and robustifying DARTS, ICLR 2020), a line per node."""
+
+
+def darts(title: str, normal: tuple[tuple[str, ...], ...], reduction: tuple[tuple[str, ...], ...]) -> Facts:
+    """A space of DARTS cells; the settings are those of the published search."""
+    names = {name: OPERATIONS_DARTS[name] for row in (*normal, *reduction) for name in row}
+    of_edge = "(" + "|".join(name for name in names if name != "none") + ")"
+    nodes = r"\+".join(rf"\|{of_edge}~[0-{node}]\|{of_edge}~[1-{node + 1}]\|" for node in range(4))
+    return Facts(
+        title=title,
+        defaults={
+            "batch_size": 64,
+            "valid_batches": "fresh",
+            "depth": 8,
+            "batch_norm_momentum": 0.1,
+            "clip_counts_mixture": False,
+            "table_epochs": 600,
+        },
+        operations={name: names[name] for name in OPERATIONS_DARTS if name in names},
+        groups={0: normal, 1: reduction},
+        datasets=(),
+        form=Form(
+            f"normal:{nodes};reduction:{nodes}",
+            "genotypes such as normal:|skip_connect~0|skip_connect~1|+...;reduction:|skip_connect~0|...",
+            "edges",
+            inputs=2,
+        ),
+        paper=True,
+    )
+
+
+def alike(title: str, *names: str) -> Facts:
+    """A space of DARTS cells whose edges all have the same choices."""
+    return darts(title, (names,) * 14, (names,) * 14)
+
+
 FACTS: dict[str, Facts] = {
     "nasbench201": NASBENCH201,
     "nasbench1shot1-s1": nasbench1shot1("1Shot1 S1", 4),
     "nasbench1shot1-s2": nasbench1shot1("1Shot1 S2", 4),
     "nasbench1shot1-s3": nasbench1shot1("1Shot1 S3", 5),
+    "darts-s1": darts("DARTS S1", S1_NORMAL, S1_REDUCTION),
+    "darts-s2": alike("DARTS S2", _SKIP, _SEP),
+    "darts-s3": alike("DARTS S3", "none", _SKIP, _SEP),
+    "darts-s4": alike("DARTS S4", "noise", _SEP),
+    "darts": alike("DARTS", _MAX, _AVG, _SKIP, _SEP, "sep_conv_5x5", _DIL3, _DIL5),
 }
 """The facts of every space that is known here: that can be searched, or named without its code."""
 

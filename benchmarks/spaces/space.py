@@ -6,6 +6,7 @@ architecture is tried by passing another mixture; nothing is overwritten and res
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
+from nas_stability.benchmarks.spaces.layers.noise import DrawnValues, Source
 
 Mixture = tuple[Tensor, ...]
 """One (rows, choices) matrix per group of decisions, each row on the simplex.
@@ -46,8 +48,9 @@ class Cell(NamedTuple):
 class Supernet(nn.Module):
     """Every architecture of a space at once, mixed by the mixture.
 
-    Composed of a stem that does not see the mixture, blocks ``(features, weights) -> features``, and a head. Features
-    lie channels-last in memory: on a CPU pooling is four times and BatchNorm twice as fast as channels-first.
+    Composed of a stem that does not see the mixture, blocks ``(features, weights) -> features``, and a head. What a
+    block hands on may be more than one tensor; the first is given the stem's. Features lie channels-last in memory: on
+    a CPU pooling is four times and BatchNorm twice as fast as channels-first.
 
     Args:
         stem: images (B, C, H, W) -> features.
@@ -60,7 +63,10 @@ class Supernet(nn.Module):
 
     Attributes:
         cells: the same number: what a mixture with a matrix per cell must have.
+        drawn: where operations take their draws from; None: none draws, and the net is a function of its arguments.
     """
+
+    drawn: DrawnValues | None = None
 
     def __init__(
         self,
@@ -97,12 +103,18 @@ class Supernet(nn.Module):
             BadInput: a group has a matrix per cell, but not as many as there are cells.
         """
         # With one channel in the image both layouts are the same to PyTorch, and the stem's output would be the other.
-        features = channels_last(features)
+        states: Any = channels_last(features)
         arranged = self.arrange(alike(mixture, self.cells), len(features))
+        if self.drawn:
+            self.drawn.begin()
         for block, weights in zip(self.blocks, arranged, strict=True):
-            features = block(features, weights)
-        logits: Tensor = self.head(features)
+            states = block(states, weights)
+        logits: Tensor = self.head(states)
         return logits
+
+    def drawing(self, given: Callable[[], Source] | None) -> contextlib.AbstractContextManager[object]:
+        """Until it is left, operations that draw take their values from what this gives when a pass begins."""
+        return self.drawn.taken_from(given) if self.drawn and given else contextlib.nullcontext()
 
 
 class SupernetShape(NamedTuple):
@@ -153,6 +165,20 @@ class PlainSupernet(NamedTuple):
     published: Callable[[Supernet], dict[str, Tensor]]
 
 
+class Unlisted(NamedTuple):
+    """What takes the place of the list of architectures where there are too many.
+
+    Attributes:
+        total: how many there are.
+        sample: generator -> an architecture, each as likely as any other.
+        mixture: an architecture -> its decided mixture, in float64 on the CPU; raises BadInput for another text.
+    """
+
+    total: int
+    sample: Callable[[torch.Generator], Arch]
+    mixture: Callable[[Arch], Mixture]
+
+
 @dataclass(frozen=True)
 class Space:
     """A search space.
@@ -164,21 +190,27 @@ class Space:
         supernet: size -> supernet, initialised from PyTorch's global generator.
         discretize: mixture -> architecture; ties go to the first choice.
         cells: every reachable architecture once, in sorted order, with its cell and the number of raw
-            configurations (parents x operations) that it stands for.
+            configurations (parents x operations) that it stands for; None where there are too many.
         neighbours: mixture -> the distinct architectures one decision away from the one that it decides for (another
             operation, or one kept input exchanged for one that is not), sorted, without the architecture itself.
         configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
-            operation's row is one-hot, kept inputs share the weight of their row equally.
+            operation's row is one-hot, kept inputs share the weight of their row equally; None without ``cells``.
+        unlisted: what takes the place of both where there are too many architectures to list.
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
+        distance: two architectures -> the fewest decisions that lead from one to the other; None: not known.
         kept: how many choices a row of each group keeps, the largest of it; empty for one each.
+        harden: rows of any numbers, the order of which decides -> the decided mixture, no value read back; None: of
+            each row by itself, as ``kept`` says.
+        draws: whether an operation of its supernet draws (``Supernet.drawn``).
         variants: what its supernet can be besides itself: "partial" and "single-path" (SupernetShape).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
         plain: the supernet without fast layers, where there are two; None: ``supernet`` is plain itself.
 
     Raises:
-        ValueError: the facts have other rows or choices of operations than the shapes, or a row keeps more than it has.
+        ValueError: the facts have other rows or choices of operations than the shapes, a row keeps more than it has, or
+            it has neither a list of its architectures nor what takes its place.
     """
 
     name: str
@@ -186,10 +218,14 @@ class Space:
     shapes: tuple[tuple[int, int], ...]
     supernet: Callable[[SupernetShape], Supernet]
     discretize: Callable[[Mixture], Arch]
-    cells: Callable[[], Mapping[Arch, tuple[Cell, int]]]
     neighbours: Callable[[Mixture], tuple[Arch, ...]]
-    configuration: Callable[[Cell], Mixture]
+    cells: Callable[[], Mapping[Arch, tuple[Cell, int]]] | None = None
+    configuration: Callable[[Cell], Mixture] | None = None
+    unlisted: Unlisted | None = None
+    distance: Callable[[Arch, Arch], int] | None = None
     kept: tuple[int, ...] = ()
+    harden: Callable[[Mixture], Mixture] | None = None
+    draws: bool = False
     variants: tuple[str, ...] = ()
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
@@ -206,10 +242,54 @@ class Space:
         fits = [0 < count <= choices for count, (_, choices) in zip(self.kept, self.shapes, strict=False)]
         if len(self.kept) != len(self.shapes) or not all(fits):
             raise ValueError(f"the rows of {self.name} cannot keep {self.kept} choices of {self.shapes}")
+        if (self.cells is None) != (self.configuration is None) or (self.cells is None) != (self.unlisted is not None):
+            raise ValueError(f"{self.name} needs either cells and configuration or, where they are too many, unlisted")
+
+    @property
+    def listed(self) -> Mapping[Arch, tuple[Cell, int]]:
+        """Every reachable architecture, as ``cells`` has them.
+
+        Raises:
+            BadInput: there are too many.
+        """
+        if self.cells is None:
+            raise BadInput(
+                f"{self.name} has {self.count():,} architectures, too many to list: sample(), neighbours and distance "
+                "tell of them one at a time"
+            )
+        return self.cells()
 
     def archs(self) -> tuple[Arch, ...]:
-        """Every reachable architecture, once, sorted."""
-        return tuple(self.cells())
+        """Every reachable architecture, once, sorted; raises BadInput where there are too many."""
+        return tuple(self.listed)
+
+    def count(self) -> int:
+        """How many reachable architectures there are."""
+        return self.unlisted.total if self.unlisted else len(self.listed)
+
+    def sample(self, generator: torch.Generator) -> Arch:
+        """An architecture of a raw configuration, each configuration as likely as any other."""
+        if self.unlisted:
+            return self.unlisted.sample(generator)
+        counts = torch.tensor([count for _, count in self.listed.values()], dtype=torch.float64)
+        return self.archs()[int(torch.multinomial(counts, 1, generator=generator))]
+
+    def mixture(self, arch: Arch) -> Mixture:
+        """The decided mixture of an architecture, in float64 on the CPU.
+
+        Raises:
+            BadInput: the space does not reach it.
+        """
+        if self.unlisted:
+            return self.unlisted.mixture(arch)
+        if arch not in self.listed:
+            raise BadInput(f"{self.name} does not reach the architecture {arch[:60]!r}")
+        assert self.configuration is not None
+        return self.configuration(self.listed[arch][0])
+
+    def hardened(self, mixture: Mixture) -> Mixture:
+        """The decided mixture of rows of any numbers, the order of which decides; no value is read back."""
+        return self.harden(mixture) if self.harden else hardened(mixture, self.kept)
 
 
 def alike(mixture: Mixture, cells: int) -> Mixture:

@@ -116,7 +116,7 @@ def enumerated(of: Space, columns: list[str], override: Path | None) -> pyarrow.
     path = cache.folder(override) / "spaces" / f"{of.name}-{code.hexdigest()[:12]}.parquet"
 
     def make(aside: Path) -> None:
-        cells = of.cells()
+        cells = of.listed
         listed = {
             "arch": list(cells),
             "configurations": [count for _, count in cells.values()],

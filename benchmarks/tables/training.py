@@ -179,7 +179,7 @@ def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int
     try:
         with filelock.FileLock(out / "lock", timeout=0):
             claim(parts, spec)
-            train_rest(spec, data, {arch: cell for arch, (cell, _) in space.cells().items()}, parts, workers)
+            train_rest(spec, data, {arch: cell for arch, (cell, _) in space.listed.items()}, parts, workers)
             return pack(spec, data, read_parts(parts, spec.seeds), out / f"{spec.name}.parquet")
     except filelock.Timeout as error:
         raise BadInput(f"another process trains a table in {out}") from error

@@ -42,7 +42,7 @@ def accuracy(mixture: tuple[torch.Tensor, ...], seed: int) -> float:
 
 
 print("arch,dataset,split,epochs,seed,accuracy")
-for arch, (cell, _) in SPACE.cells().items():
+for arch, (cell, _) in SPACE.listed.items():
     for seed in range(3):
         mixture = tuple(group.float() for group in SPACE.configuration(cell))
         print(f"{arch},digits,valid,{EPOCHS},{seed},{accuracy(mixture, seed):.4f}")

@@ -154,7 +154,8 @@ def table_of(spec: RunSpec, sha256: str | None = None) -> Scorer | None:
             f"{', '.join(map(str, table.budgets))}); set the field 'table_epochs'"
         )
     listed = table.listed if spec.table != "auto" else None
-    if listed is not None and (listed.rows(reachable_archs(find_space(spec.space))) < 0).all():
+    space = find_space(spec.space)
+    if listed is not None and not space.unlisted and (listed.rows(reachable_archs(space)) < 0).all():
         raise BadInput(f"the table {spec.table} has none of the architectures of {spec.space}")
     return table
 
@@ -173,10 +174,10 @@ def columns_of(table: Scorer | None, space: Space) -> tuple[DatasetSplit, ...]:
 def answers(table: Scorer | None, space: Space, epochs: int, rank_sample: int) -> Answers:
     """A table prepared for a run: the best reachable architecture of the space per column, and the sample for ranks.
 
-    One that lists no architectures has neither.
+    Where the table or the space lists no architectures there is neither.
     """
     columns = columns_of(table, space)
-    listed = None if table is None else table.listed
+    listed = None if table is None or space.unlisted else table.listed
     if listed is None:
         return Answers(table, epochs, columns, {})
     archs = reachable_archs(space)
@@ -206,6 +207,7 @@ def draw_sample(
             strata = min(count, answered)
             taken = [archs[order[(2 * stratum + 1) * answered // (2 * strata)]] for stratum in range(strata)]
             cells = reachable_cells(space, taken)
+            assert space.configuration is not None
             return RankSample(
                 tuple(taken),
                 tuple(space.configuration(cells[arch]) for arch in taken),
@@ -221,7 +223,7 @@ def random_searches(
 
     As it is recorded: ``best_of_K`` in percent, and ``answered``, the percent of raw configurations with an answer.
     """
-    listed = None if table is None else table.listed
+    listed = None if table is None or space.unlisted else table.listed
     if listed is None:
         return {}
     counts = reachable_counts(space)
@@ -248,7 +250,7 @@ def reachable_counts(space: Space) -> Mapping[Arch, int]:
     try:
         return reachable(space)
     except BadInput:
-        return {arch: count for arch, (_, count) in space.cells().items()}
+        return {arch: count for arch, (_, count) in space.listed.items()}
 
 
 def reachable_cells(space: Space, archs: Sequence[Arch]) -> Mapping[Arch, Cell]:
@@ -256,4 +258,4 @@ def reachable_cells(space: Space, archs: Sequence[Arch]) -> Mapping[Arch, Cell]:
     try:
         return cells_of(space, archs)
     except BadInput:
-        return {arch: space.cells()[arch][0] for arch in archs}
+        return {arch: space.listed[arch][0] for arch in archs}

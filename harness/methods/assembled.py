@@ -146,6 +146,6 @@ def restart_rule(spec: RunSpec) -> Callable[[Sequence[Mapping[str, str]], float]
 
 
 def settings_of(spec: RunSpec, space: Space, fields: Mapping[str, Any]) -> SimpleNamespace:
-    """What a part is told: the values of its fields, which groups decide for operations, and what their rows keep."""
+    """What a part is told: the values of its fields, which groups decide for operations, and how rows are decided."""
     values = {name: spec.value(name) for name in fields}
-    return SimpleNamespace(operation_groups=tuple(space.facts.groups), kept=space.kept, **values)
+    return SimpleNamespace(operation_groups=tuple(space.facts.groups), hardened=space.hardened, **values)

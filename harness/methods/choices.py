@@ -6,14 +6,14 @@ read it there as they read any logits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Half, fixed_batch, plain_batches
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet, hardened
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Supernet
 from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.specs.spec import FIELDS
 
@@ -49,7 +49,7 @@ def best_of_random(net: Supernet, valid: Half, alpha: Alpha, generator: torch.Ge
     Source: Li and Talwalkar, Random search and reproducibility for NAS (UAI 2019), section 3; the stages and numbers
     are those of the NAS-Bench-1Shot1 experiments, of which there are three rounds of 1,000.
     """
-    drawn = [uniform_mixture(alpha, settings.kept, generator) for _ in range(settings.candidates)]
+    drawn = [uniform_mixture(alpha, settings.hardened, generator) for _ in range(settings.candidates)]
     images, labels = fixed_batch(valid, settings.candidate_images, generator, alpha[0].dtype)
     correct = correct_images(net, [(images, labels)], drawn)
     if len(labels) < len(valid.labels) and len(drawn) > settings.finalists:
@@ -60,10 +60,10 @@ def best_of_random(net: Supernet, valid: Half, alpha: Alpha, generator: torch.Ge
     return drawn[int(correct.argmax())]
 
 
-def uniform_mixture(alpha: Alpha, kept: Sequence[int], generator: torch.Generator) -> Mixture:
+def uniform_mixture(alpha: Alpha, hardened: Callable[[Mixture], Mixture], generator: torch.Generator) -> Mixture:
     """A decided mixture in the shapes of alpha, each raw configuration of the space as likely as any other."""
     drawn = tuple(torch.rand(group.shape, generator=generator, dtype=torch.float64).to(group) for group in alpha)
-    return hardened(drawn, kept)
+    return hardened(drawn)
 
 
 def correct_images(net: Supernet, batches: Iterable[tuple[Tensor, Tensor]], mixtures: Sequence[Mixture]) -> Tensor:

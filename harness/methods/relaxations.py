@@ -154,12 +154,14 @@ def uniform(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mix
 
     Source: Li and Talwalkar, Random search and reproducibility for NAS (UAI 2019), section 3.
     """
-    return space.hardened(draws, settings.kept)
+    found: Mixture = settings.hardened(draws)
+    return found
 
 
 def hardened(alpha: Alpha, draws: Mixture, progress: float, settings: Any) -> Mixture:
     """The decided mixture of the logits."""
-    return space.hardened(alpha, settings.kept)
+    found: Mixture = settings.hardened(alpha)
+    return found
 
 
 RELAXATIONS: dict[str, Relaxation] = {

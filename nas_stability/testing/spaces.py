@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import from_json
-from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, hardened, one_hot, softmax
+from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, one_hot, softmax
 from nas_stability.harness.measuring.curvature import flat, hessian, unflat
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.testing.methods import equal
@@ -62,23 +63,43 @@ def check_architectures(space: Space) -> None:
     first = one_hot(uniform)
     if len(space.shapes) == len(space.facts.groups):  # no row of kept inputs, of which several may be equal
         assert space.discretize(uniform) == space.discretize(first), "a tie does not go to the first choice"
-    cells = space.cells()
-    assert list(cells) == sorted(cells), "its architectures are not sorted"
-    chosen = list(cells)[:: max(1, len(cells) // SAMPLE)]
+    assert space.count() > 0
+    if space.unlisted:
+        generator = torch.Generator().manual_seed(0)
+        chosen = [space.sample(generator) for _ in range(SAMPLE)]
+        check_refusal(space)
+    else:
+        assert list(space.archs()) == sorted(space.archs()), "its architectures are not sorted"
+        assert all(count > 0 for _, count in space.listed.values()), "an architecture stands for no configuration"
+        chosen = list(space.archs())[:: max(1, space.count() // SAMPLE)]
     for arch in chosen:
-        cell, count = cells[arch]
-        assert count > 0, f"{arch} stands for no configuration"
         assert re.fullmatch(space.facts.form.pattern, arch), f"{arch} is not of the form that the facts state"
-        mixture = space.configuration(cell)
+        mixture = space.mixture(arch)
         assert [tuple(group.shape) for group in mixture] == list(space.shapes), f"the configuration of {arch}"
         decided = space.discretize(mixture)
         assert decided == arch, f"the configuration of {arch} discretises to {decided}"
-        hard = space.discretize(hardened(mixture, space.kept))
+        hard = space.discretize(space.hardened(mixture))
         assert hard == arch, f"with as many choices kept as the space says, {arch} is {hard}"
         around = space.neighbours(mixture)
         assert arch not in around, f"{arch} is its own neighbour"
         assert list(around) == sorted(set(around)), f"the neighbours of {arch} are not sorted, or not distinct"
-        assert set(around) <= cells.keys(), f"a neighbour of {arch} is not among the architectures"
+        if space.distance:
+            apart = {space.distance(arch, one) for one in (*around[:5], *around[-5:])}
+            assert (space.distance(arch, arch), apart) == (0, {1}), f"neighbours of {arch} are {apart} decisions away"
+        if space.unlisted:
+            assert all(arch in space.neighbours(space.mixture(one)) for one in around[:5]), f"{arch} is a neighbour's"
+        else:
+            assert set(around) <= space.listed.keys(), f"a neighbour of {arch} is not among the architectures"
+
+
+def check_refusal(space: Space) -> None:
+    """A space that is too large to list says so."""
+    said = ""
+    try:
+        space.archs()
+    except BadInput as error:
+        said = str(error)
+    assert f"{space.count():,}" in said, f"asked for all of its architectures, {space.name} does not say how many"
 
 
 def images_and_labels() -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ def test_a_query_says_what_it_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_the_best_and_the_coverage(tmp_path: Path) -> None:
-    counts = {arch: count for arch, (_, count) in S1.cells().items()}
+    counts = {arch: count for arch, (_, count) in S1.listed.items()}
     some = sorted(counts)[10:500]
     values = [50 + 40 * index / len(some) for index in range(len(some))]
     test = list(values)
@@ -75,7 +75,7 @@ def test_the_best_and_the_coverage(tmp_path: Path) -> None:
 
 def test_the_reachable_architectures_are_kept(tmp_path: Path) -> None:
     counts = survey.reachable(S1, tmp_path)
-    assert counts == {arch: count for arch, (_, count) in S1.cells().items()}
+    assert counts == {arch: count for arch, (_, count) in S1.listed.items()}
     (file,) = (tmp_path / "spaces").glob("nasbench1shot1-s1-*.parquet")
     stamp = file.stat().st_mtime_ns
     assert survey.reachable(S1, tmp_path) == counts

@@ -32,7 +32,7 @@ ARCHS_201 = list(SPACES["nasbench201"].archs()[7::3500])
 def write_nasbench101(path: Path, cells: int = 4, seed: int = 5) -> list[tuple[str, int, int, oracles_tables.Metrics]]:
     """A dump in the official format, its repeats interleaved; returns (hash, budget, repeat, metrics) in file order."""
     generator = numpy.random.default_rng(seed)
-    chosen = list(itertools.islice(SPACES["nasbench1shot1-s1"].cells().items(), cells))[::-1]
+    chosen = list(itertools.islice(SPACES["nasbench1shot1-s1"].listed.items(), cells))[::-1]
     written, content = [], b""
     for repeat, epochs in itertools.product(range(3), BUDGETS):
         for number, (module_hash, (cell, _)) in enumerate(chosen):
@@ -72,7 +72,7 @@ def test_nasbench101_fields_of_a_record(tmp_path: Path) -> None:
     dump = tmp_path / "nasbench_full.tfrecord"
     module_hash, epochs, _, metrics = write_nasbench101(dump, cells=1)[0]
     record = next(dumps_101.records(dump))
-    cell = SPACES["nasbench1shot1-s1"].cells()[module_hash][0]
+    cell = SPACES["nasbench1shot1-s1"].listed[module_hash][0]
     assert (record.module_hash, record.epochs) == (module_hash, epochs)
     assert record.adjacency == "".join(str(bit) for row in cell.matrix for bit in row)
     assert record.operations == ",".join(cell.operations)

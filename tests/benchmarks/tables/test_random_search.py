@@ -56,10 +56,10 @@ def test_a_shipped_table_by_a_literal_sum(space: str, epochs: int) -> None:
     columns = columns_of(table, of)
     found = random_searches(table, of, columns, epochs)
     dataset, split = columns[0]
-    archs = list(of.cells())
+    archs = list(of.listed)
     assert table is not None
     values = dict(zip(archs, scores(table, archs, (dataset, split), epochs).tolist(), strict=True))
-    weighed = [(values[arch], count) for arch, (_, count) in of.cells().items() if values[arch] == values[arch]]
+    weighed = [(values[arch], count) for arch, (_, count) in of.listed.items() if values[arch] == values[arch]]
     mean = sum(value * count for value, count in weighed) / sum(count for _, count in weighed)
     assert found[f"{dataset}_{split}"]["best_of_1"] == pytest.approx(mean, rel=1e-12)
     ascending = sorted(search["best_of_1"] for search in found.values())

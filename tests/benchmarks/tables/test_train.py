@@ -57,7 +57,7 @@ training.train_table(SPEC, few(12), load_data("digits", Path()), Path(sys.argv[1
 def few(count: int) -> Space:
     """Every n-th cell of S1."""
     space = SPACES["nasbench1shot1-s1"]
-    cells = dict(itertools.islice(space.cells().items(), 0, None, len(space.cells()) // count))
+    cells = dict(itertools.islice(space.listed.items(), 0, None, len(space.listed) // count))
     return dataclasses.replace(space, cells=lambda: cells)
 
 
@@ -109,7 +109,7 @@ def test_killed_and_started_again_gives_the_same_numbers(trained: Path, tmp_path
 
 
 def test_a_network_is_a_function_of_spec_architecture_and_seed() -> None:
-    (first, (cell, _)), (second, _) = list(few(2).cells().items())[:2]
+    (first, (cell, _)), (second, _) = list(few(2).listed.items())[:2]
     data = train_spec.splits(SPEC, digits())
     state = torch.get_rng_state()
     found = training.train_net(SPEC, data, first, cell, 0)
@@ -124,7 +124,7 @@ def test_training_is_a_plain_loop_of_adam() -> None:
     """The same again, written out; with the fast paths, as other roundings would count another image now and then."""
     data = train_spec.splits(SPEC, digits())
     assert data.test is not None
-    for (arch, (cell, _)), seed in zip(few(3).cells().items(), (0, 1, 5), strict=False):
+    for (arch, (cell, _)), seed in zip(few(3).listed.items(), (0, 1, 5), strict=False):
         torch.manual_seed(training.seeded("weights", arch, seed))
         net = Network((numpy.array(cell.matrix), list(cell.operations)), 10, 1, 4, 3, 1).to(
             memory_format=torch.channels_last
@@ -150,7 +150,7 @@ def test_training_is_a_plain_loop_of_adam() -> None:
 @pytest.mark.slow
 def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
     data = train_spec.splits(SPEC, digits())
-    arch, (cell, _) = list(few(12).cells().items())[5]
+    arch, (cell, _) = list(few(12).listed.items())[5]
     found = training.train_net(SPEC, data, arch, cell, 1)
     table = pyarrow.parquet.read_table(trained)
     row = table["arch"].to_pylist().index(arch)
@@ -159,7 +159,7 @@ def test_table_has_the_results_of_the_trained_networks(trained: Path) -> None:
     assert table["accuracy|digits|test|2|1"][row].as_py() == pytest.approx(100 * found.test / 360)
     assert table["parameters"][row].as_py() == found.parameters
     assert 0 < table["seconds|digits|2|1"][row].as_py() < 60
-    assert table["arch"].to_pylist() == sorted(few(12).cells())
+    assert table["arch"].to_pylist() == sorted(few(12).listed)
     opened = open_table(trained)
     assert (opened.name, opened.sha256) == ("nasbench1shot1-s1-digits", SPEC.sha256())
     assert opened.source.startswith("nas-stability table train (torch ")
@@ -180,7 +180,7 @@ def test_splits_are_disjoint_and_standardised_alike() -> None:
 
 
 def test_parameters_are_those_of_layers() -> None:
-    for cell, _ in few(6).cells().values():
+    for cell, _ in few(6).listed.values():
         net = training.build(SPEC, cell, 10, 1)
         layers = (torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.Linear)
         expected = sum(
@@ -194,7 +194,7 @@ def test_parameters_are_those_of_layers() -> None:
 
 
 def test_statistics_are_of_all_the_training_images_at_the_last_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell, _ = next(iter(few(2).cells().values()))
+    cell, _ = next(iter(few(2).listed.values()))
     net = training.build(SPEC, cell, 10, 1)
     images = train_spec.splits(SPEC, digits()).train.images
     net(torch.randn(5, 1, 8, 8))
@@ -284,7 +284,7 @@ def test_data_without_test_images_has_no_test_column(tmp_path: Path, capsys: pyt
     path = train_table(SPEC, few(2), raw, tmp_path, 1)
     assert list(numbers(path)) == ["accuracy|digits|valid|2|0", "accuracy|digits|valid|2|1", "parameters"]
     said = capsys.readouterr()
-    total = len(few(2).cells())
+    total = len(few(2).listed)
     assert said.out == ""
     assert f"trained {total} of {total} cells, 0 min left" in said.err
 
@@ -342,7 +342,7 @@ def test_shipped_table_is_what_training_gives() -> None:
     off = [
         100 * training.train_net(spec, data, arch, cell, seed).valid / 719
         - table.score(arch, spec.data, "valid", spec.epochs, seed)
-        for (arch, (cell, _)), seed in zip(few(6).cells().items(), itertools.cycle(range(spec.seeds)), strict=False)
+        for (arch, (cell, _)), seed in zip(few(6).listed.items(), itertools.cycle(range(spec.seeds)), strict=False)
     ]
     assert numpy.sqrt(numpy.mean(numpy.square(off))) < 4
 

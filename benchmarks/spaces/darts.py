@@ -1,0 +1,342 @@
+"""The DARTS cell spaces: the full one, and S1 to S4 of RobustDARTS, of PyTorch's own modules, from stem to head.
+
+Source: DARTS (Liu et al., ICLR 2019), section 2 and appendix A; Understanding and robustifying DARTS (Zela et al., ICLR
+2020), section 3, for S1 to S4; as searched by the published code of SmoothDARTS, whose full space has no ``none``. A
+cell reads the outputs of the two cells before it; each of its four nodes is the sum of a mixed operation on every node
+before. Cells at a third and at two thirds of the depth halve the resolution, double the width, and have logits of their
+own.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces import genotypes
+from nas_stability.benchmarks.spaces.facts import FACTS
+from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choices
+from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
+from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
+
+STEM_MULTIPLIER = 3
+"""Channels of the stem, in widths of the first cell."""
+
+
+def norm(width: int, momentum: float) -> nn.BatchNorm2d:
+    """A BatchNorm without weights, as all in the cells are."""
+    return nn.BatchNorm2d(width, momentum=momentum, affine=False)
+
+
+class ReluConvNorm(nn.Module):
+    """ReLU, 1x1 convolution, BatchNorm."""
+
+    def __init__(self, in_width: int, width: int, momentum: float) -> None:
+        super().__init__()
+        self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(in_width, width, 1, bias=False), norm(width, momentum))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, in_width, H, W) -> (B, width, H, W)."""
+        found: Tensor = self.op(features)
+        return found
+
+
+class FactorizedReduce(nn.Module):
+    """Half the resolution by two 1x1 convolutions, the second of which sees the pixels that the first leaves out."""
+
+    def __init__(self, in_width: int, width: int, momentum: float) -> None:
+        super().__init__()
+        if width % 2:
+            raise BadInput(f"the field 'width' must be even in a space of DARTS cells, which halve it: not {width}")
+        self.conv_1 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
+        self.conv_2 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
+        self.bn = norm(width, momentum)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, in_width, H, W), sides even -> (B, width, H / 2, W / 2)."""
+        opened = F.relu(features)
+        halves = [self.conv_1(opened), self.conv_2(opened[:, :, 1:, 1:])]
+        found: Tensor = self.bn(torch.cat(halves, 1))
+        return found
+
+
+class Convolutions(nn.Module):
+    """ReLU, depthwise convolution, 1x1 convolution, BatchNorm; of several rounds the first alone has the stride."""
+
+    def __init__(self, width: int, kernel: int, stride: int, momentum: float, rounds: int, dilation: int) -> None:
+        super().__init__()
+        padding = dilation * (kernel - 1) // 2
+        parts: list[nn.Module] = []
+        for step in [stride] + [1] * (rounds - 1):
+            depthwise = nn.Conv2d(width, width, kernel, step, padding, dilation=dilation, groups=width, bias=False)
+            parts += [nn.ReLU(), depthwise, nn.Conv2d(width, width, 1, bias=False), norm(width, momentum)]
+        self.op = nn.Sequential(*parts)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, width, H, W) -> (B, width, H / stride, W / stride)."""
+        found: Tensor = self.op(features)
+        return found
+
+
+class Nothing(nn.Module):
+    """The operation ``none``: zeros."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, H, W) -> zeros (B, C, H / stride, W / stride)."""
+        return torch.zeros_like(features[:, :, :: self.stride, :: self.stride])
+
+
+class Noise(nn.Module):
+    """The operation ``noise`` of S4: standard normal values, others in every pass of a search; nothing flows back."""
+
+    def __init__(self, stride: int, drawn: DrawnValues) -> None:
+        super().__init__()
+        self.stride, self.drawn = stride, drawn
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, H, W) -> values (B, C, H / stride, W / stride)."""
+        return self.drawn.like(features, self.stride)
+
+
+def skip(width: int, stride: int, momentum: float, drawn: DrawnValues) -> nn.Module:
+    """The identity; where the resolution is halved a FactorizedReduce, which has weights."""
+    return nn.Identity() if stride == 1 else FactorizedReduce(width, width, momentum)
+
+
+def pooled(pool: nn.Module, width: int, momentum: float) -> nn.Module:
+    """A pool and the BatchNorm behind it, which it has in the search alone."""
+    return nn.Sequential(pool, norm(width, momentum))
+
+
+Make = Callable[[int, int, float, DrawnValues], nn.Module]
+"""(width, stride, momentum of the BatchNorms, where draws come from) -> operation."""
+
+
+def convolutions(kernel: int, rounds: int = 1, dilation: int = 1) -> Make:
+    """What makes ``Convolutions``."""
+    return lambda width, stride, momentum, drawn: Convolutions(width, kernel, stride, momentum, rounds, dilation)
+
+
+OPERATIONS: Mapping[str, Make] = {
+    "none": lambda width, stride, momentum, drawn: Nothing(stride),
+    "noise": lambda width, stride, momentum, drawn: Noise(stride, drawn),
+    "skip_connect": skip,
+    "max_pool_3x3": lambda width, stride, momentum, drawn: pooled(nn.MaxPool2d(3, stride, 1), width, momentum),
+    "avg_pool_3x3": lambda width, stride, momentum, drawn: pooled(
+        nn.AvgPool2d(3, stride, 1, count_include_pad=False), width, momentum
+    ),
+    "sep_conv_3x3": convolutions(3, rounds=2),
+    "sep_conv_5x5": convolutions(5, rounds=2),
+    "dil_conv_3x3": convolutions(3, dilation=2),
+    "dil_conv_5x5": convolutions(5, dilation=2),
+}
+"""Every operation of the spaces, with BatchNorms without weights."""
+
+
+class MixedOperation(nn.Module):
+    """The operations of an edge, mixed; with ``partial`` on one in so many channels, the others passing by.
+
+    Source of the latter: PC-DARTS (Xu et al., ICLR 2020), section 3.1, as in the published code of SmoothDARTS: where
+    the edge halves the resolution the channels that pass by are max-pooled (2x2). There is no edge normalisation.
+    """
+
+    def __init__(
+        self, names: Sequence[str], width: int, stride: int, momentum: float, drawn: DrawnValues, partial: int
+    ) -> None:
+        super().__init__()
+        self.choices = nn.ModuleList(OPERATIONS[name](width // partial, stride, momentum, drawn) for name in names)
+        self.stride, self.partial = stride, partial
+
+    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Features (B, width, H, W) and weights (choices,) -> (B, width, H / stride, W / stride)."""
+        if self.partial == 1:
+            return self.mixed(features, weights)
+        part, passing = parted(features, self.partial)
+        return shuffled(self.mixed(part, weights), passing if self.stride == 1 else F.max_pool2d(passing, 2))
+
+    def mixed(self, features: Tensor, weights: Tensor) -> Tensor:
+        """The sum of what the operations make of the features, each times its weight."""
+        made = [weight * choice(features) for weight, choice in zip(weights, self.choices, strict=True)]
+        total: Tensor = functools.reduce(torch.add, made)
+        return total
+
+
+States = Tensor | tuple[Tensor, Tensor]
+"""The outputs of the last two cells, the last one second; the stem's stands for both."""
+
+
+class SupernetCell(nn.Module):
+    """Four nodes on the outputs of the two cells before; the output is all four behind each other.
+
+    Args:
+        choices: of each edge the names of its operations.
+        widths: channels of the outputs of the cell before the last, and of the last.
+        width: channels of a node.
+        halves: whether the cell halves the resolution.
+        after_halving: whether the cell before does, so that the output before that has twice the resolution.
+        momentum, partial: as of SupernetShape.
+        drawn: where operations that draw take their values from.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Sequence[str]],
+        widths: tuple[int, int],
+        width: int,
+        halves: bool,
+        after_halving: bool,
+        momentum: float,
+        partial: int,
+        drawn: DrawnValues,
+    ) -> None:
+        super().__init__()
+        first = FactorizedReduce if after_halving else ReluConvNorm
+        self.preprocess0 = first(widths[0], width, momentum)
+        self.preprocess1 = ReluConvNorm(widths[1], width, momentum)
+        strides = [2 if halves and source < INPUTS else 1 for _, source in EDGES]
+        self.edges = nn.ModuleList(
+            MixedOperation(names, width, stride, momentum, drawn, partial)
+            for names, stride in zip(choices, strides, strict=True)
+        )
+        self.halves = halves
+
+    def forward(self, states: States, weights: Tensor) -> States:
+        """The last two outputs and weights (edges, choices) -> the last one, and this cell's (B, 4 * width, H', W')."""
+        before, last = (states, states) if isinstance(states, Tensor) else states
+        if self.halves and (last.shape[-1] % 2 or last.shape[-2] % 2):
+            raise BadInput(
+                f"a cell cannot halve features of {last.shape[-2]}x{last.shape[-1]} pixels: DARTS cells take images "
+                "whose sides are multiples of 4"
+            )
+        nodes = [self.preprocess0(before), self.preprocess1(last)]
+        for node in range(NODES):
+            arriving = [
+                edge(nodes[source], row)
+                for (target, source), edge, row in zip(EDGES, self.edges, weights, strict=True)
+                if target == node
+            ]
+            nodes.append(functools.reduce(torch.add, arriving))
+        return last, torch.cat(nodes[INPUTS:], 1)
+
+
+class Head(nn.Module):
+    """Global average of the last cell's output, linear classifier."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, states: tuple[Tensor, Tensor]) -> Tensor:
+        """The last two outputs -> logits (B, classes)."""
+        logits: Tensor = self.classifier(states[1].mean((2, 3)))
+        return logits
+
+
+def halving(depth: int) -> set[int]:
+    """The cells that halve the resolution, of so many; one where both would be the same."""
+    return {depth // 3, 2 * depth // 3}
+
+
+def supernet(choices: Choices, shape: SupernetShape) -> Supernet:
+    """The supernet of a space; ``depth`` is the number of cells in all (8 in the papers)."""
+    drawn, momentum = DrawnValues(), shape.batch_norm_momentum
+    stem_width = STEM_MULTIPLIER * shape.width
+    stem = nn.Sequential(
+        nn.Conv2d(shape.in_channels, stem_width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(stem_width, momentum=momentum),
+    )
+    widths, width, after_halving = (stem_width, stem_width), shape.width, False
+    cells: list[nn.Module] = []
+    for place in range(shape.depth):
+        halves = place in halving(shape.depth)
+        width *= 1 + halves
+        names = choices.reduction if halves else choices.normal
+        cells.append(SupernetCell(names, widths, width, halves, after_halving, momentum, shape.partial, drawn))
+        widths, after_halving = (widths[1], NODES * width), halves
+    arranged = functools.partial(arrange, shape.depth)
+    net = Supernet(stem, cells, Head(widths[1], shape.classes), arranged)
+    net.drawn = drawn if draws(choices) else None
+    return net
+
+
+def draws(choices: Choices) -> bool:
+    """Whether an operation draws."""
+    return any("noise" in row for names in choices for row in names)
+
+
+def arrange(depth: int, mixture: Mixture, images: int) -> list[Tensor]:
+    """The weights (edges, choices) of each cell: of the group of its kind."""
+    groups = [group.expand(depth, *group.shape[-2:]).unbind(0) for group in mixture]
+    return [groups[int(place in halving(depth))][place] for place in range(depth)]
+
+
+def deepest_side(side: int, depth: int) -> int:
+    """Side of the features before the head, in pixels.
+
+    Raises:
+        BadInput: the image's is no multiple of what it is halved by.
+    """
+    by: int = 2 ** len(halving(depth))
+    if side % by:
+        raise BadInput(f"a space of DARTS cells takes images whose sides are multiples of {by}, not of {side} pixels")
+    return side // by
+
+
+def published(net: Supernet) -> dict[str, Tensor]:
+    """Views of the weights and buffers under the names of the published implementation."""
+    return {own_to_published(name): value for name, value in net.state_dict().items()}
+
+
+def own_to_published(name: str) -> str:
+    """The published name of one of ours: ``cells.K._ops.EDGE._ops.COLUMN`` is an operation."""
+    of_cell = re.sub(r"^blocks\.(\d+)\.edges\.(\d+)\.choices\.", r"cells.\1._ops.\2._ops.", name)
+    return re.sub("^blocks", "cells", of_cell).removeprefix("head.")
+
+
+def space(name: str) -> Space:
+    """One of the spaces."""
+    facts = FACTS[name]
+    choices = Choices(facts.groups[0], facts.groups[1])
+
+    def discretize(mixture: Mixture) -> Arch:
+        return genotypes.text_of(genotypes.genotype_of(choices, mixture))
+
+    def neighbours(mixture: Mixture) -> tuple[Arch, ...]:
+        around = genotypes.neighbours(choices, genotypes.genotype_of(choices, mixture))
+        return tuple(sorted(map(genotypes.text_of, around)))
+
+    def distance(left: Arch, right: Arch) -> int:
+        return genotypes.distance(choices, genotypes.read(left, choices), genotypes.read(right, choices))
+
+    return Space(
+        name=name,
+        facts=facts,
+        shapes=tuple((len(rows), len(rows[0])) for rows in choices),
+        supernet=functools.partial(supernet, choices),
+        discretize=discretize,
+        unlisted=Unlisted(
+            genotypes.count(choices),
+            lambda generator: genotypes.text_of(genotypes.sample(choices, generator)),
+            lambda arch: genotypes.mixture_of(genotypes.read(arch, choices), choices),
+        ),
+        neighbours=neighbours,
+        distance=distance,
+        harden=functools.partial(genotypes.decided, choices),
+        draws=draws(choices),
+        variants=("partial",),
+        deepest_side=deepest_side,
+        published=published,
+    )
+
+
+S1, S2, S3, S4, FULL = map(space, ("darts-s1", "darts-s2", "darts-s3", "darts-s4", "darts"))
