@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
-from nas_stability.benchmarks.spaces.layers.noise import Source, standard_normal
+from nas_stability.benchmarks.spaces.layers.noise import Values, standard_normal
 from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream
@@ -78,7 +78,7 @@ def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tupl
         yield Batches(Batch(*left), Batch(*right)), draws
 
 
-def operation_draws(search: Search, step: int) -> Callable[[], Source]:
+def operation_draws(search: Search, step: int) -> Callable[[], Values]:
     """What operations that draw are given in a step: values of its own stream, one pass after the other."""
     source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step))
     return lambda: source

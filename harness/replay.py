@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, choose, unreadable
-from nas_stability.benchmarks.spaces.layers.noise import Source
+from nas_stability.benchmarks.spaces.layers.noise import Values
 from nas_stability.benchmarks.spaces.space import Mixture, Relax, SupernetShape
 from nas_stability.harness.given import Draws, Moment
 from nas_stability.harness.measuring.curvature import eigenvalues, validation_hessian
@@ -157,7 +157,7 @@ def pass_draws(search: Search, arrays: Arrays, prefix: str, number: int) -> Mixt
     )
 
 
-def operation_draws(arrays: Arrays, place: str, going_on: bool = False) -> Callable[[], Source] | None:
+def operation_draws(arrays: Arrays, place: str, going_on: bool = False) -> Callable[[], Values] | None:
     """What a pass takes the recorded draws of the operations from; None where none are recorded.
 
     Args:
@@ -174,7 +174,7 @@ def operation_draws(arrays: Arrays, place: str, going_on: bool = False) -> Calla
     scale = float(json.loads(str(arrays["meta"]))["op_noise_scale"])
     values = torch.from_numpy(numpy.concatenate([arrays[name] for name in names])).double() * scale
 
-    def begin() -> Source:
+    def begin() -> Values:
         left = [values]
 
         def take(shape: tuple[int, ...]) -> Tensor:

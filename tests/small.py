@@ -26,6 +26,9 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 PLACE = Place(threads=1)
 
+LISTED = tuple(name for name, space in SPACES.items() if space.cells)
+"""Spaces that list their architectures; they have fast layers, and a literal reference in oracles.py."""
+
 DIVERGES: dict[str, Value] = {"lr": 1e6, "weight_decay": 1e6, "hessian": False}
 """Fields of a search whose weights grow a million million-fold in a step: its loss is not finite in two epochs."""
 

@@ -25,6 +25,7 @@ COLOURS: dict[Kind, tuple[str, ...]] = {
     "none": ("#DDDDDD",),
     "skip": ("#EE6677", "#F4A9B1"),
     "pool": ("#CCBB44", "#E5DD9F"),
+    "noise": ("#BBBBBB",),
     "conv": ("#4477AA", "#66CCEE", "#228833", "#AA3377", "#88BBDD", "#99CC99"),
 }
 """Tol's bright colours and lighter ones: told apart with every common colour blindness, not those of the methods."""

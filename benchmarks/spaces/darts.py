@@ -118,16 +118,16 @@ def pooled(pool: nn.Module, width: int, momentum: float) -> nn.Module:
     return nn.Sequential(pool, norm(width, momentum))
 
 
-Make = Callable[[int, int, float, DrawnValues], nn.Module]
+MakeOperation = Callable[[int, int, float, DrawnValues], nn.Module]
 """(width, stride, momentum of the BatchNorms, where draws come from) -> operation."""
 
 
-def convolutions(kernel: int, rounds: int = 1, dilation: int = 1) -> Make:
+def convolutions(kernel: int, rounds: int = 1, dilation: int = 1) -> MakeOperation:
     """What makes ``Convolutions``."""
     return lambda width, stride, momentum, drawn: Convolutions(width, kernel, stride, momentum, rounds, dilation)
 
 
-OPERATIONS: Mapping[str, Make] = {
+OPERATIONS: Mapping[str, MakeOperation] = {
     "none": lambda width, stride, momentum, drawn: Nothing(stride),
     "noise": lambda width, stride, momentum, drawn: Noise(stride, drawn),
     "skip_connect": skip,

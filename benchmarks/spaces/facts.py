@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-Kind = Literal["conv", "skip", "none", "pool"]
-"""What an operation is: "conv" is all that has weights, the others have none."""
+Kind = Literal["conv", "skip", "none", "pool", "noise"]
+"""What an operation is: "conv" is all that has weights, the others have none; "noise" draws what it gives."""
 
 Notation = Literal["", "edges", "matrix"]
 """How a text is read as graphs (graphs.py): not at all, |op~0|+|op~0|op~1|+..., or 011/001/000 input,op,output."""
@@ -174,7 +174,7 @@ def nasbench1shot1(title: str, blocks: int) -> Facts:
 
 OPERATIONS_DARTS: dict[str, Operation] = {
     "none": Operation("none", "none", "none"),
-    "noise": Operation("noise", "noise", "none"),
+    "noise": Operation("noise", "noise", "noise"),
     "skip_connect": Operation("skip", "skip", "skip"),
     "max_pool_3x3": Operation("max pool 3x3", "max", "pool"),
     "avg_pool_3x3": Operation("avg pool 3x3", "avg", "pool"),
@@ -183,7 +183,6 @@ OPERATIONS_DARTS: dict[str, Operation] = {
     "dil_conv_3x3": Operation("dil conv 3x3", "dil3"),
     "dil_conv_5x5": Operation("dil conv 5x5", "dil5"),
 }
-"""Noise tells nothing of what is before it: with ``none`` it counts as an operation that carries nothing."""
 
 _SKIP, _MAX, _AVG = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
 _SEP, _DIL3, _DIL5 = "sep_conv_3x3", "dil_conv_3x3", "dil_conv_5x5"
@@ -227,7 +226,6 @@ def darts(title: str, normal: tuple[tuple[str, ...], ...], reduction: tuple[tupl
             "edges",
             inputs=2,
         ),
-        paper=True,
     )
 
 

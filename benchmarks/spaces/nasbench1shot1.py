@@ -37,13 +37,12 @@ from nas_stability.benchmarks.spaces.layers.channels_last import blend, channels
 from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen, halved, scaled
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
 from nas_stability.benchmarks.spaces.layers.single_path import counted, optional, selected
+from nas_stability.benchmarks.spaces.layers.views import paired, tensors
 from nas_stability.benchmarks.spaces.space import (
     PlainSupernet,
     Space,
     Supernet,
     SupernetShape,
-    paired,
-    tensors,
 )
 
 HEAD_MOMENTUM = 0.1

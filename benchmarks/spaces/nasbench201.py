@@ -22,6 +22,7 @@ from nas_stability.benchmarks.spaces.layers.batch_norm import BatchNorm, ConvNor
 from nas_stability.benchmarks.spaces.layers.channels_last import blend
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.layers.single_path import PathFan, PathWeights, looked_at, pooled
+from nas_stability.benchmarks.spaces.layers.views import paired, tensors
 from nas_stability.benchmarks.spaces.space import (
     Arch,
     Cell,
@@ -31,8 +32,6 @@ from nas_stability.benchmarks.spaces.space import (
     Supernet,
     SupernetShape,
     leading,
-    paired,
-    tensors,
 )
 
 OPERATIONS = tuple(OPERATIONS_201)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_stability.benchmarks.spaces.cells_1shot1 import Wiring
-from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape, tensors
+from nas_stability.benchmarks.spaces.layers.views import tensors
+from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape
 
 
 class ConvNormRelu(nn.Module):

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape, tensors
+from nas_stability.benchmarks.spaces.layers.views import tensors
+from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape
 
 NODES = 4
 EDGES = tuple((target, source) for target in range(1, NODES) for source in range(target))

@@ -7,7 +7,6 @@ architecture is tried by passing another mixture; nothing is overwritten and res
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
-from nas_stability.benchmarks.spaces.layers.noise import DrawnValues, Source
+from nas_stability.benchmarks.spaces.layers.noise import DrawnValues, Values
 
 Mixture = tuple[Tensor, ...]
 """One (rows, choices) matrix per group of decisions, each row on the simplex.
@@ -112,7 +111,7 @@ class Supernet(nn.Module):
         logits: Tensor = self.head(states)
         return logits
 
-    def drawing(self, given: Callable[[], Source] | None) -> contextlib.AbstractContextManager[object]:
+    def drawing(self, given: Callable[[], Values] | None) -> contextlib.AbstractContextManager[object]:
         """Until it is left, operations that draw take their values from what this gives when a pass begins."""
         return self.drawn.taken_from(given) if self.drawn and given else contextlib.nullcontext()
 
@@ -345,29 +344,6 @@ def hardened(mixture: Mixture, kept: Sequence[int]) -> Mixture:
     )
 
 
-def entropy(mixture: Mixture) -> float:
-    """Mean over all rows of the entropy as a share of its maximum: 1 is uniform, 0 is decided. No unit."""
-    rows = [
-        float(torch.special.entr(row.double()).sum() / math.log(len(row)))
-        for group in mixture
-        for row in group.detach().cpu()
-    ]
-    return sum(rows) / len(rows)
-
-
 def leading(row: list[float], count: int) -> list[int]:
     """Indices of the ``count`` largest entries of a row, in ascending order; ties go to the first."""
     return sorted(sorted(range(len(row)), key=lambda index: (-row[index], index))[:count])
-
-
-def tensors(prefix: str, module: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
-    """Views of one of equal ``parts`` of a module's tensors along their first dimension, named ``prefix.NAME``."""
-    return {
-        f"{prefix}.{name}": value if value.ndim == 0 else value.chunk(parts)[part]
-        for name, value in module.state_dict().items()
-    }
-
-
-def paired(conv: str, norm: str, pair: Any, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
-    """Views of a ConvNorm's tensors, its convolution's named ``conv.NAME`` and its BatchNorm's ``norm.NAME``."""
-    return tensors(conv, pair.conv, part, parts) | tensors(norm, pair.norm, part, parts)

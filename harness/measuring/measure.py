@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Dataset, fixed_batch, plain_batches
 from nas_stability.benchmarks.spaces.facts import Kind
-from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Space, entropy, one_hot, shift_invariant
+from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, Space, one_hot, shift_invariant
 from nas_stability.benchmarks.tables.open_file import Floats
 from nas_stability.harness.measuring.asked_table import Answers, DatasetSplit, neighbourhood
 from nas_stability.harness.measuring.curvature import eigenvalues, gradient_norm, validation_hessian
@@ -176,6 +176,16 @@ def kendall_tau(left: Floats, right: Floats) -> float | None:
     from scipy.stats import kendalltau  # takes as long to import as a small run takes to search
 
     return float(kendalltau(left, right).statistic)
+
+
+def entropy(mixture: Mixture) -> float:
+    """Mean over all rows of the entropy as a share of its maximum: 1 is uniform, 0 is decided. No unit."""
+    rows = [
+        float(torch.special.entr(row.double()).sum() / math.log(len(row)))
+        for group in mixture
+        for row in group.detach().cpu()
+    ]
+    return sum(rows) / len(rows)
 
 
 def shares(space: Space, mixture: Mixture) -> dict[str, float | None]:

@@ -43,7 +43,7 @@ def test_a_task_whose_worker_dies_is_tried_once_more_and_the_others_go_on(
     assert [answers[index].value for index in range(6)] == ["done", None, "second attempt", "done", "done", "done"]
     assert isinstance(answers[1].error, workers.Lost)
     assert message in str(answers[1].error)
-    assert list(answers)[-2:] == [1, 2]  # when the others were done
+    assert set(list(answers)[-2:]) == {1, 2}  # when the others were done, in the order in which their workers died
     assert caplog.text.count("it will be tried once more, alone") == 2
     assert not processes.workers(HERE)
 

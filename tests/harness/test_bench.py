@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas_stability.analysis.figures import cost
 from nas_stability.analysis.figures.panels import style
 from nas_stability.analysis.report import write_figure
-from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.command_line import main
@@ -30,9 +29,9 @@ from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.state import start
 from tests import oracles
 from tests.slow import slow_but
-from tests.small import CPU, PLACE, small_spec
+from tests.small import CPU, LISTED, PLACE, small_spec
 
-EVERY = [(space, method) for space in SPACES for method in GROWN]
+EVERY = [(space, method) for space in LISTED for method in GROWN]
 
 
 def tiny(space: str, what: str, **values: int) -> Case:
@@ -58,7 +57,7 @@ def test_the_counter_counts_what_would_be_launched() -> None:
     assert counter.asked[:2] == (5, (2 * (2 * 4 * 64) * 3 * 9 + products) / 1e9)
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201"))
+@pytest.mark.parametrize("space", slow_but(LISTED, "nasbench201"))
 def test_flop_are_pytorchs_own_count(space: str) -> None:
     work = comparison.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
     work()
@@ -141,7 +140,7 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
 
     darts = comparison.BARS["darts"]["seconds", "pc-darts"]
     assert set(darts.values()) == {1.67}, "at most 0.6 of the time"
-    for space in SPACES:
+    for space in LISTED:
         fast = space == "nasbench201"
         for method in ("darts", "sdarts-rs"):
             assert bars(space, method) == {"seconds": 1.7 if fast else 1.5, "operations": 3.0, "peak_mb": None}
@@ -151,7 +150,7 @@ def test_bars_are_those_of_the_issue_in_every_space() -> None:
 
 @pytest.mark.parametrize(
     ("space", "method"),
-    slow_but([(space, method) for space in SPACES for method in METHODS], ("nasbench201", "gdas-rs")),
+    slow_but([(space, method) for space in LISTED for method in METHODS], ("nasbench201", "gdas-rs")),
 )
 def test_a_step_and_the_references_are_the_same_work(space: str, method: str) -> None:
     """Same weights, batches and noise: the losses of the first two steps."""
@@ -166,7 +165,7 @@ def test_a_step_and_the_references_are_the_same_work(space: str, method: str) ->
     assert (comparison.DARTS in found) == (method not in GROWN)
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201"))
+@pytest.mark.parametrize("space", slow_but(LISTED, "nasbench201"))
 def test_a_hessian_and_the_references_are_the_same_work(space: str) -> None:
     """Same weights and batch."""
     found = comparison.works(tiny(space, HESSIAN), CPU, oracles)
@@ -184,7 +183,7 @@ def test_a_step_has_a_third_of_the_references_operations(space: str, method: str
     assert measured[LITERAL].launches >= 3 * measured[OURS].launches
 
 
-@pytest.mark.parametrize("space", slow_but(SPACES, "nasbench1shot1-s1"))
+@pytest.mark.parametrize("space", slow_but(LISTED, "nasbench1shot1-s1"))
 @pytest.mark.parametrize("what", slow_but((*GROWN, HESSIAN), "darts"))
 def test_launches_are_counted_as_on_a_gpu_where_a_batch_norm_is_one(space: str, what: str) -> None:
     """Of few pixels it is one on a CPU as well; of many it is more there, and the same launches."""
@@ -258,15 +257,15 @@ def test_without_the_reference_ours_alone_is_measured(tmp_path: Path, monkeypatc
 def test_sizes_are_the_papers_and_those_of_quick() -> None:
     cases = {
         (case.spec.space, case.size, case.what): case.spec
-        for case in bench_cases.plan(tuple(SPACES), tuple(bench_cases.SIZES))
+        for case in bench_cases.plan(LISTED, tuple(bench_cases.SIZES))
     }
-    assert len(cases) == len(SPACES) * 2 * (len(METHODS) + 1)
+    assert len(cases) == len(LISTED) * 2 * (len(METHODS) + 1)
     rows = set(METHODS) | {"darts-ada"}
     assert rows == set(compositions.METHODS), "every method has its rows; a step of DARTS-ADA is one of darts-2nd"
     assert cases["nasbench201", "published", "darts"] == run_spec(
         {"space": "nasbench201", "method": "darts", "data": "cifar10"}
     )
-    for space in SPACES:
+    for space in LISTED:
         spec = cases[space, "quick", "sdarts-adv"]
         assert (spec.space, spec.width, spec.batch_size, spec.data) == (space, 4, 64, "digits")
         assert spec.depth == (1 if space == "nasbench201" else 3)

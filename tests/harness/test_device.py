@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.images.dataset import Augmentation, Half, draw_batches
 from nas_stability.harness.given import PASSES, Draws, Moment, epoch_batches, relaxation_draws
 from nas_stability.harness.measuring.curvature import validation_hessian
@@ -33,7 +32,7 @@ from nas_stability.harness.state import Search, start
 from tests.harness.every_method import CASES
 from tests.harness.test_search import state
 from tests.slow import slow_but
-from tests.small import PLACE, begin, small_spec
+from tests.small import LISTED, PLACE, begin, small_spec
 
 META = torch.device("meta")
 QUICK = [("nasbench201", "sdarts-rs", {}), ("nasbench1shot1-s1", "darts", {})]
@@ -84,7 +83,7 @@ def test_no_step_of_any_method_reads_from_the_device(
     assert {entry.device.type for entry in state(search).values()} == {"meta"}
 
 
-HESSIANS = [*((space, "batch") for space in SPACES), ("nasbench1shot1-s1", "running")]
+HESSIANS = [*((space, "batch") for space in LISTED), ("nasbench1shot1-s1", "running")]
 
 
 @pytest.mark.slow

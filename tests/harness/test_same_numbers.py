@@ -13,7 +13,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import softmax
 from nas_stability.harness.benching import cases as bench_cases
 from nas_stability.harness.benching import instrument
@@ -27,9 +26,9 @@ from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.state import Search, start
 from tests.bench_losses import literal_loss, random_steps, twin_of
 from tests.slow import slow_but
-from tests.small import CPU, begin, small_spec
+from tests.small import CPU, LISTED, begin, small_spec
 
-EVERY = [(space, method) for space in SPACES for method in GROWN]
+EVERY = [(space, method) for space in LISTED for method in GROWN]
 
 PROGRESS = 0.4
 """Of the search, at which a temperature and a regulariser are on their way."""
@@ -73,7 +72,7 @@ QUICK = [
 ]
 
 
-EXACT = [(space, method) for space in SPACES for method in compositions.METHODS if not method.startswith("drnas")]
+EXACT = [(space, method) for space in LISTED for method in compositions.METHODS if not method.startswith("drnas")]
 """All but DrNAS, whose reference samples as PyTorch does, with draws of its own (test_gammas.py holds ours to it)."""
 
 
@@ -126,7 +125,7 @@ def slope_errors(space: str, seed: int) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", LISTED)
 def test_slopes_of_an_attack_are_as_exact_as_the_references(space: str) -> None:
     """An attack goes by their signs: what rounds to the other side of 0 is a step of the attack."""
     errors = [slope_errors(space, seed) for seed in range(5)]
@@ -161,7 +160,7 @@ def gradient_errors(space: str, seed: int) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", LISTED)
 def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> None:
     """With PyTorch's batch statistics of channels-last features they were off by a hundredth (layers/batch_norm.py).
 

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("benchmarks", "harness", "analysis", "nas_stability")
 
-PARTS_OF_A_SUPERNET = {"Head", "Reduction", "SupernetCell"}
+PARTS_OF_A_SUPERNET = {"Head", "Nothing", "Reduction", "ReluConvNorm", "SupernetCell"}
 """Modules that every space's fast and plain supernet have, each their own, for the same place in it."""
 
 ALIKE = {"Floats"}

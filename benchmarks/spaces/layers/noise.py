@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-Source = Callable[[tuple[int, ...]], Tensor]
+Values = Callable[[tuple[int, ...]], Tensor]
 """Shape -> standard normal values of that shape, others at every call."""
 
 
-def standard_normal(generator: torch.Generator) -> Source:
+def standard_normal(generator: torch.Generator) -> Values:
     """Draws of a generator on the CPU, in float64."""
     return lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64)
 
@@ -26,7 +26,7 @@ class DrawnValues:
     """
 
     def __init__(self) -> None:
-        self.given: Callable[[], Source] = always_the_same
+        self.given: Callable[[], Values] = always_the_same
         self.source = always_the_same()
 
     def begin(self) -> None:
@@ -40,7 +40,7 @@ class DrawnValues:
         return self.source((batch, channels, height, breadth)).to(features)
 
     @contextlib.contextmanager
-    def taken_from(self, given: Callable[[], Source]) -> Iterator[None]:
+    def taken_from(self, given: Callable[[], Values]) -> Iterator[None]:
         """Until it is left every pass takes its draws from what this gives when the pass begins."""
         self.given, before = given, self.given
         try:
@@ -49,6 +49,6 @@ class DrawnValues:
             self.given = before
 
 
-def always_the_same() -> Source:
+def always_the_same() -> Values:
     """Draws that depend on nothing."""
     return standard_normal(torch.Generator().manual_seed(0))

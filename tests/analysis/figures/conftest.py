@@ -10,17 +10,16 @@ import pytest
 
 from nas_stability.analysis.figures.figures import FIGURES, PAPER, Drawn, style
 from nas_stability.analysis.study import Study
-from nas_stability.benchmarks.catalog import SPACES
 from tests.analysis.figures.enriched import S2, enriched
 from tests.analysis.written import ACCURACY, write_run
-from tests.small import load
+from tests.small import LISTED, load
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods, three seeds, all four spaces; the table lacks the last architecture of one run of S2."""
     place = tmp_path_factory.mktemp("study")
-    for space, method, seed in itertools.product(SPACES, ACCURACY, range(3)):
+    for space, method, seed in itertools.product(LISTED, ACCURACY, range(3)):
         missing = (space, method, seed) == (S2, "darts", 0)
         enriched(write_run(place, method, seed, space, missing), seed, space)
     return place

@@ -19,6 +19,7 @@ from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import validation_hessian
 from nas_stability.harness.methods.architects import Batch
 from nas_stability.harness.rng import stream
+from tests.small import LISTED
 
 EPS = 1e-5
 FAR = 5.0
@@ -163,7 +164,7 @@ def hessian_error(space: str, seed: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", LISTED)
 def test_a_hessian_in_float32_is_that_in_float64_but_for_rounding(space: str) -> None:
     """In the median: where a rounding opens a ReLU or moves a maximum, a Hessian jumps."""
     assert 0 < statistics.median(hessian_error(space, seed) for seed in range(5)) < 1e-4

@@ -13,10 +13,11 @@ from torch import Tensor
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import cells_1shot1, module_hash
-from nas_stability.benchmarks.spaces.space import Cell, SupernetShape, entropy, leading, one_hot, softmax
+from nas_stability.benchmarks.spaces.space import Cell, SupernetShape, leading, one_hot, softmax
+from nas_stability.harness.measuring.measure import entropy
 from tests import oracles
 from tests.slow import slow_but
-from tests.small import SHARED, random_alpha, random_batches, random_net
+from tests.small import LISTED, SHARED, random_alpha, random_batches, random_net
 
 DECODE = Path(__file__).parents[2] / "traces" / "decode.json"
 
@@ -34,7 +35,7 @@ def decode_cases(space: str) -> list[dict[str, object]]:
     return cases
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", LISTED)
 class TestContract:
     @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -127,7 +128,7 @@ class TestContract:
         assert round(sum(weight.numel() for weight in net.parameters()) / 1e6, 3) == millions[space]
 
 
-ENUMERATED = pytest.mark.parametrize("space", slow_but(SPACES, "nasbench201", "nasbench1shot1-s1"))
+ENUMERATED = pytest.mark.parametrize("space", slow_but(LISTED, "nasbench201", "nasbench1shot1-s1"))
 """Every architecture of the space is listed, which takes a minute for the largest."""
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import Alpha, Mixture, Relax, shift_invariant, softmax
 from nas_stability.harness.measuring import curvature
@@ -17,7 +16,7 @@ from nas_stability.harness.measuring.curvature import flat, gradient_norm, hessi
 from nas_stability.harness.measuring.tangents import Tangents
 from tests import oracles
 from tests.slow import slow_but
-from tests.small import random_alpha, random_batches, random_net
+from tests.small import LISTED, random_alpha, random_batches, random_net
 
 DEPTH = {"nasbench201": 1}
 """Of a supernet; 3 cells in every space."""
@@ -102,7 +101,7 @@ def test_a_logit_of_each_row_is_spared_only_where_shifts_change_nothing(
     assert counts == [carried]
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", LISTED)
 def test_marked_relaxations_are_indeed_indifferent_to_shifts(space: str) -> None:
     alpha = random_alpha(space)
     shifted = tuple(group + torch.arange(len(group), dtype=group.dtype)[:, None] for group in alpha)

@@ -53,9 +53,8 @@ EVERY = [(kind, name) for kind, registry in REGISTRIES.items() for name in regis
 
 def settings(fields: Mapping[str, Any], **values: object) -> SimpleNamespace:
     """A part's settings: the defaults of its fields, but for the given ones."""
-    return SimpleNamespace(
-        operation_groups=(0,), kept=SPACES[SPACE].kept, **{name: item.default for name, item in fields.items()} | values
-    )
+    given = {name: item.default for name, item in fields.items()} | values
+    return SimpleNamespace(operation_groups=(0,), hardened=SPACES[SPACE].hardened, **given)
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
