@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nas_stability.benchmarks.catalog import load_data
+from nas_stability.benchmarks.catalog import find_space, load_data
 from nas_stability.benchmarks.images.dataset import Dataset, halves
-from nas_stability.benchmarks.spaces.space import Mixture
+from nas_stability.benchmarks.spaces.space import Mixture, Space
 from nas_stability.harness.given import epoch_batches, moment_of
 from nas_stability.harness.measuring.asked_table import answers
 from nas_stability.harness.measuring.measure import measure
@@ -74,7 +74,7 @@ def small(method: str, space: str, **fields: Value) -> RunSpec:
         "rank_sample": 4,
     }
     spec = run_spec({**base, **fields})
-    return spec if "depth" in fields else dataclasses.replace(spec, depth=1 if spec.depth < 9 else 3)
+    return spec if "depth" in fields else dataclasses.replace(spec, depth=shallowest(find_space(spec.space)))
 
 
 def begun(spec: RunSpec) -> tuple[Search, Dataset]:
@@ -107,14 +107,25 @@ def check_steps(spec: RunSpec) -> None:
     )
 
 
+def shallowest(space: Space) -> int:
+    """A depth at which a supernet has cells of every kind: one, or three where they are counted in all."""
+    return 3 if int(space.facts.defaults.get("depth", 1)) >= 9 or len(space.facts.groups) > 1 else 1
+
+
 def refuse_mixture(mixture: Mixture, search: Search, whose: str) -> None:
-    """Passes rows on the simplex in the shapes of the space, for all cells or for each."""
+    """Passes rows on the simplex in the shapes of the space, for all cells or for each.
+
+    A decided mixture may leave rows out: where the space's own, of equal weights, has rows of zeros.
+    """
+    leaves_out = any((rows.sum(-1) == 0).any() for rows in search.space.hardened(mixture))
     shapes = [(tuple(group.shape), shape) for group, shape in zip(mixture, search.space.shapes, strict=True)]
     assert all(there in (shape, (search.net.cells, *shape)) for there, shape in shapes), f"{whose} has shapes {shapes}"
     for group in mixture:
         assert group.isfinite().all(), f"{whose} is not finite"
         assert (group.detach() >= 0).all(), f"{whose} has a weight below 0"
         total = group.detach().double().sum(-1)
+        if leaves_out:
+            total = total[total != 0]
         assert torch.allclose(total, torch.ones_like(total), atol=1e-5), f"{whose} has a row whose sum is not 1"
 
 

@@ -16,7 +16,7 @@ from nas_stability.benchmarks.spaces.facts import from_json
 from nas_stability.benchmarks.spaces.space import Mixture, Space, Supernet, SupernetShape, one_hot, softmax
 from nas_stability.harness.measuring.curvature import flat, hessian, unflat
 from nas_stability.harness.specs.filled_in import run_spec
-from nas_stability.testing.methods import equal
+from nas_stability.testing.methods import equal, shallowest
 
 CPU = torch.device("cpu")
 CLASSES, CHANNELS, SIDE = 4, 3, 12
@@ -39,9 +39,7 @@ def check_space(space: Space | str) -> None:
     check_facts(space)
     check_architectures(space)
     torch.manual_seed(0)
-    depth = int(space.facts.defaults.get("depth", 1))
-    several = depth >= 9 or len(space.facts.groups) > 1  # kinds of cells, each of which must be there
-    shape = SupernetShape(4, 3 if several else 1, CLASSES, CHANNELS, 0.1)
+    shape = SupernetShape(4, shallowest(space), CLASSES, CHANNELS, 0.1)
     net = space.supernet(shape).double()
     check_supernet(space, net)
     check_hessian(space, net)
