@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from nas_stability.harness.methods.compositions import find_method
 from nas_stability.harness.methods.variants import searched
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.filled_in import run_spec
-from nas_stability.harness.state import Search, assemble
+from nas_stability.harness.state import Search, Step, assemble
 
 TOLERANCE = 1e-8
 
@@ -38,7 +38,11 @@ Arrays = Mapping[str, numpy.typing.NDArray[Any]]
 
 
 class Deviation(NamedTuple):
-    """Largest absolute deviations of a replay from its trace; NaN where either is not finite."""
+    """Largest absolute deviations of a replay from its trace; NaN where either is not finite.
+
+    The last three are None where the trace has no such record: the norm of the weights' gradient before clipping, the
+    attack's gain (0 where it fell back), and whether the last logits decide for another genotype (0 or 1).
+    """
 
     loss: float
     alpha: float
@@ -47,11 +51,14 @@ class Deviation(NamedTuple):
     hessian: float
     eigenvalues: float
     eval_logits: float
+    gradient_norm: float | None = None
+    attack: float | None = None
+    genotype: float | None = None
 
     @property
     def worst(self) -> float:
         """The largest of all; NaN if any is."""
-        return float(numpy.max(self))
+        return largest([value for value in self if value is not None])
 
 
 def replay(path: Path) -> Deviation:
@@ -89,13 +96,13 @@ def read(path: Path) -> Arrays:
 def compare(arrays: Arrays) -> Deviation:
     """Runs the trace's steps and takes the largest deviation of each kind."""
     search = starting_point(arrays)
-    losses: list[Tensor] = []
+    steps: list[Step] = []
     alpha = 0.0
     for step, (lr, radius) in enumerate(zip(arrays["lr"], arrays["epsilon"], strict=True)):
         moment = Moment(float(lr), float(radius), progress_of(search, arrays, step))
         batches = Batches(batch(arrays, "train", step), batch(arrays, "valid", step))
         with search.net.drawing(operation_draws(arrays, str(step), going_on=True)):
-            losses.append(search_step(search, batches, moment, draws_of(search, arrays, step)).loss)
+            steps.append(search_step(search, batches, moment, draws_of(search, arrays, step)))
         recorded = [arrays[f"alpha/{step}/{group}"] for group in range(len(search.alpha))]
         alpha = largest([alpha, *(gap(ours, theirs) for ours, theirs in zip(search.alpha, recorded, strict=True))])
     weights, buffers = tensor_gaps(search, arrays)
@@ -114,14 +121,38 @@ def compare(arrays: Arrays) -> Deviation:
         mixture = relaxation_of(search, arrays, "noise_eval")(search.alpha)
         logits = search.net.eval()(last.images, mixture)
     return Deviation(
-        loss=gap(torch.stack(losses), arrays["loss"]),
+        loss=gap(torch.stack([step.loss for step in steps]), arrays["loss"]),
         alpha=alpha,
         weights=weights,
         buffers=buffers,
         hessian=gap(matrix, arrays["hessian"]),
         eigenvalues=gap(eigenvalues(matrix), numpy.sort(arrays["eigenvalues"])),
         eval_logits=gap(logits, arrays["eval_logits"]),
+        gradient_norm=gap_of([step.gradient_norm for step in steps], arrays.get("grad_norm")),
+        attack=gap_of([step.gain for step in steps], gains(arrays)),
+        genotype=other_genotype(search, arrays),
     )
+
+
+def gap_of(ours: Sequence[Tensor | None], theirs: numpy.typing.NDArray[Any] | None) -> float | None:
+    """``gap`` of a number per step; None where the trace has none."""
+    return None if theirs is None else gap(torch.stack([value for value in ours if value is not None]), theirs)
+
+
+def gains(arrays: Arrays) -> numpy.typing.NDArray[Any] | None:
+    """By how much the attack of each recorded step raised the loss; 0 where it lowered it, and fell back."""
+    if "attack" not in arrays:
+        return None
+    before, after = arrays["attack"].T
+    return numpy.where(before > after, 0.0, after - before)
+
+
+def other_genotype(search: Search, arrays: Arrays) -> float | None:
+    """Whether the logits decide for another genotype than the recorded one; None where there is none to read."""
+    genotype = json.loads(str(arrays["meta"])).get("genotype")
+    if genotype is None or not search.space.unlisted:
+        return None
+    return float(search.space.discretize(search.space.mixture(genotype)) != search.space.discretize(search.evaluated()))
 
 
 def progress_of(search: Search, arrays: Arrays, step: int) -> float:

@@ -146,14 +146,14 @@ def search_step(search: Search, batches: Batches, moment: Moment, draws: Draws) 
     search.weight_optimizer.zero_grad()
     loss.backward()
     settle = coast(search.optional, search.weight_optimizer)
-    clip([*net.parameters(), *point], spec.grad_clip)
+    norm = clip([*net.parameters(), *point], spec.grad_clip)
     search.weight_optimizer.step()
     settle()
     if parts.correct:
         put(search.alpha, parts.correct(search.alpha))
 
     correct = (logits.detach().argmax(1) == batches.train.labels).sum()
-    return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back)
+    return Step(loss.detach(), correct, len(batches.train.labels), perturbed.gain, perturbed.fell_back, norm)
 
 
 def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) -> None:
@@ -177,10 +177,10 @@ def arch_step(search: Search, batches: Batches, moment: Moment, draws: Mixture) 
     search.arch_optimizer.step()
 
 
-def clip(tensors: Sequence[Tensor], largest: float) -> None:
-    """Scales the gradients of the tensors down to a norm over all of them together."""
+def clip(tensors: Sequence[Tensor], largest: float) -> Tensor:
+    """Scales the gradients of the tensors down to a norm over all of them together; the norm before."""
     together = True if tensors[0].device.type == "cpu" else None  # None: all at once where the device can
-    torch.nn.utils.clip_grad_norm_(tensors, largest, foreach=together)
+    return torch.nn.utils.clip_grad_norm_(tensors, largest, foreach=together)
 
 
 def precision(search: Search) -> contextlib.AbstractContextManager[object]:

@@ -30,6 +30,7 @@ class Step(NamedTuple):
         images: of the training batch.
         gain: the attack's gain in nats, None where there is no attack.
         fell_back: whether the attack was discarded (0 or 1), None where there is none.
+        gradient_norm: of the weights, and of the mixture where it counts, before clipping.
     """
 
     loss: Tensor
@@ -37,6 +38,7 @@ class Step(NamedTuple):
     images: int
     gain: Tensor | None
     fell_back: Tensor | None
+    gradient_norm: Tensor | None = None
 
 
 @dataclass

@@ -39,14 +39,19 @@ def verify_verb(options: argparse.Namespace) -> int:
         if not path.is_file():
             raise BadInput(f"the trace {path} does not exist")
     width = max(len(path.stem) for path in options.traces)
-    print(f"{'trace':{width}}  " + "  ".join(f"{name:>11}" for name in replay.Deviation._fields))
+    print(f"{'trace':{width}}  " + "  ".join(f"{name:>13}" for name in replay.Deviation._fields))
     good = True
     for path in options.traces:
         deviation = replay.replay(path)
         good = good and deviation.worst < replay.TOLERANCE
         verdict = "" if deviation.worst < replay.TOLERANCE else f"  over {replay.TOLERANCE:g}"
-        print(f"{path.stem:{width}}  " + "  ".join(f"{value:11.1e}" for value in deviation) + verdict)
+        print(f"{path.stem:{width}}  " + "  ".join(map(cell, deviation)) + verdict)
     return 0 if good else FAILED
+
+
+def cell(value: float | None) -> str:
+    """A deviation in its column; a dash where the trace has no such record."""
+    return f"{'-':>13}" if value is None else f"{value:13.1e}"
 
 
 def bench_verb(options: argparse.Namespace) -> int:

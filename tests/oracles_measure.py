@@ -14,7 +14,7 @@ import torch
 from nasbench_pytorch.model import graph_util
 from torch import Tensor
 
-from tests import oracles
+from tests import oracles, oracles_supernets
 
 OPERATIONS_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -58,7 +58,7 @@ def hash_101(blocks: int, operations: Sequence[int], parents: Sequence[Sequence[
 
 def neighbours_1shot1(space: str, mixture: Sequence[Tensor]) -> list[str]:
     """Of all raw configurations of the space those at distance 1 from the decided one, pruned, distinct."""
-    blocks, kept, outputs = oracles.WIRINGS[space]
+    blocks, kept, outputs = oracles_supernets.WIRINGS[space]
     rows = [group.tolist() for group in mixture]
     operations = tuple(largest(row, 1)[0] for row in rows[0])
     groups = iter(rows[2:])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.errors import choose
+from nas_stability.benchmarks.errors import BadInput, choose
 from nas_stability.harness.benching.instrument import Demand
 from nas_stability.harness.methods import compositions
 from nas_stability.harness.methods.compositions import find_method
+from nas_stability.harness.methods.variants import searched
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
@@ -124,19 +125,24 @@ def published_spec(space: str, method: str) -> RunSpec:
 
 
 def quick(space: str, method: str) -> RunSpec:
-    """The settings of the shipped study ``quick``; what it lacks has those of the nearest that it has."""
+    """The settings of the shipped study ``quick``; what it lacks has those of the nearest that it has.
+
+    Of a space of a kind that it has none of: those of its first, with what the space has settings of its own for, and
+    three cells.
+    """
     runs = study_file.read(study_file.find("quick")).runs
     family = space.split("-")[0]
     here = [run for run in runs if run.space.startswith(family)]
     spec = next((run for run in here if run.method == method), None)
     if spec is None:
-        darts = next(run for run in here if run.method == "darts")
+        darts = next(run for run in here or runs if run.method == "darts")
         spec = dataclasses.replace(darts, method=method, **find_method(method).defaults)  # type: ignore[arg-type]
-    return dataclasses.replace(spec, space=space)
+    of_space: Mapping[str, Any] = {} if here else {**SPACES[space].facts.defaults, "depth": 3}
+    return dataclasses.replace(spec, space=space, **of_space)
 
 
 def plan(spaces: Sequence[str], sizes: Sequence[str], methods: Sequence[str] = (*METHODS, HESSIAN)) -> list[Case]:
-    """Every method and the Hessian, in every space, at every size.
+    """Every method and the Hessian, in every space that has the supernet for it, at every size.
 
     Raises:
         BadInput: an unknown space, size or method.
@@ -146,12 +152,22 @@ def plan(spaces: Sequence[str], sizes: Sequence[str], methods: Sequence[str] = (
     settings = [(size, choose("size", size, SIZES)) for size in sizes]
     for space in spaces:
         choose("space", space, SPACES)
-    return [
+    cases = [
         Case(size, what, spec_of(space, "darts" if what == HESSIAN else what))
         for space in spaces
         for size, spec_of in settings
         for what in methods
     ]
+    return [case for case in cases if searchable(case.spec)]
+
+
+def searchable(spec: RunSpec) -> bool:
+    """Whether the space has the supernet that the method wants."""
+    try:
+        searched(SPACES[spec.space], spec)
+    except BadInput:
+        return False
+    return True
 
 
 def growth_plan(spaces: Sequence[str]) -> list[Growth]:

@@ -65,7 +65,11 @@ def reference() -> Any:
     path = Path(__file__).resolve().parents[2] / "tests" / "oracles.py"
     if not path.is_file():
         return None
-    found = importlib.util.spec_from_file_location("literal_reference", path)
+    found = importlib.util.spec_from_file_location(
+        "literal_reference",
+        path,
+        submodule_search_locations=[str(path.parent)],  # where it imports from
+    )
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)

@@ -136,8 +136,10 @@ def test_one_failure_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_verify_prints_the_deviations(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(TRACES / "nasbench201_sdarts-adv.npz")]) == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["trace", "loss", "alpha", "weights", "buffers", "hessian", "eigenvalues", "eval_logits"]
-    assert all(float(value) < 1e-8 for value in line.split()[1:])
+    kinds = ["loss", "alpha", "weights", "buffers", "hessian", "eigenvalues", "eval_logits"]
+    assert header.split() == ["trace", *kinds, "gradient_norm", "attack", "genotype"]
+    assert all(float(value) < 1e-8 for value in line.split()[1:8])
+    assert line.split()[8:] == ["-", "-", "-"], "of which this trace has no record"
 
 
 @pytest.mark.parametrize(

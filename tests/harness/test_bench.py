@@ -272,6 +272,8 @@ def test_sizes_are_the_papers_and_those_of_quick() -> None:
 
 
 def test_unknown_names_and_numbers_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    of_cells = [case.what for case in bench_cases.plan(("darts-s4",), ("quick",))]
+    assert {*METHODS, HESSIAN} - set(of_cells) == {"gdas", "gdas-rs", "gdas-adv"}
     with pytest.raises(BadInput, match="did you mean 'nasbench201'"):
         bench_cases.plan(("nasbench20",), ("quick",))
     assert main(["bench", "--space", "nasbench20", "--size", "quick"]) == 2

@@ -72,7 +72,12 @@ QUICK = [
 ]
 
 
-EXACT = [(space, method) for space in LISTED for method in compositions.METHODS if not method.startswith("drnas")]
+CELLS = ("darts", "darts-2nd", "sdarts-rs", "pc-darts-adv", "nasp-rs", "beta-darts", "random-ws")
+EXACT = [
+    *((space, method) for space in LISTED for method in compositions.METHODS if not method.startswith("drnas")),
+    *((space, method) for space in ("darts-s1", "darts-s3") for method in CELLS),
+    *((space, "sdarts-adv") for space in ("darts-s1", "darts-s2", "darts-s3", "darts")),
+]
 """All but DrNAS, whose reference samples as PyTorch does, with draws of its own (test_gammas.py holds ours to it)."""
 
 

@@ -18,6 +18,7 @@ from nas_stability.benchmarks.spaces import genotypes
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.genotypes import Choices
 from nas_stability.benchmarks.spaces.space import Mixture, SupernetShape, softmax
+from tests import oracles
 
 NAMES = ("darts-s1", "darts-s2", "darts-s3", "darts-s4", "darts")
 DECODED = Path(__file__).parents[4] / "shared" / "reference" / "decode_darts.json"
@@ -52,6 +53,39 @@ def test_a_published_supernet_has_as_many_parameters(name: str) -> None:
             for classes in (10, 100)
         ]
     assert tuple(found) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "training", "partial"),
+    [(name, 3, training, 1) for name in NAMES for training in (True, False)]
+    + [("darts-s1", 2, True, 1), ("darts-s1", 4, False, 1), ("darts-s2", 5, True, 1)]
+    + [("darts-s1", 3, True, 2), ("darts", 3, False, 4)],
+)
+def test_a_supernet_equals_its_literal_oracle(name: str, depth: int, training: bool, partial: int) -> None:
+    """Logits, the mixture's gradient also where a weight is 0, and what a pass leaves in the running statistics."""
+    torch.manual_seed(3)
+    space = SPACES[name]
+    net = space.supernet(SupernetShape(2 * partial, depth, 4, 3, 0.1, partial=partial)).double().train(training)
+    with torch.no_grad():
+        for key, value in net.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(torch.rand_like(value) + 0.5 if key.endswith("running_var") else torch.randn_like(value))
+    images = torch.randn(5, 3, 8, 8, dtype=torch.float64)
+    mixture = random_mixture(name, 1)
+    mixture[0][3] = torch.eye(mixture[0].shape[1], dtype=torch.float64)[0]
+    tensors = {key: view.detach().clone() for key, view in space.published(net).items()}
+    ours, theirs = (tuple(rows.clone().requires_grad_() for rows in mixture) for _ in range(2))
+    found = net(images, ours)
+    expected = oracles.logits(name, tensors, images, theirs, depth, training, 0.1, oracles.Seen(partial, False))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
+    size = expected.detach().abs().max()  # depth 2 has no normal cell
+    slopes = [
+        torch.autograd.grad((out / size).square().sum(), rows, allow_unused=True, materialize_grads=True)
+        for out, rows in ((found, ours), (expected, theirs))
+    ]
+    torch.testing.assert_close(*slopes, rtol=1e-8, atol=1e-10)
+    for key, view in space.published(net).items():
+        torch.testing.assert_close(view, tensors[key], rtol=0, atol=1e-11, msg=key)
 
 
 @pytest.mark.parametrize("name", NAMES)
