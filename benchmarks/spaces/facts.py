@@ -213,6 +213,7 @@ def darts(title: str, normal: tuple[tuple[str, ...], ...], reduction: tuple[tupl
             "batch_size": 64,
             "valid_batches": "fresh",
             "depth": 8,
+            "epochs": 50,
             "batch_norm_momentum": 0.1,
             "clip_counts_mixture": False,
             "table_epochs": 600,
