@@ -236,14 +236,17 @@ def final_graphs(study: Study, page: Page = SCREEN) -> Drawn | None:
         chosen = representatives(groups.get_group(tuple(place)))
         shown |= {run: name for name, run in chosen.items()}
         first = (place, kind) == next(other for other in wanted if other[0].space == place.space)
-        for panel, name in zip(line, PLACES, strict=True):
-            if name in chosen:
+        for panel, of_place in zip(line, PLACES, strict=True):
+            if name := of_place if of_place in chosen else "":
                 row = finals[finals["run"] == chosen[name]].iloc[0]
                 draw_cell(panel, drawings[chosen[name]].get(kind, Graph((), ())), known)
-                accuracy = "not in the table" if numpy.isnan(row["accuracy"]) else f"{row['accuracy']:.2f} %"
-                above = f"{space_name(study, place.space)}, {name}\n" if first else ""
+                accuracy = ": not in the table" if numpy.isnan(row["accuracy"]) else f": {row['accuracy']:.2f} %"
+                title = space_name(study, place.space)
+                if not row["answer"]:  # without a table there is nothing to order by
+                    accuracy, name = "", ""
+                above = f"{title}{f', {name}' if name else ''}\n" if first else ""
                 label = f"{folded(escape.figure(place.variant), page)}\n" if place.variant else ""
-                who = f"{method_name(place.method)}, seed {row['seed']}{f', {kind}' if kind else ''}: {accuracy}"
+                who = f"{method_name(place.method)}, seed {row['seed']}{f', {kind}' if kind else ''}{accuracy}"
                 panel.set_title(f"{above}{label}{who}", linespacing=1.4)
             else:
                 panel.remove()
@@ -251,7 +254,8 @@ def final_graphs(study: Study, page: Page = SCREEN) -> Drawn | None:
     caption = (
         "Architecture that the table was asked for in the last epoch, with its table accuracy"
         f"{named_answers(study)}: per space and method the worst, the median (the lower of two) and the best of the "
-        "runs; the numbers list all. NAS-Bench-201 has its operations on the edges, and an edge of operation none is "
-        "left out; NAS-Bench-1Shot1 has them in the nodes, after pruning."
+        "runs, without a table that of the lowest seed; the numbers list all. NAS-Bench-201 and DARTS cells have "
+        "operations on the edges, and an edge of operation none is left out; NAS-Bench-1Shot1 has them in the nodes, "
+        "after pruning."
     )
     return Drawn(figure, told(finals.assign(drawn=finals["run"].map(shown)).reset_index(drop=True)), caption)

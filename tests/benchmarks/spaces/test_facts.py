@@ -120,7 +120,7 @@ def test_the_analysis_reads_them_without_the_space(recorded: Path) -> None:
     assert set(shares["operation"]) == set(MINE.operations)
     drawn = final_cells.final_graphs(study)
     assert drawn is not None
-    assert drawn.figure.axes[0].get_title().startswith("My space, median\nDARTS, seed 0")
+    assert drawn.figure.axes[0].get_title().startswith("My space\nDARTS, seed 0")
 
 
 def test_of_a_space_of_which_nothing_is_told_the_name_is_known(recorded: Path, tmp_path: Path) -> None:
