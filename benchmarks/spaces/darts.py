@@ -330,6 +330,7 @@ def space(name: str) -> Space:
             lambda arch: genotypes.mixture_of(genotypes.read(arch, choices), choices),
         ),
         neighbours=neighbours,
+        read=lambda text: genotypes.text_of(genotypes.read(text, choices)),
         distance=distance,
         harden=functools.partial(genotypes.decided, choices),
         draws=draws(choices),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.facts import OPERATIONS_DARTS
 from nas_stability.benchmarks.spaces.space import Arch, Mixture
 
 NODES = 4
@@ -109,12 +110,16 @@ def by_source(gene: Gene) -> int:
 
 
 def read(text: str, choices: Choices) -> Genotype:
-    """The genotype of its canonical text, or of what published code prints: ``Genotype(normal=[('op', 0), ...], ...)``.
+    """The genotype of its canonical text, or of a published form, in any order of a node's two genes.
+
+    Those are what DARTS prints, ``Genotype(normal=[('op', 0), ...], ...)``, and ``op~0,op~1,...|op~0,...`` of NASLib's
+    records, the genes of the normal and of the reduction cell.
 
     Raises:
         BadInput: it is neither, or no architecture of the space; the message says where.
     """
-    genes = printed(text) if text.lstrip().startswith("Genotype") else canonical(text)
+    forms = ((r"\s*Genotype", printed), (COMMAS, commas), ("", canonical))
+    genes = next(reader for form, reader in forms if re.match(form, text))(text)
     for kind, names, cell in zip(KINDS, choices, genes, strict=True):
         if len(cell) != KEPT * NODES:
             raise BadInput(
@@ -139,6 +144,15 @@ def read(text: str, choices: Choices) -> Genotype:
     )
 
 
+COMMAS = r"([^|~,;+]+~\d,){7}[^|~,;+]+~\d\|"
+
+
+def commas(text: str) -> list[list[Gene]]:
+    """The genes of two lists."""
+    return [[(name, int(source)) for name, source in GENE.findall(cell)] for cell in text.split("|")[:2]]
+
+
+GENE = re.compile(r"([^|~,+]+)~(\d)")
 CELL_TEXT = r"(\|[^|~+]+~\d\|[^|~+]+~\d\|\+?){4}"
 
 
@@ -150,7 +164,7 @@ def canonical(text: str) -> list[list[Gene]]:
             f"{text[:60]!r} is no genotype: write normal:|op~0|op~1|+|...;reduction:|op~0|op~1|+|..., two edges in "
             "each of four parts, or what DARTS prints, Genotype(normal=[('op', 0), ...], normal_concat=..., reduce=...)"
         )
-    return [[(name, int(source)) for name, source in re.findall(r"([^|~+]+)~(\d)", parts[kind])] for kind in KINDS]
+    return [[(name, int(source)) for name, source in GENE.findall(parts[kind])] for kind in KINDS]
 
 
 def printed(text: str) -> list[list[Gene]]:
@@ -172,6 +186,10 @@ def printed_text(genotype: Genotype) -> str:
     """The genotype as published code prints it, sources ascending."""
     normal, reduction = ([tuple(gene) for gene in cell] for cell in genotype)
     return f"Genotype(normal={normal}, normal_concat=range(2, 6), reduce={reduction}, reduce_concat=range(2, 6))"
+
+
+ANY = Choices(*((tuple(name for name in OPERATIONS_DARTS if name != UNDECIDABLE),) * len(EDGES),) * 2)
+"""Every operation on every edge: of a text of whatever space."""
 
 
 def mixture_of(genotype: Genotype, choices: Choices) -> Mixture:

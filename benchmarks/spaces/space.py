@@ -198,10 +198,10 @@ class Space:
         deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
             smallest there are; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
+        read: an architecture in any form that it is written in -> its text, or BadInput; None: there is one form.
         distance: two architectures -> the fewest decisions that lead from one to the other; None: not known.
         kept: how many choices a row of each group keeps, the largest of it; empty for one each.
-        harden: rows of any numbers, the order of which decides -> the decided mixture, no value read back; None: of
-            each row by itself, as ``kept`` says.
+        harden: as ``hardened``, where rows are not decided each by itself, as ``kept`` says; None: they are.
         draws: whether an operation of its supernet draws (``Supernet.drawn``).
         variants: what its supernet can be besides itself: "partial" and "single-path" (SupernetShape).
         published: a supernet -> views of its weights and buffers under the names of the published implementation.
@@ -221,6 +221,7 @@ class Space:
     cells: Callable[[], Mapping[Arch, tuple[Cell, int]]] | None = None
     configuration: Callable[[Cell], Mixture] | None = None
     unlisted: Unlisted | None = None
+    read: Callable[[str], Arch] | None = None
     distance: Callable[[Arch, Arch], int] | None = None
     kept: tuple[int, ...] = ()
     harden: Callable[[Mixture], Mixture] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nas_stability.benchmarks import files, paths
@@ -37,7 +37,7 @@ def import_file(
     """
     paths.check_file(file, "table file")
     name = check_free(file.stem if name is None else name, override)
-    table = open_any(file)
+    table = open_any(file, space.read)
     refuse_strangers(file, table.keys.to_pylist(), space)
     found = Contents(
         table.keys.to_pylist(),
@@ -71,8 +71,8 @@ def check_free(name: str, override: Path | None = None) -> str:
     return name
 
 
-def open_any(path: Path) -> Table:
-    """A tidy CSV, Parquet or npz file, or a packed Parquet file.
+def open_any(path: Path, read: Callable[[str], str] | None = None) -> Table:
+    """A tidy CSV, Parquet or npz file, or a packed Parquet file; ``read`` is the space's.
 
     Raises:
         BadInput: no such file, another kind, or a row that cannot be used.
@@ -82,10 +82,10 @@ def open_any(path: Path) -> Table:
     readers = {".csv": tidy_file.read_csv, ".npz": tidy_file.read_npz}
     with paths.readable(path):
         if path.suffix.lower() == ".parquet":
-            return open_table(path)
+            return open_table(path, read)
         if path.suffix.lower() not in readers:
             raise BadInput(f"the table file {path} must be .csv, .parquet or .npz")
-        return tidy_file.from_tidy(readers[path.suffix.lower()](path), path.stem, str(path), files.sha256(path))
+        return tidy_file.from_tidy(readers[path.suffix.lower()](path), path.stem, str(path), files.sha256(path), read)
 
 
 def refuse_strangers(path: Path, archs: Iterable[Arch], space: Space) -> None:

@@ -45,7 +45,7 @@ __all__ = [
 Column = TypeVar("Column", Question, TimedTraining, str)
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, read: Callable[[str], str] | None = None) -> Table:
     """A table file: packed, or tidy with the columns arch, dataset, split, epochs, seed, accuracy (percent).
 
     Raises:
@@ -64,7 +64,7 @@ def open_table(path: Path) -> Table:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise CorruptFile(f"the table file {path} is not a readable Parquet file: {first_line(error)}") from error
-    return from_tidy(found, name=check_name("table", path.stem), source=str(path), sha256=files.sha256(path))
+    return from_tidy(found, name=check_name("table", path.stem), source=str(path), sha256=files.sha256(path), read=read)
 
 
 def from_packed(path: Path, file: pyarrow.parquet.ParquetFile, metadata: Mapping[bytes, bytes]) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,9 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def from_tidy(found: pyarrow.Table, name: str, source: str, sha256: str) -> Table:
+def from_tidy(
+    found: pyarrow.Table, name: str, source: str, sha256: str, read: Callable[[str], str] | None = None
+) -> Table:
     """A table of one row per accuracy, checked.
 
     Args:
@@ -152,6 +154,7 @@ def from_tidy(found: pyarrow.Table, name: str, source: str, sha256: str) -> Tabl
         name: of the table.
         source: its file, for messages.
         sha256: of the source.
+        read: what the architectures are written as -> their texts; None: they are these.
 
     Raises:
         BadInput: there are no rows; a column is not there, there twice or of another type; or, naming row and column:
@@ -160,7 +163,7 @@ def from_tidy(found: pyarrow.Table, name: str, source: str, sha256: str) -> Tabl
     check_columns(found.schema.names, source)
     if not found.num_rows:
         raise BadInput(f"the table {source} is empty: it has columns and no rows")
-    archs = text_column(found, "arch", source)
+    archs = text_column(found if read is None else in_one_form(found, read, source), "arch", source)
     dataset, split = (named(text_column(found, column, source), column, source) for column in ("dataset", "split"))
     epochs, seed = (whole(found, column, source) for column in ("epochs", "seed"))
     accuracy = numbers(found, "accuracy", source)
@@ -179,6 +182,23 @@ def from_tidy(found: pyarrow.Table, name: str, source: str, sha256: str) -> Tabl
         columns[question] = functools.partial(numpy.asarray, values)
     refuse_shares(columns, source)
     return Table(name, source, sha256, keys, columns)
+
+
+def in_one_form(found: pyarrow.Table, read: Callable[[str], str], source: str) -> pyarrow.Table:
+    """The same rows with every architecture's own text.
+
+    Raises:
+        BadInput: naming row and column: a text that is no architecture.
+    """
+    texts: dict[str, str] = {}
+    for row, text in enumerate(map(str, flat(found, "arch").to_pylist())):
+        if text not in texts:
+            try:
+                texts[text] = read(text)
+            except BadInput as error:
+                raise BadInput(f"{place(source, row, 'arch')}: {error}") from error
+    archs = pyarrow.array([texts[str(text)] for text in flat(found, "arch").to_pylist()], pyarrow.string())
+    return found.set_column(found.schema.get_field_index("arch"), "arch", archs)
 
 
 def flat(found: pyarrow.Table, name: str) -> pyarrow.Array:

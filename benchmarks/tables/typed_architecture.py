@@ -14,7 +14,7 @@ import re
 from typing import Any, NamedTuple
 
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
-from nas_stability.benchmarks.spaces import module_hash, nasbench201
+from nas_stability.benchmarks.spaces import genotypes, module_hash, nasbench201
 from nas_stability.benchmarks.spaces.space import Arch, Cell
 from nas_stability.benchmarks.tables.table import Table
 
@@ -56,6 +56,8 @@ def read(table: Table, text: str, operations: str | None = None) -> Recognised:
     text = text.strip()
     if operations is not None:
         return cell(text, operations)
+    if table.keys[0].as_py().startswith(f"{genotypes.KINDS[0]}:"):
+        return Recognised(genotypes.text_of(genotypes.read(text, genotypes.ANY)))
     if not table.keys[0].as_py().startswith("|"):
         if text.startswith("["):
             raise BadInput("a matrix needs the operations of its vertices: --ops LIST, joined by commas")
