@@ -21,6 +21,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import genotypes
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choices
+from nas_stability.benchmarks.spaces.layers.dilated import DilatedDepthwise
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
@@ -67,16 +68,17 @@ class FactorizedReduce(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """ReLU, depthwise convolution, 1x1 convolution, BatchNorm; of several rounds the first alone has the stride."""
+    """Rounds of ReLU, depthwise convolution, 1x1 convolution, BatchNorm; the first alone has the stride."""
 
-    def __init__(self, width: int, kernel: int, stride: int, momentum: float, rounds: int, dilation: int) -> None:
+    def __init__(self, depthwise: list[nn.Module], width: int, momentum: float) -> None:
         super().__init__()
-        padding = dilation * (kernel - 1) // 2
-        parts: list[nn.Module] = []
-        for step in [stride] + [1] * (rounds - 1):
-            depthwise = nn.Conv2d(width, width, kernel, step, padding, dilation=dilation, groups=width, bias=False)
-            parts += [nn.ReLU(), depthwise, nn.Conv2d(width, width, 1, bias=False), norm(width, momentum)]
-        self.op = nn.Sequential(*parts)
+        self.op = nn.Sequential(
+            *(
+                part
+                for convolution in depthwise
+                for part in (nn.ReLU(), convolution, nn.Conv2d(width, width, 1, bias=False), norm(width, momentum))
+            )
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, width, H, W) -> (B, width, H / stride, W / stride)."""
@@ -122,9 +124,22 @@ MakeOperation = Callable[[int, int, float, DrawnValues], nn.Module]
 """(width, stride, momentum of the BatchNorms, where draws come from) -> operation."""
 
 
-def convolutions(kernel: int, rounds: int = 1, dilation: int = 1) -> MakeOperation:
-    """What makes ``Convolutions``."""
-    return lambda width, stride, momentum, drawn: Convolutions(width, kernel, stride, momentum, rounds, dilation)
+def separable(kernel: int) -> MakeOperation:
+    """What makes a separable convolution: two rounds."""
+
+    def depthwise(width: int, stride: int) -> nn.Module:
+        return nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
+
+    return lambda width, stride, momentum, drawn: Convolutions(
+        [depthwise(width, stride), depthwise(width, 1)], width, momentum
+    )
+
+
+def dilated(kernel: int) -> MakeOperation:
+    """What makes a dilated convolution: one round."""
+    return lambda width, stride, momentum, drawn: Convolutions(
+        [DilatedDepthwise(width, kernel, stride)], width, momentum
+    )
 
 
 OPERATIONS: Mapping[str, MakeOperation] = {
@@ -135,10 +150,10 @@ OPERATIONS: Mapping[str, MakeOperation] = {
     "avg_pool_3x3": lambda width, stride, momentum, drawn: pooled(
         nn.AvgPool2d(3, stride, 1, count_include_pad=False), width, momentum
     ),
-    "sep_conv_3x3": convolutions(3, rounds=2),
-    "sep_conv_5x5": convolutions(5, rounds=2),
-    "dil_conv_3x3": convolutions(3, dilation=2),
-    "dil_conv_5x5": convolutions(5, dilation=2),
+    "sep_conv_3x3": separable(3),
+    "sep_conv_5x5": separable(5),
+    "dil_conv_3x3": dilated(3),
+    "dil_conv_5x5": dilated(5),
 }
 """Every operation of the spaces, with BatchNorms without weights."""
 
