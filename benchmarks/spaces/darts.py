@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,141 +21,13 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import genotypes
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choices
-from nas_stability.benchmarks.spaces.layers.dilated import DilatedDepthwise
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
+from nas_stability.benchmarks.spaces.operations_darts import OPERATIONS, FactorizedReduce, ReluConvNorm
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
 
 STEM_MULTIPLIER = 3
 """Channels of the stem, in widths of the first cell."""
-
-
-def norm(width: int, momentum: float) -> nn.BatchNorm2d:
-    """A BatchNorm without weights, as all in the cells are."""
-    return nn.BatchNorm2d(width, momentum=momentum, affine=False)
-
-
-class ReluConvNorm(nn.Module):
-    """ReLU, 1x1 convolution, BatchNorm."""
-
-    def __init__(self, in_width: int, width: int, momentum: float) -> None:
-        super().__init__()
-        self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(in_width, width, 1, bias=False), norm(width, momentum))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, in_width, H, W) -> (B, width, H, W)."""
-        found: Tensor = self.op(features)
-        return found
-
-
-class FactorizedReduce(nn.Module):
-    """Half the resolution by two 1x1 convolutions, the second of which sees the pixels that the first leaves out."""
-
-    def __init__(self, in_width: int, width: int, momentum: float) -> None:
-        super().__init__()
-        if width % 2:
-            raise BadInput(f"the field 'width' must be even in a space of DARTS cells, which halve it: not {width}")
-        self.conv_1 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
-        self.conv_2 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
-        self.bn = norm(width, momentum)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, in_width, H, W), sides even -> (B, width, H / 2, W / 2)."""
-        opened = F.relu(features)
-        halves = [self.conv_1(opened), self.conv_2(opened[:, :, 1:, 1:])]
-        found: Tensor = self.bn(torch.cat(halves, 1))
-        return found
-
-
-class Convolutions(nn.Module):
-    """Rounds of ReLU, depthwise convolution, 1x1 convolution, BatchNorm; the first alone has the stride."""
-
-    def __init__(self, depthwise: list[nn.Module], width: int, momentum: float) -> None:
-        super().__init__()
-        self.op = nn.Sequential(
-            *(
-                part
-                for convolution in depthwise
-                for part in (nn.ReLU(), convolution, nn.Conv2d(width, width, 1, bias=False), norm(width, momentum))
-            )
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, width, H, W) -> (B, width, H / stride, W / stride)."""
-        found: Tensor = self.op(features)
-        return found
-
-
-class Nothing(nn.Module):
-    """The operation ``none``: zeros."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W) -> zeros (B, C, H / stride, W / stride)."""
-        return torch.zeros_like(features[:, :, :: self.stride, :: self.stride])
-
-
-class Noise(nn.Module):
-    """The operation ``noise`` of S4: standard normal values, others in every pass of a search; nothing flows back."""
-
-    def __init__(self, stride: int, drawn: DrawnValues) -> None:
-        super().__init__()
-        self.stride, self.drawn = stride, drawn
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, H, W) -> values (B, C, H / stride, W / stride)."""
-        return self.drawn.like(features, self.stride)
-
-
-def skip(width: int, stride: int, momentum: float, drawn: DrawnValues) -> nn.Module:
-    """The identity; where the resolution is halved a FactorizedReduce, which has weights."""
-    return nn.Identity() if stride == 1 else FactorizedReduce(width, width, momentum)
-
-
-def pooled(pool: nn.Module, width: int, momentum: float) -> nn.Module:
-    """A pool and the BatchNorm behind it, which it has in the search alone."""
-    return nn.Sequential(pool, norm(width, momentum))
-
-
-MakeOperation = Callable[[int, int, float, DrawnValues], nn.Module]
-"""(width, stride, momentum of the BatchNorms, where draws come from) -> operation."""
-
-
-def separable(kernel: int) -> MakeOperation:
-    """What makes a separable convolution: two rounds."""
-
-    def depthwise(width: int, stride: int) -> nn.Module:
-        return nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
-
-    return lambda width, stride, momentum, drawn: Convolutions(
-        [depthwise(width, stride), depthwise(width, 1)], width, momentum
-    )
-
-
-def dilated(kernel: int) -> MakeOperation:
-    """What makes a dilated convolution: one round."""
-    return lambda width, stride, momentum, drawn: Convolutions(
-        [DilatedDepthwise(width, kernel, stride)], width, momentum
-    )
-
-
-OPERATIONS: Mapping[str, MakeOperation] = {
-    "none": lambda width, stride, momentum, drawn: Nothing(stride),
-    "noise": lambda width, stride, momentum, drawn: Noise(stride, drawn),
-    "skip_connect": skip,
-    "max_pool_3x3": lambda width, stride, momentum, drawn: pooled(nn.MaxPool2d(3, stride, 1), width, momentum),
-    "avg_pool_3x3": lambda width, stride, momentum, drawn: pooled(
-        nn.AvgPool2d(3, stride, 1, count_include_pad=False), width, momentum
-    ),
-    "sep_conv_3x3": separable(3),
-    "sep_conv_5x5": separable(5),
-    "dil_conv_3x3": dilated(3),
-    "dil_conv_5x5": dilated(5),
-}
-"""Every operation of the spaces, with BatchNorms without weights."""
 
 
 class MixedOperation(nn.Module):
