@@ -163,7 +163,7 @@ def check_hessian(space: Space, net: Supernet) -> None:
         at = at.detach().requires_grad_()
         return torch.autograd.grad(loss(softmax(unflat(at, alpha))), at)[0]
 
-    step = 1e-5
+    step = 1e-7  # few ReLUs open or close within it, at each of which the slope jumps
     places = list(range(0, len(point), 1 + len(point) // SAMPLE))
     every = torch.eye(len(point), dtype=point.dtype)[places]
     columns = torch.stack([(slope(point + step * one) - slope(point - step * one)) / (2 * step) for one in every])
