@@ -78,8 +78,10 @@ def epoch_batches(search: Search, data: Dataset, radius: float) -> Iterator[tupl
         yield Batches(Batch(*left), Batch(*right)), draws
 
 
-def operation_draws(search: Search, step: int) -> Callable[[], Values]:
+def operation_draws(search: Search, step: int) -> Callable[[], Values] | None:
     """What operations that draw are given in a step: values of its own stream, one pass after the other."""
+    if search.net.drawn is None:
+        return None
     source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step))
     return lambda: source
 

@@ -60,7 +60,7 @@ Names = tuple[tuple[str, ...], ...]
 """Of each row of a group the operations that its edge can be decided for."""
 
 Genotype = tuple[tuple[Gene, ...], ...]
-"""Of each kind of cell the genes, two per node, node after node."""
+"""Of each kind of cell the genes, two per node, node after node; of a node's two the lower source first."""
 
 
 def decided(choices: Choices, mixture: Mixture) -> Mixture:
@@ -100,7 +100,7 @@ def text_of(genotype: Genotype) -> Arch:
 
 def cell_text(cell: Sequence[Gene]) -> str:
     """A cell's part of the canonical text."""
-    nodes = [sorted(cell[place : place + KEPT], key=by_source) for place in range(0, len(cell), KEPT)]
+    nodes = [cell[place : place + KEPT] for place in range(0, len(cell), KEPT)]
     return "+".join("|" + "|".join(f"{name}~{source}" for name, source in node) + "|" for node in nodes)
 
 
@@ -120,7 +120,7 @@ def read(text: str, choices: Choices) -> Genotype:
     """
     forms = ((r"\s*Genotype", printed), (COMMAS, commas), ("", canonical))
     genes = next(reader for form, reader in forms if re.match(form, text))(text)
-    for kind, names, cell in zip(KINDS, choices, genes, strict=True):
+    for kind, names, cell in zip(KINDS, offered(choices), genes, strict=True):
         if len(cell) != KEPT * NODES:
             raise BadInput(
                 f"the {kind} cell of the genotype has {len(cell)} genes: two for each of four nodes are eight"
@@ -132,11 +132,11 @@ def read(text: str, choices: Choices) -> Genotype:
                     f"node {node} of the {kind} cell takes sources {cell[2 * node][1]} and {cell[2 * node + 1][1]}: "
                     f"two different ones of 0 to {INPUTS + node - 1} are expected"
                 )
-            offered = [name for name in names[EDGES.index((node, source))] if name != UNDECIDABLE]
-            if name not in offered:
+            possible = names[EDGES.index((node, source))]
+            if name not in possible:
                 raise BadInput(
                     f"the edge from source {source} to node {node} of the {kind} cell cannot be {name}: "
-                    f"here it is {' or '.join(offered)}"
+                    f"here it is {' or '.join(possible)}"
                 )
     return tuple(
         tuple(gene for node in range(NODES) for gene in sorted(cell[2 * node : 2 * node + 2], key=by_source))
@@ -267,7 +267,7 @@ def neighbours(choices: Choices, genotype: Genotype) -> Iterator[Genotype]:
         cell = genotype[kind]
         for node, rows in enumerate(ROWS):
             place = KEPT * node
-            for pair in moves(names, rows, ordered(cell[place], cell[place + 1])):
+            for pair in moves(names, rows, (cell[place], cell[place + 1])):
                 new = (*cell[:place], *pair, *cell[place + KEPT :])
                 yield (*genotype[:kind], new, *genotype[kind + 1 :])
 
@@ -275,7 +275,7 @@ def neighbours(choices: Choices, genotype: Genotype) -> Iterator[Genotype]:
 def distance(choices: Choices, left: Genotype, right: Genotype) -> int:
     """Fewest decisions (``moves``) that lead from one genotype to the other; nodes are independent."""
     return sum(
-        distances(names, tuple(rows), ordered(one[place], one[place + 1]))[ordered(other[place], other[place + 1])]
+        distances(names, rows, (one[place], one[place + 1]))[other[place], other[place + 1]]
         for names, one, other in zip(offered(choices), left, right, strict=True)
         for place, rows in zip(range(0, KEPT * NODES, KEPT), ROWS, strict=True)
     )

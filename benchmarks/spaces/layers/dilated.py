@@ -24,8 +24,9 @@ class DilatedDepthwise(nn.Conv2d):
         if self.stride[0] == DILATION:  # the pixels that are left are of one parity
             return self.undilated(features[:, :, ::DILATION, ::DILATION])
         height, breadth = features.shape[2:]
-        even = F.pad(features, (0, breadth % 2, 0, height % 2))
-        return together(self.undilated(by_parity(even)))[:, :, :height, :breadth]
+        if height % 2 or breadth % 2:  # else padding by nothing would be a copy
+            features = F.pad(features, (0, breadth % 2, 0, height % 2))
+        return together(self.undilated(by_parity(features)))[:, :, :height, :breadth]
 
     def undilated(self, features: Tensor) -> Tensor:
         """The same kernel, its entries next to each other."""
