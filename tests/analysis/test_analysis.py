@@ -138,6 +138,7 @@ def test_the_band_over_epochs_keeps_the_seeds_paired(folder: Path) -> None:
     assert darts.loc[2, "low"] < darts.loc[2, "mean"] < darts.loc[2, "high"]
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     written = write_report(load(folder), out)

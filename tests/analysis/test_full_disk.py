@@ -12,10 +12,13 @@ from nas_stability.analysis.page import whole_page
 from nas_stability.analysis.report import write_report
 from nas_stability.analysis.study import Study
 from nas_stability.command_line import main
+from tests.slow import slow_but
 from tests.small import load
 
 
-@pytest.mark.parametrize("case", ["A2: a figure", "A2: a table", "A2: the page", "A2: the verdicts"])
+@pytest.mark.parametrize(
+    "case", slow_but(["A2: a figure", "A2: a table", "A2: the page", "A2: the verdicts"], "A2: the verdicts")
+)
 def test_a_full_disk_leaves_the_earlier_file(
     case: str, studies: dict[str, Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

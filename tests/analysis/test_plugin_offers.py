@@ -151,6 +151,7 @@ def test_a_figure_that_breaks_is_named_and_stops_no_other(
     assert 'id="figure-finals"' in html
 
 
+@pytest.mark.slow
 def test_what_a_figure_raises_as_bad_input_is_as_of_any_other(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from nas_stability.command_line import main
 from nas_stability.harness.runs import batch
 from tests.commands import refused
 from tests.faults import processes
+from tests.slow import slow_but
 
 TRACES = Path(__file__).parents[1] / "traces"
 SMALL = [
@@ -143,7 +144,8 @@ def test_verify_prints_the_deviations(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "key", ["loss", "alpha/2/0", "final/classifier.weight", "hessian", "eigenvalues", "eval_logits"]
+    "key",
+    slow_but(["loss", "alpha/2/0", "final/classifier.weight", "hessian", "eigenvalues", "eval_logits"], "loss"),
 )
 def test_verify_notices_a_changed_number(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with numpy.load(TRACES / "nasbench201_darts.npz") as archive:

@@ -123,6 +123,7 @@ def test_h12_a_signal_saves_what_the_cluster_has(tmp_path: Path) -> None:
     assert not (tmp_path / study.runs[1].run_id / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "http://127.0.0.1:1", "tcp://", "tcp://[::1/x"])
 def test_d2_a_scheduler_that_is_not_there_is_one_line(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -33,6 +33,7 @@ DIED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("word", "message"), DIED, ids=[f"D2: a worker {word}" for word, _ in DIED])
 def test_a_task_whose_worker_dies_is_tried_once_more_and_the_others_go_on(
     word: str, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -71,6 +72,7 @@ def test_what_a_task_raises_comes_back_and_its_worker_goes_on(word: str, kind: t
         first.result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2], ids=lambda size: f"D2: {size} workers killed while starting")
 def test_a_worker_killed_while_it_starts_is_replaced(size: int, tmp_path: Path) -> None:
     with workers.Crew(acts.DiesOnArrival(tmp_path / "mark"), size) as crew:

@@ -57,6 +57,7 @@ def test_the_counter_counts_what_would_be_launched() -> None:
     assert counter.asked[:2] == (5, (2 * (2 * 4 * 64) * 3 * 9 + products) / 1e9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", slow_but(LISTED, "nasbench201"))
 def test_flop_are_pytorchs_own_count(space: str) -> None:
     work = comparison.works(tiny(space, "sdarts-adv"), CPU, None)[OURS]
@@ -165,6 +166,7 @@ def test_a_step_and_the_references_are_the_same_work(space: str, method: str) ->
     assert (comparison.DARTS in found) == (method not in GROWN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", slow_but(LISTED, "nasbench201"))
 def test_a_hessian_and_the_references_are_the_same_work(space: str) -> None:
     """Same weights and batch."""

@@ -113,6 +113,7 @@ def mixes(found: perturbations.Perturbed) -> None:
     found.gain + torch.zeros(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", slow_but([reads, branches, mixes], reads))
 def test_a_step_that_waits_for_the_device_raises_there(
     meta: None, fault: Callable[[perturbations.Perturbed], None], monkeypatch: pytest.MonkeyPatch

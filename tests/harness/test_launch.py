@@ -225,6 +225,7 @@ def test_casts_that_mean_nothing_are_refused(values: dict[str, Value], message: 
         small_spec(autocast="bfloat16", **values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", [False, True])
 def test_tf32_is_set_for_a_run_and_restored_after_it(
     allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -63,10 +63,7 @@ def deviations(space: str, method: str, seed: int, dtype: str, count: int, *alon
 QUICK = [
     ("nasbench201", "sdarts-adv"),
     ("nasbench1shot1-s1", "sdarts-rs"),
-    ("nasbench1shot1-s2", "darts"),
-    ("nasbench1shot1-s3", "darts"),
     ("nasbench201", "gdas-rs"),
-    ("nasbench201", "random-ws"),
     ("nasbench1shot1-s2", "pc-darts-adv"),
     ("nasbench1shot1-s1", "nasp-rs"),
 ]

@@ -67,7 +67,7 @@ def test_the_shipped_traces_clip_the_gradient_and_fall_back_to_nothing_silently(
     assert replay.compare({**arrays, "meta": numpy.array(meta)}).worst > 1e-4
 
 
-QUICK = [("nasbench201", "sdarts-rs"), ("nasbench1shot1-s2", "sdarts-adv")]
+QUICK = [("nasbench201", "sdarts-adv"), ("nasbench201", "sdarts-rs")]
 
 
 @pytest.mark.parametrize(("space", "method"), slow_but(CASES, *QUICK))
@@ -86,7 +86,7 @@ def test_measuring_changes_nothing(space: str, method: str) -> None:
     assert differing(state(plain), state(watched)) == []
 
 
-@pytest.mark.parametrize("method", slow_but(STEPS, "darts", "sdarts-adv"))
+@pytest.mark.parametrize("method", slow_but(STEPS, "sdarts-adv"))
 def test_the_same_spec_gives_the_same_state_and_another_seed_another(method: str) -> None:
     def after_one(seed: int) -> dict[str, torch.Tensor]:
         search, data = begin(small_spec(method=method, seed=seed))
@@ -98,7 +98,7 @@ def test_the_same_spec_gives_the_same_state_and_another_seed_another(method: str
     assert differing(first, after_one(1))
 
 
-@pytest.mark.parametrize("space", LISTED)
+@pytest.mark.parametrize("space", slow_but(LISTED, "nasbench1shot1-s1"))
 def test_methods_of_one_seed_share_weights_logits_and_batches(space: str) -> None:
     of_darts = [name for name, method in METHODS.items() if method.variant == "whole" and not method.defaults]
     searches = [begin(small_spec(space=space, method=method)) for method in of_darts]

@@ -23,7 +23,6 @@ from tests.slow import slow_but
         [("nasbench1shot1-s2" if place % 3 == 1 else "nasbench201", name) for place, name in enumerate(METHODS)]
         + [("darts-s4", name) for name in ("darts-2nd", "sdarts-adv", "random-ws", "drnas-rs")]
         + [("darts-s1", "pc-darts-adv"), ("darts-s3", "nasp-rs")],
-        ("nasbench201", "darts"),
     ),
 )
 def test_methods(space: str, method: str) -> None:

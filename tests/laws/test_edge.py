@@ -44,7 +44,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     "values",
-    [{"batch_size": 40}, {"data": "npz:absent.npz"}, {"table": "absent"}, {"images": 10**6}],
+    [{"batch_size": 40}, *map(marked, ({"data": "npz:absent.npz"}, {"table": "absent"}, {"images": 10**6}))],
     ids=["C3: batches beyond the data", "C3: no file", "C3: no table", "C3: images beyond the data"],
 )
 def test_a_refused_run_leaves_nothing(values: dict[str, object], tmp_path: Path) -> None:
@@ -64,6 +64,7 @@ def test_a_study_is_refused_before_anything_is_written_c3(tmp_path: Path) -> Non
 # D: tracebacks
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_the_right_checksum_and_foreign_content_d4(tmp_path: Path) -> None:
     spec = small_spec(epochs=3)
     interrupted(spec, tmp_path)

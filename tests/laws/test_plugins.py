@@ -116,6 +116,7 @@ def test_the_source_of_a_plugin_is_part_of_the_identity_and_its_path_is_not(file
     assert changed.digest != before.digest
 
 
+@pytest.mark.slow
 def test_a_run_with_a_plugin_is_recorded_checked_and_refused_once_the_source_changed(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,8 +30,28 @@ def study(folder: Path) -> Study:
     return load(folder)
 
 
+class OnDemand(dict[str, Drawn]):
+    """Figures of a study for a paper, each drawn when a test first asks for it."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        self.study = study
+
+    def __missing__(self, name: str) -> Drawn:
+        with matplotlib.rc_context(style(paper=True)):
+            found = FIGURES[name](self.study, PAPER)
+        assert found is not None, f"{name} has nothing to show"
+        self[name] = found
+        return found
+
+
 @pytest.fixture(scope="session")
 def drawn(study: Study) -> dict[str, Drawn]:
-    """Every figure, for a paper."""
+    return OnDemand(study)
+
+
+@pytest.fixture(scope="session")
+def every(study: Study) -> dict[str, Drawn]:
+    """Every figure that has something to show, for a paper."""
     with matplotlib.rc_context(style(paper=True)):
         return {name: found for name, draw in FIGURES.items() if (found := draw(study, PAPER))}

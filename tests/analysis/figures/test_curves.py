@@ -19,9 +19,10 @@ from tests.slow import slow_but
 from tests.small import load
 
 
-def test_every_figure_has_a_caption_and_numbers(drawn: dict[str, Drawn]) -> None:
-    assert list(drawn) == [name for name in FIGURES if name not in ("methods", "ablation")], "few, and nothing varies"
-    for name, found in drawn.items():
+@pytest.mark.slow
+def test_every_figure_has_a_caption_and_numbers(every: dict[str, Drawn]) -> None:
+    assert list(every) == [name for name in FIGURES if name not in ("methods", "ablation")], "few, and nothing varies"
+    for name, found in every.items():
         assert isinstance(found.figure, Figure), name
         assert found.caption.endswith("."), name
         assert len(found.numbers), name
@@ -42,7 +43,7 @@ COLUMNS = {
 """Figure over epochs -> one of its columns, and how it is made of the rows of epochs.csv."""
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", slow_but(COLUMNS, "trajectory", "paper-hessian"))
 def test_the_numbers_of_a_curve_are_means_over_the_seeds_that_have_a_value(
     name: str, study: Study, drawn: dict[str, Drawn]
 ) -> None:
@@ -140,7 +141,7 @@ ABSENT: dict[str, tuple[str, ...]] = {
 """Figure -> columns without which it is absent."""
 
 
-@pytest.mark.parametrize("name", slow_but(ABSENT, "trajectory", "hessian", "flatness"))
+@pytest.mark.parametrize("name", slow_but(ABSENT, "hessian"))
 def test_a_figure_without_data_is_absent_not_empty(name: str, folder: Path, tmp_path: Path) -> None:
     spaces = (S1, S2, S3)
     same = changed_study(folder, tmp_path, lambda rows: rows, spaces)

@@ -40,9 +40,9 @@ def test_methods_keep_their_order_and_colours(drawn: dict[str, Drawn]) -> None:
 
 
 @pytest.mark.slow
-def test_words_in_a_paper_are_large_enough_and_do_not_overlap(drawn: dict[str, Drawn]) -> None:
+def test_words_in_a_paper_are_large_enough_and_do_not_overlap(every: dict[str, Drawn]) -> None:
     with matplotlib.rc_context(style(paper=True)):
-        for name, found in drawn.items():
+        for name, found in every.items():
             check_words(name, found.figure)
 
 
@@ -61,12 +61,12 @@ WIDE = {"cells", "landscape", "paper-trajectory", "paper-hessian", "paper-landsc
 
 @pytest.mark.slow
 def test_a_figure_for_a_paper_is_a_vector_of_one_or_two_columns_in_serif(
-    drawn: dict[str, Drawn], tmp_path: Path
+    every: dict[str, Drawn], tmp_path: Path
 ) -> None:
-    widths = {name: found.figure.get_figwidth() for name, found in drawn.items()}
-    assert widths == {name: 6.8 if name in WIDE else 3.3 for name in drawn}
+    widths = {name: found.figure.get_figwidth() for name, found in every.items()}
+    assert widths == {name: 6.8 if name in WIDE else 3.3 for name in every}
     with matplotlib.rc_context(style(paper=True)):
-        _, pdf, _ = write_figure(drawn["hessian"], tmp_path, "hessian")
+        _, pdf, _ = write_figure(every["hessian"], tmp_path, "hessian")
     box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", pdf.read_bytes())
     assert box is not None
     assert float(box[1]) == pytest.approx(3.3 * 72)
@@ -74,6 +74,7 @@ def test_a_figure_for_a_paper_is_a_vector_of_one_or_two_columns_in_serif(
     assert b"/Subtype /Image" not in pdf.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_figure_is_the_same_bytes_again(folder: Path, tmp_path: Path) -> None:
     kept: list[dict[str, bytes]] = []
     for time in ("once", "again"):

@@ -125,6 +125,7 @@ def test_an_ablation_by_hand(studies: dict[str, Study]) -> None:
         assert panel.get_xlim()[0] < 0.03 < 0.5 < panel.get_xlim()[1]
 
 
+@pytest.mark.slow
 def test_an_ablation_holds_the_other_fields_at_their_usual_values(studies: dict[str, Study]) -> None:
     found = ablation.series(studies["attack"])
     assert {(one.field, one.rest, one.values) for one in found} == {

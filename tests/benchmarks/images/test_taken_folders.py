@@ -178,6 +178,7 @@ def test_the_same_content_is_the_same_run_wherever_it_lies(tmp_path: Path, monke
         assert run_spec({**NEEDED, "data": text}) == run_spec({**NEEDED, "data": f"folder:{there}"})
 
 
+@pytest.mark.slow
 def test_a_run_is_carried_out_and_refuses_a_folder_that_changed(tmp_path: Path) -> None:
     path = forty(tmp_path / "mine")
     spec = own_images(path)

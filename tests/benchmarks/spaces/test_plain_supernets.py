@@ -12,6 +12,7 @@ from torch import Tensor
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.spaces.space import Supernet, SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import validation_hessian
+from tests.slow import slow_but
 from tests.small import random_alpha, random_batches, random_net
 
 CASES = [name for name, space in SPACES.items() if space.plain]
@@ -47,7 +48,7 @@ def close(left: Tensor, right: Tensor, name: str) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("depth", slow_but([1, 3], 1))
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_the_fast_supernet_equals_the_plain_one(name: str, each: bool, depth: int, training: bool) -> None:
@@ -78,7 +79,7 @@ def test_the_fast_supernet_equals_the_plain_one(name: str, each: bool, depth: in
         assert not key.endswith("num_batches_tracked") or int(right) == training
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, "nasbench201"))
 def test_their_hessians_are_equal(name: str) -> None:
     fast, plain = twins(name, 1 if name == "nasbench201" else 3)
     alpha, batch = random_alpha(name), random_batches().valid

@@ -12,6 +12,7 @@ from nas_stability.benchmarks.spaces import arranged_1shot1, nasbench201
 from nas_stability.benchmarks.spaces.layers.single_path import optional_pairs
 from nas_stability.benchmarks.spaces.space import Mixture, Supernet, SupernetShape, one_hot, softmax
 from nas_stability.harness import coasting
+from tests.slow import slow_but
 from tests.small import random_batches
 
 FAMILIES = ("nasbench201", "nasbench1shot1-s1", "nasbench1shot1-s3")
@@ -54,7 +55,7 @@ def passed(space: str, net: Supernet, mixture: Mixture) -> tuple[Tensor, dict[st
     return loss.detach(), dict(zip(names, found, strict=True))
 
 
-@pytest.mark.parametrize("space", FAMILIES)
+@pytest.mark.parametrize("space", slow_but(FAMILIES, "nasbench201"))
 @pytest.mark.parametrize("training", [True, False])
 def test_the_choice_looked_at_and_the_choice_on_the_device_are_one(
     space: str, training: bool, monkeypatch: pytest.MonkeyPatch

@@ -162,6 +162,7 @@ def test_raw_configurations_are_all_counted(space: str) -> None:
     assert sum(count for _, count in SPACES[space].listed.values()) == raw[space]
 
 
+@pytest.mark.slow
 def test_s1_enumerated_configuration_by_configuration() -> None:
     space = cells_1shot1.Wiring((1, 2, 2, 2), 2)
     found: dict[str, int] = {}

@@ -68,6 +68,7 @@ def test_keys_of_any_form_are_asked_for_by_any_form(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_asks_it_and_knows_of_no_regret(
     archs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_the_configuration_of_every_cell_discretises_to_it(space: str) -> None:
             assert all(len(set(row[row > 0].tolist())) == 1 for row in group)
 
 
+@pytest.mark.slow
 def test_configurations_of_the_third_space_without_enumerating_it() -> None:
     space = cells_1shot1.Wiring((1, 1, 1, 2, 2), 2)
     for mixture in random_mixtures("nasbench1shot1-s3", 30):
@@ -182,6 +183,7 @@ def test_accuracies_of_the_sample_equal_the_literal_supernet(values: dict[str, V
     assert len(set(expected)) > 2
 
 
+@pytest.mark.slow
 def test_measuring_ranks_and_neighbours_changes_nothing() -> None:
     spec = small_spec(rank_sample=10, **S1)
     plain, data = begin(spec)
@@ -196,6 +198,7 @@ def test_measuring_ranks_and_neighbours_changes_nothing() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.slow
 def test_records_of_a_run(tmp_path: Path) -> None:
     spec = small_spec(epochs=3, measure_every=2, rank_sample=20, images=200, hessian_batch_size=64, lr=0.1, **S1)
     run(spec, tmp_path / "ranked", PLACE, Watch())
@@ -236,11 +239,11 @@ def test_a_run_without_a_table_counts_its_neighbours_and_knows_no_more(tmp_path:
     ("name", "value", "message"),
     [
         ("neighbours", "23", "neighbours is 23, the logits and the table give 24"),
-        ("neighbours_mean_cifar100_valid", "1.5", "neighbours_mean_cifar100_valid is 1.5, the logits"),
-        ("neighbours_worst_cifar10_valid", "", "neighbours_worst_cifar10_valid is empty, the logits"),
-        ("neighbours_missing_cifar10_test", "0", "the logits and the table give 24"),
-        ("rank_tau_cifar10_valid", "1.5", "rank_tau_cifar10_valid is 1.5 over 4 architectures"),
-        ("rank_count_cifar10_valid", "5", "rank_count_cifar10_valid is 5, of a sample of 4"),
+        marked(("neighbours_mean_cifar100_valid", "1.5", "neighbours_mean_cifar100_valid is 1.5, the logits")),
+        marked(("neighbours_worst_cifar10_valid", "", "neighbours_worst_cifar10_valid is empty, the logits")),
+        marked(("neighbours_missing_cifar10_test", "0", "the logits and the table give 24")),
+        marked(("rank_tau_cifar10_valid", "1.5", "rank_tau_cifar10_valid is 1.5 over 4 architectures")),
+        marked(("rank_count_cifar10_valid", "5", "rank_count_cifar10_valid is 5, of a sample of 4")),
     ],
 )
 def test_check_notices_changed_measurements(name: str, value: str, message: str, tmp_path: Path) -> None:
@@ -259,6 +262,7 @@ def test_check_notices_changed_measurements(name: str, value: str, message: str,
     assert any(message in problem for problem in problems), problems
 
 
+@pytest.mark.slow
 def test_a_run_of_schema_1_is_still_checked(tmp_path: Path) -> None:
     """As the first version left it: no field rank_sample, another hash, no columns of neighbours and ranks."""
     spec = small_spec(epochs=1, rank_sample=100)

@@ -29,6 +29,7 @@ from nas_stability.harness.search import advance
 from nas_stability.harness.state import Search
 from tests import oracles
 from tests.oracles_measure import largest
+from tests.slow import slow_but
 from tests.small import LISTED, PLACE, begin, random_alpha, small_spec
 
 FEW = {"candidates": 12, "candidate_images": 16, "finalists": 3}
@@ -62,7 +63,7 @@ def literal_choice(search: Search, data: Dataset) -> list[list[list[float]]]:
     return candidates[finalists[whole.index(max(whole))]]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", slow_but(range(3), 0))
 @pytest.mark.parametrize("space", ["nasbench201", "nasbench1shot1-s1"])
 def test_the_choice_is_that_of_a_literal_loop(space: str, seed: int) -> None:
     spec = small_spec(space=space, method="random-ws", seed=seed, images=80, dtype="float64", **FEW)

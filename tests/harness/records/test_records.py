@@ -65,6 +65,7 @@ def test_no_output_lands_on_a_record(case: str, study: Path, capsys: Capture) ->
     assert contents(study) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["report", "--only", "results"], ["collect"]],
@@ -76,6 +77,7 @@ def test_the_default_places_are_written(words: list[str], study: Path) -> None:
     assert main(["check", str(study)]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["A3: a run into a study", "A3: a run into a run of a study", "A3: a run into a report", "A3: around runs"]
 )
@@ -104,6 +106,7 @@ def test_a_study_does_not_go_into_a_run_a3(study: Path, tmp_path: Path) -> None:
     assert not (study / "inner").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_study_may_be_carried_out_by_itself_a3(study: Path) -> None:
     spec = small_spec(seed=0)
     shutil.rmtree(study / spec.run_id)
@@ -111,6 +114,7 @@ def test_a_run_of_a_study_may_be_carried_out_by_itself_a3(study: Path) -> None:
     assert main(["check", str(study)]) == 0
 
 
+@pytest.mark.slow
 def test_rows_without_a_checkpoint_are_not_deleted_a4(tmp_path: Path) -> None:
     spec = small_spec(epochs=3)
     interrupted(spec, tmp_path / "run")
@@ -121,6 +125,7 @@ def test_rows_without_a_checkpoint_are_not_deleted_a4(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_process_that_died_in_its_first_save_begins_again_a4(tmp_path: Path) -> None:
     spec = small_spec(epochs=1)
 
@@ -154,6 +159,7 @@ def test_an_old_row_that_was_changed_stops_the_run(name: str, tmp_path: Path) ->
     assert [status.state for status in read_status(tmp_path)] == ["damaged"]
 
 
+@pytest.mark.slow
 def test_logits_that_were_changed_between_two_runs_are_written_again_b1(tmp_path: Path) -> None:
     spec = small_spec(epochs=2)
     run(spec, tmp_path / "whole", PLACE, Watch())
@@ -176,6 +182,7 @@ def own_images(path: Path) -> RunSpec:
     return small_spec(epochs=3, **values)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_other_images_under_the_same_path_are_refused_b2_h3(tmp_path: Path) -> None:
     path = images(tmp_path / "mine.npz", 0)
     spec = own_images(path)
@@ -298,6 +305,7 @@ def test_every_verb_names_what_is_damaged(case: str, study: Path, capsys: Captur
     assert not (study / "collected").exists()
 
 
+@pytest.mark.slow
 def test_runs_that_are_missing_or_foreign_are_said_b4(study: Path, tmp_path: Path, capsys: Capture) -> None:
     gone = first(study)
     shutil.rmtree(gone)

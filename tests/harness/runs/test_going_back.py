@@ -45,6 +45,7 @@ def spec_of(method: str = "darts-ada") -> Any:
     return small_spec(method=method, epochs=EPOCHS_OF_IT, images=24, width=2, rank_sample=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("twice")
 def test_it_goes_on_from_there_with_a_larger_decay(tmp_path: Path) -> None:
     """As a search does whose weight decay is 3e-4 for one epoch and 3e-2 from then on: the rest was abandoned."""

@@ -30,6 +30,7 @@ from tests.small import PLACE, reseal, small_spec
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_a_whole_landscape_is_left_alone_and_another_is_refused(landscapes: dict[str, Path], tmp_path: Path) -> None:
     folder = copied(landscapes["nasbench201"], tmp_path)
     assert not measure_landscape(folder, Grid(5, 1.5), PLACE, Watch())
@@ -46,6 +47,7 @@ def test_a_whole_landscape_is_left_alone_and_another_is_refused(landscapes: dict
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "message"),
     [

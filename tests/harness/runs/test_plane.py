@@ -24,6 +24,7 @@ from nas_stability.harness.specs.recorded import recorded_spec
 from tests import oracles_measure
 from tests.harness.runs.landscapes import CASES, contents, copied, rows, spec_of
 from tests.harness.runs.test_run import Killed
+from tests.slow import slow_but
 from tests.small import PLACE, digits, small_spec
 
 
@@ -38,7 +39,7 @@ def final_state(folder: Path) -> tuple[dict[str, torch.Tensor], list[torch.Tenso
     return search.space.published(search.net), list(state["alpha"])
 
 
-@pytest.mark.parametrize("space", CASES)
+@pytest.mark.parametrize("space", slow_but(CASES, "nasbench1shot1-s1"))
 class TestPlane:
     def test_the_middle_is_the_recorded_last_epoch_bit_for_bit(self, space: str, landscapes: dict[str, Path]) -> None:
         points, last = rows(landscapes[space] / LANDSCAPE), rows(landscapes[space] / EPOCHS)[-1]
@@ -160,6 +161,7 @@ def test_architectures_change_over_the_plane(landscapes: dict[str, Path]) -> Non
         assert set(archs) <= set(SPACES[space].archs())
 
 
+@pytest.mark.slow
 def test_a_run_without_a_table_and_in_float32(tmp_path: Path) -> None:
     run(small_spec(space="nasbench1shot1-s2", epochs=1, images=40), tmp_path, PLACE, Watch())
     measure_landscape(tmp_path, Grid(3, 1.0), PLACE, Watch())

@@ -31,6 +31,7 @@ from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import PlannedStudy
 from nas_stability.searching import gpu_devices
 from tests import torture
+from tests.slow import marked
 from tests.small import PLACE, reseal, small_spec
 
 ROOT = Path(__file__).parents[3]
@@ -111,11 +112,11 @@ def test_check_finds_nothing_wrong_in_a_finished_study(finished: Path, capsys: p
     ("file", "old", "new", "message"),
     [
         (EPOCHS, ",2,|", ",2,|none~0|", "the logits discretise to"),
-        (EPOCHS, "\n", "\n\n", "rows, not those of the epochs"),
-        (SPECTRUM, "2,29,", "2,29,9", "eigenvalue_max is not the last one"),
+        marked((EPOCHS, "\n", "\n\n", "rows, not those of the epochs")),
+        marked((SPECTRUM, "2,29,", "2,29,9", "eigenvalue_max is not the last one")),
         ("run.json", '"seed": 0', '"seed": 1', "its spec has another id"),
-        ("spec.json", '"seed": 0', '"seed": 1', "spec.json was altered"),
-        ("checkpoint.pt", "", "", "truncated"),
+        marked(("spec.json", '"seed": 0', '"seed": 1', "spec.json was altered")),
+        marked(("checkpoint.pt", "", "", "truncated")),
     ],
 )
 def test_check_notices_what_was_changed(
@@ -189,6 +190,7 @@ print(*(outcome.state for outcome in carry_out(small_study(1), Path(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_finished_meanwhile_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

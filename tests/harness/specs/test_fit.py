@@ -132,7 +132,7 @@ FIT: dict[str, tuple[Fields, Raw]] = {
 }
 
 
-@pytest.mark.parametrize("case", FIT)
+@pytest.mark.parametrize("case", slow_but(FIT, "the largest of all", "a ragged batch of one image that is dropped"))
 def test_what_fits_is_carried_out(case: str) -> None:
     values, raw = FIT[case]
     spec = fitting(**values)
@@ -180,8 +180,8 @@ def test_what_is_refused_fails_and_what_is_accepted_runs(
 SIDES = (*range(1, 11), 15, 30, 45, 50)
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("space", LISTED)
+@pytest.mark.parametrize("depth", slow_but([1, 3], 3))
+@pytest.mark.parametrize("space", slow_but(LISTED, "nasbench1shot1-s1"))
 def test_images_of_every_side_pass_and_become_as_small_as_the_space_says_h6(space: str, depth: int) -> None:
     torch.manual_seed(0)
     net = SPACES[space].supernet(SupernetShape(1, depth, 3, 1, 0.1))
@@ -207,6 +207,7 @@ def test_a_supernet_on_odd_sides_equals_its_literal_oracle_h6(space: str, side: 
     torch.testing.assert_close(net(images, softmax(alpha)), expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_a_hessian_on_odd_sides_equals_that_of_the_oracle() -> None:
     net = random_net("nasbench201", channels=1).train()
     images = torch.randn(4, 1, 7, 5, generator=stream(0, "images"), dtype=torch.float64)
