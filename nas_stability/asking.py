@@ -58,7 +58,7 @@ def add_table_verbs(table: Parser) -> None:
     verify = verb("verify", "check a table against itself and what is published", table_verify_verb, "name")
     best = verb("best", "best reachable architectures of a space, and coverage", table_best_verb, "name")
     best.add_argument("--space", required=True)
-    train = verb("train", "train every distinct cell of a space", table_train_verb)
+    train = verb("train", "train every distinct cell of a space, or cells of the DARTS spaces", table_train_verb)
     train.add_argument(
         "--out", metavar="DIR", type=folder, help="folder of the parts and the table (results/tables/NAME)"
     )
@@ -82,6 +82,7 @@ def gigabytes(text: str) -> int:
 
 TRAIN_DEFAULTS: dict[str, str | int | float] = {
     "space": "nasbench1shot1-s1",
+    "cells": 0,
     "data": "digits",
     "images": 0,
     "train_images": 360,

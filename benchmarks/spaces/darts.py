@@ -23,7 +23,14 @@ from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choices
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
-from nas_stability.benchmarks.spaces.operations_darts import OPERATIONS, FactorizedReduce, ReluConvNorm
+from nas_stability.benchmarks.spaces.networks import darts_network
+from nas_stability.benchmarks.spaces.operations_darts import (
+    OPERATIONS,
+    FactorizedReduce,
+    Norm,
+    ReluConvNorm,
+    without_weights,
+)
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
 
 STEM_MULTIPLIER = 3
@@ -38,10 +45,10 @@ class MixedOperation(nn.Module):
     """
 
     def __init__(
-        self, names: Sequence[str], width: int, stride: int, momentum: float, drawn: DrawnValues, partial: int
+        self, names: Sequence[str], width: int, stride: int, norm: Norm, drawn: DrawnValues, partial: int
     ) -> None:
         super().__init__()
-        self.choices = nn.ModuleList(OPERATIONS[name](width // partial, stride, momentum, drawn) for name in names)
+        self.choices = nn.ModuleList(OPERATIONS[name](width // partial, stride, norm, drawn) for name in names)
         self.stride, self.partial = stride, partial
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
@@ -71,7 +78,8 @@ class SupernetCell(nn.Module):
         width: channels of a node.
         halves: whether the cell halves the resolution.
         after_halving: whether the cell before does, so that the output before that has twice the resolution.
-        momentum, partial: as of SupernetShape.
+        norm: the BatchNorms.
+        partial: as of SupernetShape.
         drawn: where operations that draw take their values from.
     """
 
@@ -82,17 +90,17 @@ class SupernetCell(nn.Module):
         width: int,
         halves: bool,
         after_halving: bool,
-        momentum: float,
+        norm: Norm,
         partial: int,
         drawn: DrawnValues,
     ) -> None:
         super().__init__()
         first = FactorizedReduce if after_halving else ReluConvNorm
-        self.preprocess0 = first(widths[0], width, momentum)
-        self.preprocess1 = ReluConvNorm(widths[1], width, momentum)
+        self.preprocess0 = first(widths[0], width, norm)
+        self.preprocess1 = ReluConvNorm(widths[1], width, norm)
         strides = [2 if halves and source < INPUTS else 1 for _, source in EDGES]
         self.edges = nn.ModuleList(
-            MixedOperation(names, width, stride, momentum, drawn, partial)
+            MixedOperation(names, width, stride, norm, drawn, partial)
             for names, stride in zip(choices, strides, strict=True)
         )
         self.halves = halves
@@ -137,6 +145,7 @@ def halving(depth: int) -> set[int]:
 def supernet(choices: Choices, shape: SupernetShape) -> Supernet:
     """The supernet of a space; ``depth`` is the number of cells in all (8 in the papers)."""
     drawn, momentum = DrawnValues(), shape.batch_norm_momentum
+    norm = without_weights(momentum)
     stem_width = STEM_MULTIPLIER * shape.width
     stem = nn.Sequential(
         nn.Conv2d(shape.in_channels, stem_width, 3, padding=1, bias=False),
@@ -148,7 +157,7 @@ def supernet(choices: Choices, shape: SupernetShape) -> Supernet:
         halves = place in halving(shape.depth)
         width *= 1 + halves
         names = choices.reduction if halves else choices.normal
-        cells.append(SupernetCell(names, widths, width, halves, after_halving, momentum, shape.partial, drawn))
+        cells.append(SupernetCell(names, widths, width, halves, after_halving, norm, shape.partial, drawn))
         widths, after_halving = (widths[1], NODES * width), halves
     arranged = functools.partial(arrange, shape.depth)
     net = Supernet(stem, cells, Head(widths[1], shape.classes), arranged)
@@ -222,6 +231,7 @@ def space(name: str) -> Space:
         harden=functools.partial(genotypes.decided, choices),
         draws=draws(choices),
         variants=("partial",),
+        network=functools.partial(darts_network.network, choices),
         deepest_side=deepest_side,
         published=published,
     )

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces import plain_nasbench1shot1
 from nas_stability.benchmarks.spaces.arranged_1shot1 import (
     CellWeights,
@@ -38,12 +39,9 @@ from nas_stability.benchmarks.spaces.layers.lean_operations import POOL, chosen,
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
 from nas_stability.benchmarks.spaces.layers.single_path import counted, optional, selected
 from nas_stability.benchmarks.spaces.layers.views import paired, tensors
-from nas_stability.benchmarks.spaces.space import (
-    PlainSupernet,
-    Space,
-    Supernet,
-    SupernetShape,
-)
+from nas_stability.benchmarks.spaces.networks import nasbench101_network
+from nas_stability.benchmarks.spaces.networks.network import FoundNetwork, NetworkShape
+from nas_stability.benchmarks.spaces.space import Arch, PlainSupernet, Space, Supernet, SupernetShape
 
 HEAD_MOMENTUM = 0.1
 
@@ -249,6 +247,18 @@ def published(wiring: Wiring, net: Supernet) -> dict[str, Tensor]:
     return views | tensors("classifier", net.head.classifier)
 
 
+def network(wiring: Wiring, arch: Arch, shape: NetworkShape) -> FoundNetwork:
+    """NAS-Bench-101's network of a reachable cell.
+
+    Raises:
+        BadInput: the space does not reach it.
+    """
+    listed = cells(wiring)
+    if arch not in listed:
+        raise BadInput(f"the space does not reach the cell {arch[:60]!r}")
+    return nasbench101_network.network(listed[arch][0], shape)
+
+
 def space(name: str, wiring: Wiring) -> Space:
     """A NAS-Bench-1Shot1 space of the given wiring."""
     return Space(
@@ -258,6 +268,7 @@ def space(name: str, wiring: Wiring) -> Space:
         kept=wiring.kept,
         supernet=functools.partial(supernet, wiring),
         variants=("partial", "single-path"),
+        network=functools.partial(network, wiring),
         deepest_side=deepest_side,
         discretize=functools.partial(discretize, wiring),
         describe=functools.partial(describe, wiring),

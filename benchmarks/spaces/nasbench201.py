@@ -23,6 +23,7 @@ from nas_stability.benchmarks.spaces.layers.channels_last import blend
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.layers.single_path import PathFan, PathWeights, looked_at, pooled
 from nas_stability.benchmarks.spaces.layers.views import paired, tensors
+from nas_stability.benchmarks.spaces.networks import nasbench201_network
 from nas_stability.benchmarks.spaces.space import (
     Arch,
     Cell,
@@ -294,6 +295,7 @@ SPACE = Space(
     shapes=((len(EDGES), len(OPERATIONS)),),
     supernet=supernet,
     variants=("partial", "single-path"),
+    network=nasbench201_network.network,
     deepest_side=deepest_side,
     discretize=discretize,
     describe=lambda mixture: "",

@@ -1,11 +1,13 @@
 """The operations of the spaces of DARTS cells, of PyTorch's own modules.
 
-Source: DARTS (Liu et al., ICLR 2019), section 3.1.1; noise: RobustDARTS (Zela et al., ICLR 2020), section 3. As in the
-published search no BatchNorm has weights, and pools have one behind them.
+Source: DARTS (Liu et al., ICLR 2019), section 3.1.1; noise: RobustDARTS (Zela et al., ICLR 2020), section 3. In the
+published search no BatchNorm has weights, and pools have one behind them; in a network that is trained from scratch
+every BatchNorm has weights, and pools have none.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -16,18 +18,21 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.layers.dilated import DilatedDepthwise
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 
+Norm = Callable[[int], nn.Module]
+"""Channels -> the BatchNorm behind a convolution."""
 
-def norm(width: int, momentum: float) -> nn.BatchNorm2d:
-    """A BatchNorm without weights, as all in the cells are."""
-    return nn.BatchNorm2d(width, momentum=momentum, affine=False)
+
+def without_weights(momentum: float) -> Norm:
+    """The BatchNorms of a search's cells."""
+    return functools.partial(nn.BatchNorm2d, momentum=momentum, affine=False)
 
 
 class ReluConvNorm(nn.Module):
     """ReLU, 1x1 convolution, BatchNorm."""
 
-    def __init__(self, in_width: int, width: int, momentum: float) -> None:
+    def __init__(self, in_width: int, width: int, norm: Norm) -> None:
         super().__init__()
-        self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(in_width, width, 1, bias=False), norm(width, momentum))
+        self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(in_width, width, 1, bias=False), norm(width))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H, W)."""
@@ -38,13 +43,13 @@ class ReluConvNorm(nn.Module):
 class FactorizedReduce(nn.Module):
     """Half the resolution by two 1x1 convolutions, the second of which sees the pixels that the first leaves out."""
 
-    def __init__(self, in_width: int, width: int, momentum: float) -> None:
+    def __init__(self, in_width: int, width: int, norm: Norm) -> None:
         super().__init__()
         if width % 2:
             raise BadInput(f"the field 'width' must be even in a space of DARTS cells, which halve it: not {width}")
         self.conv_1 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
         self.conv_2 = nn.Conv2d(in_width, width // 2, 1, stride=2, bias=False)
-        self.bn = norm(width, momentum)
+        self.bn = norm(width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W), sides even -> (B, width, H / 2, W / 2)."""
@@ -57,13 +62,13 @@ class FactorizedReduce(nn.Module):
 class Convolutions(nn.Module):
     """Rounds of ReLU, depthwise convolution, 1x1 convolution, BatchNorm; the first alone has the stride."""
 
-    def __init__(self, depthwise: list[nn.Module], width: int, momentum: float) -> None:
+    def __init__(self, depthwise: list[nn.Module], width: int, norm: Norm) -> None:
         super().__init__()
         self.op = nn.Sequential(
             *(
                 part
                 for convolution in depthwise
-                for part in (nn.ReLU(), convolution, nn.Conv2d(width, width, 1, bias=False), norm(width, momentum))
+                for part in (nn.ReLU(), convolution, nn.Conv2d(width, width, 1, bias=False), norm(width))
             )
         )
 
@@ -97,18 +102,13 @@ class Noise(nn.Module):
         return self.drawn.like(features, self.stride)
 
 
-def skip(width: int, stride: int, momentum: float, drawn: DrawnValues) -> nn.Module:
+def skip(width: int, stride: int, norm: Norm, drawn: DrawnValues) -> nn.Module:
     """The identity; where the resolution is halved a FactorizedReduce, which has weights."""
-    return nn.Identity() if stride == 1 else FactorizedReduce(width, width, momentum)
+    return nn.Identity() if stride == 1 else FactorizedReduce(width, width, norm)
 
 
-def pooled(pool: nn.Module, width: int, momentum: float) -> nn.Module:
-    """A pool and the BatchNorm behind it, which it has in the search alone."""
-    return nn.Sequential(pool, norm(width, momentum))
-
-
-MakeOperation = Callable[[int, int, float, DrawnValues], nn.Module]
-"""(width, stride, momentum of the BatchNorms, where draws come from) -> operation."""
+MakeOperation = Callable[[int, int, Norm, DrawnValues], nn.Module]
+"""(width, stride, BatchNorms, where draws come from) -> operation."""
 
 
 def separable(kernel: int) -> MakeOperation:
@@ -117,29 +117,45 @@ def separable(kernel: int) -> MakeOperation:
     def depthwise(width: int, stride: int) -> nn.Module:
         return nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
 
-    return lambda width, stride, momentum, drawn: Convolutions(
-        [depthwise(width, stride), depthwise(width, 1)], width, momentum
-    )
+    return lambda width, stride, norm, drawn: Convolutions([depthwise(width, stride), depthwise(width, 1)], width, norm)
 
 
 def dilated(kernel: int) -> MakeOperation:
     """What makes a dilated convolution: one round."""
-    return lambda width, stride, momentum, drawn: Convolutions(
-        [DilatedDepthwise(width, kernel, stride)], width, momentum
-    )
+    return lambda width, stride, norm, drawn: Convolutions([DilatedDepthwise(width, kernel, stride)], width, norm)
+
+
+def max_pool(width: int, stride: int, norm: Norm, drawn: DrawnValues) -> nn.Module:
+    """The largest of 3x3."""
+    return nn.MaxPool2d(3, stride, 1)
+
+
+def average_pool(width: int, stride: int, norm: Norm, drawn: DrawnValues) -> nn.Module:
+    """The mean of 3x3, of the pixels that there are."""
+    return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+
+
+def followed_by_norm(pool: MakeOperation) -> MakeOperation:
+    """A pool and a BatchNorm behind it."""
+    return lambda width, stride, norm, drawn: nn.Sequential(pool(width, stride, norm, drawn), norm(width))
 
 
 OPERATIONS: Mapping[str, MakeOperation] = {
-    "none": lambda width, stride, momentum, drawn: Nothing(stride),
-    "noise": lambda width, stride, momentum, drawn: Noise(stride, drawn),
+    "none": lambda width, stride, norm, drawn: Nothing(stride),
+    "noise": lambda width, stride, norm, drawn: Noise(stride, drawn),
     "skip_connect": skip,
-    "max_pool_3x3": lambda width, stride, momentum, drawn: pooled(nn.MaxPool2d(3, stride, 1), width, momentum),
-    "avg_pool_3x3": lambda width, stride, momentum, drawn: pooled(
-        nn.AvgPool2d(3, stride, 1, count_include_pad=False), width, momentum
-    ),
+    "max_pool_3x3": followed_by_norm(max_pool),
+    "avg_pool_3x3": followed_by_norm(average_pool),
     "sep_conv_3x3": separable(3),
     "sep_conv_5x5": separable(5),
     "dil_conv_3x3": dilated(3),
     "dil_conv_5x5": dilated(5),
 }
-"""Every operation of the spaces, with BatchNorms without weights."""
+"""Every operation of the spaces, as it is searched."""
+
+TRAINED_OPERATIONS: Mapping[str, MakeOperation] = {
+    **{name: make for name, make in OPERATIONS.items() if name != "none"},
+    "max_pool_3x3": max_pool,
+    "avg_pool_3x3": average_pool,
+}
+"""Every operation that an edge can be decided for, as it is trained from scratch."""

@@ -18,6 +18,7 @@ from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.layers.channels_last import channels_last
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues, Values
+from nas_stability.benchmarks.spaces.networks.network import FoundNetwork, NetworkShape
 
 Mixture = tuple[Tensor, ...]
 """One (rows, choices) matrix per group of decisions, each row on the simplex.
@@ -188,15 +189,16 @@ class Space:
         shapes: (rows, choices) of each group of decisions.
         supernet: size -> supernet, initialised from PyTorch's global generator.
         discretize: mixture -> architecture; ties go to the first choice.
-        cells: every reachable architecture once, in sorted order, with its cell and the number of raw
-            configurations (parents x operations) that it stands for; None where there are too many.
-        neighbours: mixture -> the distinct architectures one decision away from the one that it decides for (another
-            operation, or one kept input exchanged for one that is not), sorted, without the architecture itself.
-        configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU: each
-            operation's row is one-hot, kept inputs share the weight of their row equally; None without ``cells``.
+        cells: every reachable architecture once, sorted, with its cell and the number of raw configurations that it
+            stands for; None where there are too many.
+        neighbours: mixture -> the distinct architectures one decision (another operation, or a kept input exchanged for
+            another) away from the one that it decides for, sorted, without that.
+        configuration: a cell of ``cells`` -> a decided mixture that discretises to it, in float64 on the CPU; kept
+            inputs share the weight of their row equally; None without ``cells``.
         unlisted: what takes the place of both where there are too many architectures to list.
-        deepest_side: side of an image in pixels and depth of the supernet -> side of the features before the head, the
-            smallest there are; images of every side pass.
+        network: architecture and size -> the network that it is trained as from scratch, initialised from PyTorch's
+            global generator; None: nobody has said.
+        deepest_side: side of an image in pixels and depth -> smallest side of features; images of every side pass.
         describe: mixture -> the decided cell as text for a record; empty where the architecture says it all.
         read: an architecture in any form that it is written in -> its text, or BadInput; None: there is one form.
         distance: two architectures -> the fewest decisions that lead from one to the other; None: not known.
@@ -208,8 +210,7 @@ class Space:
         plain: the supernet without fast layers, where there are two; None: ``supernet`` is plain itself.
 
     Raises:
-        ValueError: the facts have other rows or choices of operations than the shapes, a row keeps more than it has, or
-            it has neither a list of its architectures nor what takes its place.
+        ValueError: facts and shapes differ, a row keeps more than it has, or nothing lists or samples architectures.
     """
 
     name: str
@@ -227,6 +228,7 @@ class Space:
     harden: Callable[[Mixture], Mixture] | None = None
     draws: bool = False
     variants: tuple[str, ...] = ()
+    network: Callable[[Arch, NetworkShape], FoundNetwork] | None = None
     deepest_side: Callable[[int, int], int] = as_large
     describe: Callable[[Mixture], str] = needless
     published: Callable[[Supernet], dict[str, Tensor]] = own_names
@@ -312,8 +314,7 @@ def alike(mixture: Mixture, cells: int) -> Mixture:
 def shift_invariant(relax: Marked) -> Marked:
     """Marks a relaxation that gives the same mixture when a number is added to all logits of a row.
 
-    The Hessian then takes a tangent less per row. Without the mark it is right as well; with a wrong one it is not.
-    A relaxation that is an object says so by an attribute ``shift_invariant`` that is true.
+    The Hessian then takes a tangent less per row; with a wrong mark it is wrong. An object has it as an attribute.
     """
     relax.shift_invariant = True  # type: ignore[attr-defined]
     return relax
@@ -331,11 +332,9 @@ def one_hot(mixture: Mixture) -> Mixture:
 
 
 def hardened(mixture: Mixture, kept: Sequence[int]) -> Mixture:
-    """The decided mixture: each row's weight in equal parts on the largest that it keeps (ties: the first).
+    """The decided mixture: each row's weight in equal parts on its ``kept`` largest (ties: the first).
 
-    Args:
-        mixture: of a space; of rows of any numbers, the order of which decides. No value is read back.
-        kept: choices that a row of each group keeps: ``Space.kept``.
+    The rows are of any numbers, the order of which decides. No value is read back.
     """
     return tuple(
         torch.zeros_like(rows).scatter(

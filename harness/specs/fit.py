@@ -22,14 +22,18 @@ def refuse_unfit(spec: RunSpec, raw: Raw, space: Space) -> None:
         BadInput: one line with every field that does not fit, its range, and what the data has.
     """
     first, second = half_sizes(raw, spec.images)
-    found = [*size_faults(spec, raw), *batch_faults(spec, first, second), *class_faults(raw, first)]
+    found = [
+        *size_faults(spec.crop_padding, spec.cutout, raw),
+        *batch_faults(spec, first, second),
+        *class_faults(raw, first),
+    ]
     if not found:
         found = list(statistics_faults(spec, raw, space, first, second))
     if found:
         raise BadInput("; ".join(found))
 
 
-def size_faults(spec: RunSpec, raw: Raw) -> Iterator[str]:
+def size_faults(crop_padding: int, cutout: int, raw: Raw) -> Iterator[str]:
     """Crop and cutout against the image's smaller side.
 
     A crop must hold part of the image, wherever it is drawn; a cutout may be as large as the image, since it is cut at
@@ -37,7 +41,7 @@ def size_faults(spec: RunSpec, raw: Raw) -> Iterator[str]:
     """
     height, breadth = raw.images.shape[-2:]
     side = min(height, breadth)
-    limits = {"crop_padding": (spec.crop_padding, side - 1), "cutout": (spec.cutout, side if side > 1 else 0)}
+    limits = {"crop_padding": (crop_padding, side - 1), "cutout": (cutout, side if side > 1 else 0)}
     for name, (value, limit) in limits.items():
         if value > limit:
             yield f"the field {name!r} must lie in [0, {limit}] for images of {height} x {breadth} pixels, not {value}"
