@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from tqdm import tqdm
 
-from nas_stability.analysis import escape, summaries
+from nas_stability.analysis import escape, summaries, table_texts
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.figures.layout import note
 from nas_stability.analysis.figures.offered import figures
@@ -133,7 +133,7 @@ def write_report(
         tuple(file for piece in pieces.values() for file in piece.files),
         {name: piece.shown for name, piece in pieces.items() if piece.shown},
         {name: piece.table for name, piece in pieces.items() if piece.table is not None},
-        tuple(name for name, piece in pieces.items() if not piece.files and not piece.failed),
+        tuple(name for name, piece in pieces.items() if name not in TABLES and not piece.files and not piece.failed),
         {name: piece.failed for name, piece in pieces.items() if piece.failed},
     )
 
@@ -172,6 +172,8 @@ def write(study: Study, place: Path, paper: bool, name: str) -> Piece:
     """One figure or table by its name."""
     if name in TABLES:
         table = TABLES[name](study)
+        if table is None:
+            return Piece()
         return Piece(write_table(table, place, name, study.facts), table=table)
     with matplotlib.rc_context(style(paper)):
         made = rendered(study, FIGURES[name], paper) if name in FIGURES else tried(study, name, paper)
@@ -274,8 +276,8 @@ def write_table(
     """A table as CSV (numbers), Markdown (readable) and LaTeX (booktabs, with the titles of the spaces' facts)."""
     numbers, markdown, latex = (place / f"{name}.{kind}" for kind in ("csv", "md", "tex"))
     files.write(numbers, escape.csv(table))
-    files.write(markdown, summaries.markdown(table, NOTES[name]))
-    files.write(latex, summaries.latex(table, NOTES[name], facts))
+    files.write(markdown, table_texts.markdown(table, NOTES[name]))
+    files.write(latex, table_texts.latex(table, NOTES[name], facts))
     return numbers, markdown, latex
 
 

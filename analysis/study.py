@@ -19,10 +19,11 @@ import pandas
 from nas_stability.analysis.names import in_order
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.variants import Group, natural, taken_apart, variants, variation
-from nas_stability.benchmarks.errors import BadInput, unreadable
+from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.spaces import facts
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.records import folder as folders
+from nas_stability.harness.records.evaluated import EVALUATED, TEXTS, evaluated_damages
 from nas_stability.harness.records.folder import survey, verified
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPACE_FACTS, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
@@ -49,6 +50,7 @@ class Study:
         claims: template, method and base of the study's own claims.
         ends: run that is there a second time, stopped (stopped.py) -> its last epoch.
         facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
+        evaluated: the rows of evaluated.csv; None where nothing was trained from scratch.
 
     Raises:
         BadInput: two runs of one space, method, seed and variant; settings or plug-ins of a run that cannot be read.
@@ -65,6 +67,7 @@ class Study:
     claims: tuple[tuple[str, str, str], ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=lambda: FACTS)
     ends: Mapping[str, int] = field(default_factory=dict)
+    evaluated: pandas.DataFrame | None = None
 
     def __post_init__(self) -> None:
         if "variant" not in self.runs:
@@ -206,7 +209,21 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         verified=verify,
         claims=folders.read_claims(folder) if folders.is_study(folder) else (),
         facts=FACTS | told_facts(finished, records),
+        evaluated=read_evaluated(folder, verify),
     )
+
+
+def read_evaluated(folder: Path, verify: bool) -> pandas.DataFrame | None:
+    """The rows of a study's evaluated.csv; None where it has none.
+
+    Raises:
+        CorruptFile: they are not what its records say.
+    """
+    if verify and (wrong := next(evaluated_damages(folder), "")):
+        raise CorruptFile(f"{folder}: {wrong} (nas-stability check {folder} tells all)")
+    path = folder / EVALUATED
+    texts = dict.fromkeys(TEXTS, str)  # the hash of a module may look like a number
+    return pandas.read_csv(path, float_precision="round_trip", dtype=texts) if path.exists() else None
 
 
 def read_record(folder: Path, verify: bool) -> dict[str, Any]:

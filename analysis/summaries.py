@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy
 import pandas
 import scipy.stats
 
-from nas_stability.analysis import by_chance, escape
+from nas_stability.analysis import by_chance
 from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
+from nas_stability.analysis.retrained import retrained
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
-from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 
 COLLAPSE = 5.0
 """Points of table accuracy below its own best from which on the end of a run counts as a collapse."""
@@ -33,9 +32,9 @@ class SummaryColumn(NamedTuple):
 
 
 class Tabulate(Protocol):
-    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high."""
+    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high; None: nothing to tell."""
 
-    def __call__(self, study: Study) -> pandas.DataFrame: ...
+    def __call__(self, study: Study) -> pandas.DataFrame | None: ...
 
 
 def best_row(run: pandas.DataFrame, answer: str) -> pandas.Series | None:
@@ -143,7 +142,14 @@ RESULTS = {
     "area": SummaryColumn(area, "area (%)"),
 }
 SUMMARY = {name: RESULTS[name] for name in ("final", "best", "fall")} | {"eigenvalue_max": EIGENVALUES["max"]}
-HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.items()}
+HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.items()} | {
+    "trained": "trained, test (%)",
+    "valid": "trained, validation (%)",
+    "table": "by the table (%)",
+    "best_of_4": "best of 4 by validation (%)",
+    "parameters": "parameters (10^6)",
+    "macs": "MACs (10^6)",
+}
 
 NOTES = {
     "eigenvalues": (
@@ -160,6 +166,13 @@ NOTES = {
         "one. Rows of random search: the expected accuracy, exactly by the table, of a raw configuration of the space "
         "that is drawn uniformly, and of the best by validation of so many."
     ),
+    "evaluated": (
+        "Found architectures trained from scratch: the mean over searches of their test accuracy, each the mean over "
+        "its networks, and beside it what the papers report, the test accuracy of the best of four searches by "
+        "validation accuracy (of more than four, the expectation over every choice of four): a maximum, not a mean. "
+        "`rule`: which epoch's architecture. Random: architectures drawn uniformly, trained alike. By the table: what "
+        "the table says of the same architectures."
+    ),
 }
 """Name of a table -> how its numbers were made."""
 
@@ -168,6 +181,8 @@ NAMES: dict[str, Callable[[str], str]] = {
     "method": method_name,
     "variant": str,
     "answer": answer_name,
+    "protocol": str,
+    "rule": str,
 }
 """Columns of names, and how people write them."""
 
@@ -244,103 +259,8 @@ def summary(study: Study) -> pandas.DataFrame:
     return found[[name for name in ("space", "method", "variant", "answer", "seeds", *SUMMARY) if name in found]]
 
 
-def readable(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Mean and interval in one cell, for people; an interval that was refused is left out.
-
-    Where seeds lack their value the cell says how many have one; ``unanswered`` says of how many rows.
-    """
-    names = [name for name in table.columns if f"{name}_low" in table.columns]
-    shown = table[[name for name in table.columns if not name.endswith(("_low", "_high", "_missing"))]].astype(object)
-    for name in names:
-        cells = zip(
-            table[name],
-            table[f"{name}_low"],
-            table[f"{name}_high"],
-            table["seeds"],
-            table[f"{name}_missing"],
-            strict=True,
-        )
-        shown[name] = [
-            cell(mean, low, high) + (f" (n = {seeds - missing})" if missing and missing < seeds else "")
-            for mean, low, high, seeds, missing in cells
-        ]
-    if "unanswered" in shown:
-        shown["unanswered"] = [
-            f"{missing} of {rows}" for missing, rows in zip(shown["unanswered"], shown.pop("rows"), strict=True)
-        ]
-    return shown
-
-
-def cell(mean: float, low: float, high: float) -> str:
-    """12.3 [11.9, 12.8]"""
-    if numpy.isnan(mean):
-        return "-"
-    return number(mean) if numpy.isnan(low) else f"{number(mean)} [{number(low)}, {number(high)}]"
-
-
-def number(value: float) -> str:
-    """Two decimals from 10 on, three significant digits below."""
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:#.3g}"
-
-
-def markdown(table: pandas.DataFrame, note: str = "") -> str:
-    """The readable table in Markdown, with how it was made below."""
-    shown = readable(table)
-    lines = [[HEADINGS.get(name, name) for name in shown.columns], ["---"] * len(shown.columns)]
-    lines += [[markdown_cell(*cell) for cell in row.items()] for row in shown.to_dict("records")]
-    text = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    return f"{text}\n{note_of(table, note)}\n" if note else text
-
-
-def note_of(table: pandas.DataFrame, note: str) -> str:
-    """How a table was made, with what a variant is where it has some."""
-    return f"{note} {INTERVALS}{f' {VARIANTS}' if 'variant' in table else ''}"
-
-
-def markdown_cell(name: object, text: object) -> str:
-    """A cell of a Markdown table; names are escaped."""
-    return escape.markdown(str(text)) if name in NAMES else str(text)
-
-
-def latex(table: pandas.DataFrame, note: str = "", facts: Mapping[str, Facts] = FACTS) -> str:
-    r"""The readable table as a tabular of LaTeX for the package booktabs, a rule between spaces and answers.
-
-    How it was made is in a comment on top: for the caption. ``facts``: of the spaces.
-    """
-    shown = readable(table)
-    heads = [escape.latex(HEADINGS.get(name, name)) for name in shown.columns]
-    kinds = "".join("l" if name in NAMES else "r" for name in shown.columns)
-    lines = [f"% {note_of(table, note)}".strip()] if note else []
-    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
-    previous: Sequence[object] = ()
-    for row in shown.to_dict("records"):
-        group = (row["space"], row["answer"])
-        if previous and group != previous:
-            lines.append(r"\midrule")
-        previous = group
-        lines.append(" & ".join(latex_cell(name, str(value), facts) for name, value in row.items()) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def latex_cell(name: object, text: str, facts: Mapping[str, Facts] = FACTS) -> str:
-    """A cell of a LaTeX table: names as people write them, an interval smaller than its mean."""
-    if name == "space":
-        return escape.latex(space_name(text, facts))
-    if name in NAMES:
-        return escape.latex(NAMES[str(name)](text))
-    mean, bracket, interval = text.partition(" [")
-    mean = "--" if mean == "-" else mean
-    interval, _, count = interval.partition("]")
-    small = rf" {{\scriptsize [{interval}]}}" if bracket else ""
-    return f"{minus(mean)}{minus(small)}{count}"
-
-
-def minus(text: str) -> str:
-    """Negative numbers with a minus sign of LaTeX."""
-    return re.sub(r"(?<![-\w])-(?=\d)", "$-$", text)
-
-
 TABLES: dict[str, Tabulate] = {
     "eigenvalues": eigenvalues,
     "results": results,
+    "evaluated": retrained,
 }

@@ -41,11 +41,11 @@ from nas_stability.analysis.claims.offered import blamed, offered_claims
 from nas_stability.analysis.claims.statements import Claim, claims
 from nas_stability.analysis.claims.verdicts import markdown, printed, records
 from nas_stability.analysis.comparable import Alike, Compared, compare
+from nas_stability.analysis.readable import number
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats
 from nas_stability.analysis.statistics.power import MOST_SEEDS
 from nas_stability.analysis.statistics.significance import holm
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.summaries import number
 from nas_stability.analysis.variants import natural
 
 __all__ = ["COLUMNS", "POOLED", "Claim", "judge", "markdown", "printed", "records"]

@@ -7,7 +7,7 @@ import math
 import pandas
 
 from nas_stability.analysis import escape
-from nas_stability.analysis.summaries import cell, number
+from nas_stability.analysis.readable import cell, number
 from nas_stability.analysis.variants import visible
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from nas_stability.analysis.page import svg
 from nas_stability.analysis.page.texts import MISSING, absent, as_float
-from nas_stability.analysis.summaries import number
+from nas_stability.analysis.readable import number
 
 MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?", "no data": "\N{EN DASH}"}
 """A verdict's sign, so that it is told by more than its colour."""

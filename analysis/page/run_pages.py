@@ -13,9 +13,9 @@ from nas_stability.analysis.names import answer_name, answer_of
 from nas_stability.analysis.page import svg
 from nas_stability.analysis.page.settings import varied_fields
 from nas_stability.analysis.page.texts import MISSING, Field, TextTable, absent, as_float, count, plain, shown
+from nas_stability.analysis.readable import number
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.summaries import number
 from nas_stability.benchmarks.spaces.facts import Facts
 from nas_stability.benchmarks.spaces.graphs import graphs
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy
 from markupsafe import Markup
 
+from nas_stability.analysis.readable import number
 from nas_stability.analysis.statistics.intervals import Floats
-from nas_stability.analysis.summaries import number
 from nas_stability.benchmarks.spaces.facts import Operation
 from nas_stability.benchmarks.spaces.graphs import Graph
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy
 import pandas
 
-from nas_stability.analysis.summaries import number
+from nas_stability.analysis.readable import number
 
 MISSING = "\N{EM DASH}"
 """What stands where a number is not known."""

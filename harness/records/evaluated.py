@@ -81,6 +81,9 @@ COLUMNS = (
 )
 """Columns of evaluated.csv before those of the table's answers."""
 
+TEXTS = ("run", "space", "method", "arch", "rule", "protocol", "data", "network")
+"""Those that hold no number."""
+
 
 def read_requests(folder: Path) -> list[Wanted]:
     """What was asked for in a study's folder, in order; nothing where nobody asked.

@@ -9,7 +9,7 @@ import numpy
 import pandas
 import pytest
 
-from nas_stability.analysis import summaries
+from nas_stability.analysis import readable
 from nas_stability.analysis.figures.curves import over_epochs
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.report import summary, write_report
@@ -174,9 +174,9 @@ def test_one_figure_only_and_an_unknown_one(folder: Path, tmp_path: Path) -> Non
 
 
 def test_numbers_for_people() -> None:
-    assert summaries.cell(12.345, 11.0, 13.0) == "12.35 [11.00, 13.00]"
-    assert summaries.cell(0.012345, math.nan, math.nan) == "0.0123"
-    assert summaries.cell(math.nan, math.nan, math.nan) == "-"
+    assert readable.cell(12.345, 11.0, 13.0) == "12.35 [11.00, 13.00]"
+    assert readable.cell(0.012345, math.nan, math.nan) == "0.0123"
+    assert readable.cell(math.nan, math.nan, math.nan) == "-"
 
 
 @pytest.mark.slow

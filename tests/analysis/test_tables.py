@@ -11,7 +11,7 @@ import numpy
 import pandas
 import pytest
 
-from nas_stability.analysis import summaries
+from nas_stability.analysis import readable, summaries, table_texts
 from nas_stability.analysis.report import write_table
 from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
@@ -99,7 +99,7 @@ def test_missing_values_are_counted_in_the_numbers_and_said_to_people(tmp_path: 
     assert found.loc[0, "final_missing"] == 1
     assert found.loc[0, "collapse_missing"] == 1
     assert found.loc[0, "area"] == pytest.approx((70 + 160 / 3 + 220 / 3) / 3)
-    shown = summaries.readable(found)
+    shown = table_texts.readable(found)
     assert shown.loc[0, "final"] == "57.50 (n = 2)"
     assert shown.loc[0, "collapse"] == "0.500 (n = 2)"
     assert shown.loc[0, "unanswered"] == "1 of 9"
@@ -116,9 +116,9 @@ def test_a_study_without_a_table_still_has_its_rows(tmp_path: Path) -> None:
     found = TABLES["results"](load(tmp_path))
     assert found.loc[0, "final_missing"] == 3
     assert tuple(found.loc[0, ["unanswered", "rows"]]) == (9, 9)
-    assert summaries.readable(found).loc[0, "final"] == "-"
+    assert table_texts.readable(found).loc[0, "final"] == "-"
     assert TABLES["eigenvalues"](load(tmp_path)).loc[0, "at_best_missing"] == 3
-    assert "& -- &" in summaries.latex(found)
+    assert "& -- &" in table_texts.latex(found)
 
 
 def test_two_seeds_have_no_interval_in_any_column(tmp_path: Path) -> None:
@@ -129,18 +129,18 @@ def test_two_seeds_have_no_interval_in_any_column(tmp_path: Path) -> None:
         ends = [name for name in found.columns if name.endswith(("_low", "_high"))]
         assert ends
         assert found[ends].isna().all(axis=None)
-        assert "[" not in summaries.markdown(found)
+        assert "[" not in table_texts.markdown(found)
 
 
 def test_numbers_keep_their_digits() -> None:
-    assert summaries.number(2.6) == "2.60"
-    assert summaries.number(0) == "0.00"
-    assert summaries.number(61.666) == "61.67"
-    assert summaries.number(0.012345) == "0.0123"
+    assert readable.number(2.6) == "2.60"
+    assert readable.number(0) == "0.00"
+    assert readable.number(61.666) == "61.67"
+    assert readable.number(0.012345) == "0.0123"
 
 
 def test_latex_is_a_whole_booktabs_table(study: Study) -> None:
-    text = summaries.latex(TABLES["results"](study), "100 % of it")
+    text = table_texts.latex(TABLES["results"](study), "100 % of it")
     lines = text.splitlines()
     assert lines[0].startswith("% 100 % of it Mean over seeds")
     kinds = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[1])
@@ -158,16 +158,17 @@ def test_latex_is_a_whole_booktabs_table(study: Study) -> None:
 
 def test_negative_numbers_in_latex_have_a_minus_sign() -> None:
     assert (
-        summaries.latex_cell("fall", "-1.50 [-2.00, 1.00] (n = 2)") == r"$-$1.50 {\scriptsize [$-$2.00, 1.00]} (n = 2)"
+        table_texts.latex_cell("fall", "-1.50 [-2.00, 1.00] (n = 2)")
+        == r"$-$1.50 {\scriptsize [$-$2.00, 1.00]} (n = 2)"
     )
-    assert summaries.latex_cell("space", "nasbench1shot1-s9") == "nasbench1shot1-s9"
+    assert table_texts.latex_cell("space", "nasbench1shot1-s9") == "nasbench1shot1-s9"
 
 
 def test_a_rule_stands_between_data_sets(tmp_path: Path) -> None:
     for space in ("nasbench201", "nasbench1shot1-s1"):
         for seed in range(3):
             write_run(tmp_path, "darts", seed, space)
-    assert summaries.latex(TABLES["results"](load(tmp_path))).count(r"\midrule") == 2
+    assert table_texts.latex(TABLES["results"](load(tmp_path))).count(r"\midrule") == 2
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from nas_stability.analysis import summaries
+from nas_stability.analysis import summaries, table_texts
 from nas_stability.analysis.claims import judging
 from nas_stability.analysis.page import whole_page
 from nas_stability.analysis.report import write_report
@@ -209,10 +209,10 @@ def test_the_numbers_of_a_row_are_those_of_its_variant_alone(studies: dict[str, 
 
 def test_a_table_of_variants_says_what_they_are(studies: dict[str, Study]) -> None:
     table = TABLES["results"](studies["attack"])
-    shown = summaries.markdown(table, summaries.NOTES["results"])
+    shown = table_texts.markdown(table, summaries.NOTES["results"])
     assert "| sdarts-rs | attack_batch_norm training |" in shown
     assert summaries.VARIANTS in shown
-    latex = summaries.latex(table, summaries.NOTES["results"])
+    latex = table_texts.latex(table, summaries.NOTES["results"])
     assert r"attack\_batch\_norm training" in latex
     assert summaries.VARIANTS in latex
     assert r"\begin{tabular}{llll" in latex

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas_stability import analysis
-from nas_stability.analysis import summaries
+from nas_stability.analysis import summaries, table_texts
 from nas_stability.analysis.figures import final_cells
 from nas_stability.analysis.figures.looks import looks_of
 from nas_stability.benchmarks import catalog
@@ -114,7 +114,7 @@ def test_the_analysis_reads_them_without_the_space(recorded: Path) -> None:
     assert "mine" not in FACTS
     assert study.facts_of("mine") == MINE
     assert not [name for name in study.runs if name.startswith("space_facts")]
-    assert "My space" in summaries.latex(summaries.results(study), facts=study.facts)
+    assert "My space" in table_texts.latex(summaries.results(study), facts=study.facts)
     assert looks_of(study)["skip_connect"].name == "identity"
     shares = final_cells.operation_shares(study, "mine", "darts")
     assert set(shares["operation"]) == set(MINE.operations)
