@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy
 import pandas
 
 from nas_stability.analysis import escape
