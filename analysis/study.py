@@ -223,7 +223,7 @@ def read_evaluated(folder: Path, verify: bool) -> pandas.DataFrame | None:
         raise CorruptFile(f"{folder}: {wrong} (nas-stability check {folder} tells all)")
     path = folder / EVALUATED
     texts = dict.fromkeys(TEXTS, str)  # the hash of a module may look like a number
-    return pandas.read_csv(path, float_precision="round_trip", dtype=texts) if path.exists() else None
+    return pandas.read_csv(path, dtype=texts) if path.exists() else None
 
 
 def read_record(folder: Path, verify: bool) -> dict[str, Any]:

@@ -35,9 +35,9 @@ def readable(table: pandas.DataFrame) -> pandas.DataFrame:
             cell(mean, low, high) + (f" (n = {seeds - missing})" if missing and missing < seeds else "")
             for mean, low, high, seeds, missing in cells
         ]
-    for name in shown:
-        if name not in names and table[name].dtype.kind == "f":
-            shown[name] = [cell(value, numpy.nan, numpy.nan) for value in table[name]]
+    for column in shown:
+        if column not in names and table[column].dtype.kind == "f":
+            shown[column] = [cell(value, numpy.nan, numpy.nan) for value in table[column]]
     if "unanswered" in shown:
         shown["unanswered"] = [
             f"{missing} of {rows}" for missing, rows in zip(shown["unanswered"], shown.pop("rows"), strict=True)
