@@ -1,7 +1,7 @@
 """Accuracies of architectures that were trained from scratch: the mean over searches, and the best of four.
 
 The unit of repetition is the search: the accuracies of an architecture's networks are averaged first. The best of four
-is what the papers report (SmoothDARTS, section 4.2, after RobustDARTS): four searches, of which the one counts whose
+is what the papers report (RobustDARTS, and SmoothDARTS after it): four searches, of which the one counts whose
 architecture has the highest validation accuracy. It is no mean over searches, and stands beside one.
 """
 

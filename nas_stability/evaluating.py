@@ -6,12 +6,16 @@ import argparse
 import dataclasses
 import sys
 import typing
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from nas_stability.field_flags import add_plugins, load_plugins, text_of
 from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, flag, folder, whole
 from nas_stability.harness.training import protocol
 from nas_stability.progress import progress_bar
+
+if TYPE_CHECKING:
+    from nas_stability.harness.runs import machine
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -70,33 +74,47 @@ def evaluate_verb(options: argparse.Namespace) -> int:
     """Trains what was found; the rows go to the study's evaluated.csv."""
     load_plugins(options)
 
-    import joblib
-
     from nas_stability.harness.capture import Launch
-    from nas_stability.harness.records import evaluated
     from nas_stability.harness.runs import machine
     from nas_stability.harness.training import evaluation
 
     given = {name: text for name in protocol.FIELDS if (text := getattr(options, f"field_{name}")) is not None}
-    request = evaluation.Request(options.at, options.seeds, options.random, options.protocol, given, options.weights)
+    request = protocol.Request(options.at, options.seeds, options.random, options.protocol, given, options.weights)
     place = machine.Place(options.device, options.threads, str(options.data_dir), Launch(options.compile))
     machine.find_device(place.device)
+    if not options.dry_run:
+        return carry_out(options.folder, request, place, options.workers)
     plan = evaluation.planned(options.folder, request, place)
-    if options.dry_run:
-        for one in plan.wanted:
-            after = "drawn at random" if one.at is None else f"after {one.at} epochs ({one.rule})"
-            print(f"{one.run}  {after}  {one.arch}  {one.network}")
-        print(f"{len(plan.wanted)} rows, {len(plan.assignments)} networks")
-        return 0
-    with progress_bar(len(plan.assignments), f"{options.folder.name}, evaluated", "network") as progress:
-        workers = options.workers or joblib.cpu_count()
-        outcomes = evaluation.evaluate(options.folder, plan, place, workers, progress)
+    for one in plan.wanted:
+        after = "drawn at random" if one.at is None else f"after {one.at} epochs ({one.rule})"
+        print(f"{one.run}  {after}  {one.arch}  {one.network}")
+    print(f"{len(plan.wanted)} rows, {len(plan.assignments)} networks")
+    return 0
+
+
+def carry_out(folder: Path, request: protocol.Request, place: machine.Place, workers: int | None) -> int:
+    """Trains what a request asks for of a study; the exit code.
+
+    Args:
+        folder: of the study.
+        request: what.
+        place: where.
+        workers: networks at a time; None: one per core.
+    """
+    import joblib
+
+    from nas_stability.harness.records import evaluated
+    from nas_stability.harness.training import evaluation
+
+    plan = evaluation.planned(folder, request, place)
+    with progress_bar(len(plan.assignments), f"{folder.name}, trained {request.label}", "network") as progress:
+        outcomes = evaluation.evaluate(folder, plan, place, workers or joblib.cpu_count(), progress)
     for outcome in outcomes:
         if outcome.error:
             print(f"{outcome.state}: {outcome.network}: {outcome.error}", file=sys.stderr)
     states = [outcome.state for outcome in outcomes]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "all trained already"
-    print(f"{counts}: {options.folder / evaluated.EVALUATED}")
+    print(f"{counts}: {folder / evaluated.EVALUATED}")
     if "interrupted" in states:
         print("nas-stability: the same command goes on from there", file=sys.stderr)
         return REQUEUE

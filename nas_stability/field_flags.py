@@ -27,6 +27,8 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
     [[claim]]         a claim of the study's own: template = "ends-better" (or deteriorates-less, hessian-smaller,
                       flatter, costs-more), method = "..." and base = "...", both searched in the study
+    [[evaluate]]      what is trained from scratch when all runs are finished: at, seeds, random, protocol, weights, and
+                      the fields of nas-stability evaluate --help
     plugins = [...]   above them: Python files and modules that offer methods, spaces or tables by name
 
 A relative path is taken from the file's folder. Images of your own are data = "npz:PATH": a numpy archive of the arrays

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nas_stability.benchmarks import stopping
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.evaluating import carry_out
 from nas_stability.field_flags import STUDY_FILE, add_fields, given_spec
 from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
 from nas_stability.harness.specs import study_file
@@ -21,7 +22,7 @@ from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
 if TYPE_CHECKING:
-    from nas_stability.harness.runs import run
+    from nas_stability.harness.runs import attempt, run
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -54,6 +55,7 @@ def add_verbs(verbs: Verbs) -> None:
     many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
     many.add_argument("--runs-per-gpu", type=whole(1), default=1, metavar="N", help="runs at a time on each GPU (1)")
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+    many.add_argument("--no-evaluate", action="store_true", help="do not train what was found, where the study says so")
     many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     add_place(many, threads=1)
     add_launch(many)
@@ -161,7 +163,7 @@ def study_verb(options: argparse.Namespace) -> int:
 
     import joblib
 
-    from nas_stability.harness.runs import attempt, batch
+    from nas_stability.harness.runs import batch
 
     workers = min(options.workers or len(devices) or joblib.cpu_count(), len(found.runs))
     place = place_of(options, devices[0] if devices else options.device, () if options.scheduler else found.runs)
@@ -172,6 +174,23 @@ def study_verb(options: argparse.Namespace) -> int:
     with progress_bar(total, found.name) as progress:
         engine = batch.Engine(workers, devices, options.scheduler)
         outcomes = batch.run_study(found, folder, place, engine, progress)
+    states = [outcome.state for outcome in outcomes]
+    print_outcomes(outcomes, folder, options.study)
+    if "interrupted" in states:
+        return REQUEUE  # at once: a batch system gives a job that is to end a few seconds
+    trained = evaluated(options, found, folder, place) if set(states) <= {"finished", "skipped"} else 0
+    if trained == REQUEUE:
+        return REQUEUE
+    drawn = 0
+    if {"finished", "skipped"} & set(states) and not options.no_report:
+        drawn = print_report(folder, None, None, False, options.workers)
+    return trained or drawn if set(states) <= {"finished", "skipped"} else FAILED
+
+
+def print_outcomes(outcomes: Sequence[attempt.Outcome], folder: Path, study: str) -> None:
+    """What became of the runs of a study, and how to go on."""
+    from nas_stability.harness.runs import attempt
+
     states = [outcome.state for outcome in outcomes]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) + f": {folder}")
     for outcome in outcomes:
@@ -184,15 +203,17 @@ def study_verb(options: argparse.Namespace) -> int:
         print(f"{attempt.NOT_CARRIED_OUT}: {reason}: {left}", file=sys.stderr)
     if set(states) - {"finished", "skipped"}:
         print(
-            f"these only, the finished ones are skipped: nas-stability study {options.study} --out {folder}",
+            f"these only, the finished ones are skipped: nas-stability study {study} --out {folder}",
             file=sys.stderr,
         )
-    if "interrupted" in states:
-        return REQUEUE  # at once: a batch system gives a job that is to end a few seconds
-    drawn = 0
-    if {"finished", "skipped"} & set(states) and not options.no_report:
-        drawn = print_report(folder, None, None, False, options.workers)
-    return drawn if set(states) <= {"finished", "skipped"} else FAILED
+
+
+def evaluated(options: argparse.Namespace, found: study_file.PlannedStudy, folder: Path, place: run.Place) -> int:
+    """Trains what a finished study's file asks for, here; the exit code."""
+    for request in () if options.no_evaluate else found.evaluations:
+        if code := carry_out(folder, request, place, options.workers):
+            return code
+    return 0
 
 
 def gpu_devices(gpus: str | None, runs_per_gpu: int) -> tuple[str, ...]:
@@ -222,6 +243,8 @@ def print_plan(found: study_file.PlannedStudy, place: run.Place, workers: int) -
         total, measuring = total + cost.total, measuring + cost.measuring
         share = f"of which measuring {100 * cost.measuring / cost.total:.0f} %"
         print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(cost.total)}, {share}")
+    for request in found.evaluations:
+        print(f"then what was found is trained from scratch: {request.label}, {request.seeds} networks each")
     print(
         f"{len(found.runs)} runs, about {status.duration(total / workers)} with {workers} at a time; measuring takes "
         f"{100 * measuring / total:.0f} % of it (measure_every, rank_sample and hessian say how often and what)"

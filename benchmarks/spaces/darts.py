@@ -24,6 +24,7 @@ from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choi
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.networks import darts_network
+from nas_stability.benchmarks.spaces.networks.darts_network import States
 from nas_stability.benchmarks.spaces.operations_darts import (
     OPERATIONS,
     FactorizedReduce,
@@ -63,10 +64,6 @@ class MixedOperation(nn.Module):
         made = [weight * choice(features) for weight, choice in zip(weights, self.choices, strict=True)]
         total: Tensor = functools.reduce(torch.add, made)
         return total
-
-
-States = Tensor | tuple[Tensor, Tensor]
-"""The outputs of the last two cells, the last one second; the stem's stands for both."""
 
 
 class SupernetCell(nn.Module):

@@ -5,6 +5,7 @@
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
     [[claim]]         a claim of the study's own: a template of CLAIMS, a method, and the base it is compared with
+    [[evaluate]]      what is trained from scratch when all runs are finished: as the flags of ``evaluate``
 
 Strict: an unknown key, a wrong type or an empty list is an error with file, line and the nearest name. Fields may be
 spelled with dashes, as flags are. Paths are taken from the file's folder, unless they are absolute.
@@ -29,10 +30,11 @@ from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec, typed
 from nas_stability.harness.specs.section import Section
 from nas_stability.harness.specs.spec import FIELDS, RunSpec, field_names, field_of
+from nas_stability.harness.training.protocol import Request, request_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 PLUGINS = "plugins"
-SECTIONS = ("base", "over", "also", "claim")
+SECTIONS = ("base", "over", "also", "claim", "evaluate")
 CLAIMS = ("deteriorates-less", "ends-better", "hessian-smaller", "flatter", "costs-more")
 """What a study's own claim may say of a method and its base: the templates over pairs of analysis/claims."""
 
@@ -55,11 +57,13 @@ class PlannedStudy:
         name: of its folder.
         runs: specs with distinct run ids.
         claims: template, method and base of its own claims.
+        evaluations: what is trained from scratch when all runs are finished; no part of what the study is.
     """
 
     name: str
     runs: tuple[RunSpec, ...]
     claims: tuple[tuple[str, str, str], ...] = ()
+    evaluations: tuple[Request, ...] = ()
 
     def json(self) -> str:
         """Name, specs and, where there are any, claims as JSON."""
@@ -131,11 +135,29 @@ def read(path: Path) -> PlannedStudy:
     if not isinstance(claims, list):
         raise whole.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
     methods = {spec.method for spec in runs}
+    evaluations = found.get("evaluate", [])
+    if not isinstance(evaluations, list):
+        raise whole.error("evaluate", BadInput("'evaluate' is written [[evaluate]], once per protocol"))
     return PlannedStudy(
         name,
         runs,
         tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims)),
+        tuple(evaluation_of(Section(path, text, "evaluate", number), one) for number, one in enumerate(evaluations)),
     )
+
+
+def evaluation_of(section: Section, entries: Mapping[str, object]) -> Request:
+    """One [[evaluate]].
+
+    Raises:
+        BadInput: naming the file and the line.
+    """
+    for key, value in entries.items():
+        try:
+            request_of({key: value})
+        except BadInput as error:
+            raise section.error(key, error) from error
+    return request_of(entries)
 
 
 def claim_of(section: Section, entries: object, methods: Collection[str]) -> tuple[str, str, str]:

@@ -21,8 +21,8 @@ from nas_stability.harness.records.evaluated import (
 from nas_stability.harness.records.folder import read_record
 from nas_stability.harness.specs.recorded import recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.training.evaluation import RULES, drawn, epoch_of, read_rows_of
-from nas_stability.harness.training.protocol import Protocol, network_id
+from nas_stability.harness.training.evaluation import drawn, epoch_of, read_rows_of
+from nas_stability.harness.training.protocol import RULES, Protocol, network_id
 
 
 def check_evaluated(folder: Path, finished: Mapping[str, Path]) -> Iterator[str]:

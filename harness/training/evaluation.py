@@ -31,40 +31,12 @@ from nas_stability.harness.specs.recorded import recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.training.assignment import Assignment, refuse_unfit
 from nas_stability.harness.training.descent import train_network
-from nas_stability.harness.training.protocol import Protocol, network_id, protocol_for
-
-RULES = ("final", "best", "stop")
-"""How the epoch is chosen whose architecture is trained, besides by its number."""
+from nas_stability.harness.training.protocol import RULES, Protocol, Request, network_id, protocol_for
 
 LOCK = ".evaluate.lock"
 
 
-class Request(NamedTuple):
-    """What is asked for.
-
-    Attributes:
-        at: one of RULES, or a number of epochs.
-        seeds: networks per architecture; their seeds are 0, 1, ...
-        random: random architectures of each space; None: as many as a method has searches there.
-        preset: key of PRESETS.
-        given: fields of the protocol -> their text.
-        weights: whether weights are kept.
-    """
-
-    at: str = "final"
-    seeds: int = 1
-    random: int | None = None
-    preset: str = "short"
-    given: Mapping[str, str] = {}
-    weights: bool = False
-
-    @property
-    def label(self) -> str:
-        """What the protocol is called: the preset, and what was given besides."""
-        return ",".join([self.preset, *(f"{name}={value}" for name, value in sorted(self.given.items()))])
-
-
-class Outcome(NamedTuple):
+class Attempted(NamedTuple):
     """What became of a network.
 
     Attributes:
@@ -85,7 +57,7 @@ class Plan(NamedTuple):
     assignments: list[Assignment]
 
 
-def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Callable[[int], None]) -> list[Outcome]:
+def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Callable[[int], None]) -> list[Attempted]:
     """Trains what is planned, and writes evaluated.csv; what is trained already is left as it is.
 
     Args:
@@ -104,7 +76,7 @@ def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Cal
         write_requests(folder, plan.wanted)
         write_rows(folder)
     progress(done)
-    outcomes: list[Outcome] = []
+    outcomes: list[Attempted] = []
     for outcome in spread(todo, place, workers) if todo else ():
         outcomes.append(outcome)
         done += outcome.state == "trained"
@@ -185,7 +157,7 @@ def protocol_of(spec: RunSpec, request: Request) -> Protocol:
     given = dict(request.given)
     if "data" not in given and spec.data_sha256:
         given["data_sha256"] = spec.data_sha256
-    return protocol_for(request.preset, find_space(spec.space).facts, spec.data, given, Path())
+    return protocol_for(request.protocol, find_space(spec.space).facts, spec.data, given, Path())
 
 
 def random_plan(specs: Sequence[RunSpec], random: int | None) -> Iterator[tuple[RunSpec, int]]:
@@ -233,7 +205,7 @@ def epoch_of(run: str, rows: Sequence[Mapping[str, str]], at: str) -> tuple[str,
     return "epoch", int(at)
 
 
-def spread(todo: Sequence[Assignment], place: Place, workers: int) -> Iterator[Outcome]:
+def spread(todo: Sequence[Assignment], place: Place, workers: int) -> Iterator[Attempted]:
     """The outcomes as they come; a signal saves and stops all."""
     given = [(one, place) for one in todo]
     if min(workers, len(todo)) <= 1:
@@ -250,34 +222,34 @@ def spread(todo: Sequence[Assignment], place: Place, workers: int) -> Iterator[O
             yield outcome
 
 
-def in_a_worker(task: tuple[Assignment, Place]) -> Outcome:
+def in_a_worker(task: tuple[Assignment, Place]) -> Attempted:
     """One network, in a worker's process."""
     return attempted(*task, asked_to_stop)
 
 
-def attempted(assignment: Assignment, place: Place, stopped: Callable[[], bool]) -> Outcome:
+def attempted(assignment: Assignment, place: Place, stopped: Callable[[], bool]) -> Attempted:
     """One network, whose failure is a value."""
     if stopped():
-        return Outcome(assignment.name, "interrupted")
+        return Attempted(assignment.name, "interrupted")
     try:
         train_network(assignment, place, Watch(interrupted=stopped))
     except Held as error:
-        return Outcome(assignment.name, "held", str(error))
+        return Attempted(assignment.name, "held", str(error))
     except Interrupted as error:
-        return Outcome(assignment.name, "interrupted", str(error))
+        return Attempted(assignment.name, "interrupted", str(error))
     except Exception as error:
         line = str(error).partition("\n")[0]
-        return Outcome(assignment.name, "failed", f"{type(error).__name__}: {line}")
-    return Outcome(assignment.name, "trained")
+        return Attempted(assignment.name, "failed", f"{type(error).__name__}: {line}")
+    return Attempted(assignment.name, "trained")
 
 
-def outcome_of(answer: Finished[Outcome], name: str) -> Outcome:
+def outcome_of(answer: Finished[Attempted], name: str) -> Attempted:
     """What became of a network that was a worker's task."""
     try:
         return answer.result()
     except Stopped:
-        return Outcome(name, "interrupted")
+        return Attempted(name, "interrupted")
     except Lost as error:
-        return Outcome(name, "failed", f"{error}; go on with fewer --workers")
+        return Attempted(name, "failed", f"{error}; go on with fewer --workers")
     except Exception as error:
-        return Outcome(name, "failed", f"{type(error).__name__}: {error}")
+        return Attempted(name, "failed", f"{type(error).__name__}: {error}")

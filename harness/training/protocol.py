@@ -1,7 +1,7 @@
 """How found architectures are trained from scratch: every number a field, and two presets. The standard library only.
 
 Sources of the preset ``paper``. DARTS cells: DARTS (Liu et al., ICLR 2019), section 3.2 and appendix A.2.1, as in
-SmoothDARTS (Chen and Hsieh, ICML 2020), section 4.2: 20 cells of 36 channels for CIFAR-10, 8 of 16 for CIFAR-100 and
+SmoothDARTS (Chen and Hsieh, ICML 2020): 20 cells of 36 channels for CIFAR-10, 8 of 16 for CIFAR-100 and
 SVHN. NAS-Bench-201: Dong and Yang (ICLR 2020), table 1. NAS-Bench-101: Ying et al. (ICML 2019), table 2, for size and
 epochs; the optimizer is nasbench_pytorch's SGD, not RMSProp. ``short`` is ours: minutes on a CPU, and a half of the
 training images held out to choose by.
@@ -16,9 +16,10 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
-from nas_stability.benchmarks.errors import BadInput, choose, unknown
+from nas_stability.benchmarks.errors import BadInput, choose, shown, unknown
 from nas_stability.benchmarks.spaces.facts import MODULE_HASH, Facts
 from nas_stability.benchmarks.spellings import canonical_data
 from nas_stability.harness.specs import located
@@ -150,7 +151,7 @@ def of_darts_cells(facts: Facts) -> bool:
 def paper(facts: Facts, data: str) -> dict[str, Value]:
     """The published protocol of a space's family; of one that is not known, NAS-Bench-201's."""
     if of_darts_cells(facts):
-        return {**DARTS_CELLS, **(LARGE if data == "cifar10" else {})}
+        return {**DARTS_CELLS, **(LARGE if data == "cifar10" else {}), **({"flip": True} if data == "svhn" else {})}
     return dict(BENCHMARK_101 if facts.form == MODULE_HASH else BENCHMARK_201)
 
 
@@ -161,6 +162,72 @@ def short(facts: Facts, data: str) -> dict[str, Value]:
 
 PRESETS = {PAPER: paper, SHORT: short}
 """Name of ``--protocol`` -> facts of a space and its data -> fields."""
+
+
+RULES = ("final", "best", "stop")
+"""How the epoch is chosen whose architecture is trained, besides by its number."""
+
+
+class Request(NamedTuple):
+    """What of a study is to be trained.
+
+    Attributes:
+        at: one of RULES, or a number of epochs as text.
+        seeds: networks per architecture; their seeds are 0, 1, ...
+        random: random architectures of each space; None: as many as a method has searches there.
+        protocol: key of PRESETS.
+        given: fields of the protocol -> their values, or as text.
+        weights: whether weights are kept.
+    """
+
+    at: str = "final"
+    seeds: int = 1
+    random: int | None = None
+    protocol: str = SHORT
+    given: Mapping[str, str | Value] = MappingProxyType({})
+    weights: bool = False
+
+    @property
+    def label(self) -> str:
+        """What the protocol is called: the preset, and what was given besides."""
+        texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in self.given.items()}
+        return ",".join([self.protocol, *(f"{name}={text}" for name, text in sorted(texts.items()))])
+
+
+ENTRIES: Mapping[str, type] = MappingProxyType(
+    {"at": str, "seeds": int, "random": int, "protocol": str, "weights": bool}
+)
+"""What a study file's [[evaluate]] takes besides the fields of Protocol."""
+
+MOST_SEEDS = 1000
+"""Networks per architecture, and random architectures: more are a slip of the fingers."""
+
+
+def request_of(entries: Mapping[str, object]) -> Request:
+    """The request that an [[evaluate]] of a study file is.
+
+    Raises:
+        BadInput: an unknown key, or a value that it does not take.
+    """
+    found: dict[str, Any] = {"given": {}}
+    for key, value in entries.items():
+        name = key.replace("-", "_")
+        if name in FIELDS:
+            found["given"][name] = admitted(name, FIELDS[name].metadata["range"], of_type(name, TYPES[name], value))
+            continue
+        if name not in ENTRIES:
+            raise unknown("key", key, [*ENTRIES, *FIELDS])
+        taken = str(value) if name == "at" and type(value) is int else value
+        if type(taken) is not ENTRIES[name]:
+            raise BadInput(f"{name!r} takes {ENTRIES[name].__name__}, not {shown(value)}")
+        found[name] = taken
+    request = Request(**found)
+    choose("protocol", request.protocol, PRESETS)
+    if not (1 <= request.seeds <= MOST_SEEDS and 0 <= (request.random or 0) <= MOST_SEEDS):
+        raise BadInput(f"'seeds' takes a number from 1, 'random' from 0, both to {MOST_SEEDS}")
+    if request.at not in RULES and not (request.at.isascii() and request.at.isdecimal()):
+        raise BadInput(f"'at' takes {', '.join(RULES)} or an epoch, not {shown(request.at)}")
+    return request
 
 
 def protocol_for(preset: str, facts: Facts, data: str, given: Mapping[str, str | Value], folder: Path) -> Protocol:
@@ -186,8 +253,8 @@ def protocol_for(preset: str, facts: Facts, data: str, given: Mapping[str, str |
     chosen = located.located_data(canonical_data(str(values.get("data", data))), folder)
     augmentation = AUGMENTATION.get(chosen, PUBLISHED_AUGMENTATION)
     fields: dict[str, Any] = {
-        **choose("protocol", preset, PRESETS)(facts, chosen),
         **augmentation,
+        **choose("protocol", preset, PRESETS)(facts, chosen),
         **({"cutout": 0} if chosen == "digits" else {}),
         **values,
         "data": chosen,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nas_stability.harness.records.record import EpochRecord, LandscapeRecord, SpectrumRecord
 from nas_stability.harness.specs.spec import FIELDS
+from nas_stability.harness.training import protocol
 from tests import architecture
 from tests.readme import first_screen_commands
 
@@ -40,7 +41,7 @@ def test_every_field_that_fidelity_names_exists() -> None:
     table = "\n".join(line.rsplit("|", 2)[1] for line in text.splitlines() if re.match(r"\| \d", line))
     named = set(re.findall(r"`(\w+)`", table))
     assert len(named) > 15
-    assert named <= FIELDS.keys()
+    assert named <= FIELDS.keys() | protocol.FIELDS.keys()
 
 
 def test_images_and_links_of_the_readme_exist() -> None:

@@ -240,7 +240,7 @@ CIFAR10 = Raw(torch.zeros(50000, 3, 32, 32, dtype=torch.uint8), torch.arange(500
 
 @pytest.mark.parametrize("name", study_file.shipped())
 def test_shipped_studies_fit_their_images(name: str) -> None:
-    raw = {"digits": load_data("digits", Path()), "cifar10": CIFAR10}
+    raw = {"digits": load_data("digits", Path()), "cifar10": CIFAR10, "cifar100": CIFAR10, "svhn": CIFAR10}
     for spec in study_file.read(study_file.shipped()[name]).runs:
         refuse_unfit(spec, raw[spec.data], SPACES[spec.space])
 

@@ -19,7 +19,8 @@ from nas_stability.harness.records.evaluated import EVALUATED, NETWORK, NETWORKS
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.training.evaluation import Outcome, Request, epoch_of, evaluate, planned, read_rows_of
+from nas_stability.harness.training.evaluation import Attempted, epoch_of, evaluate, planned, read_rows_of
+from nas_stability.harness.training.protocol import Request
 from tests.small import PLACE
 
 FEW = {"epochs": "2", "width": "2", "images": "60", "batch_size": "10"}
@@ -28,7 +29,7 @@ FEW = {"epochs": "2", "width": "2", "images": "60", "batch_size": "10"}
 REQUEST = Request(random=1, given=FEW)
 
 
-def trained(study: Path, request: Request = REQUEST, workers: int = 1) -> list[Outcome]:
+def trained(study: Path, request: Request = REQUEST, workers: int = 1) -> list[Attempted]:
     return evaluate(study, planned(study, request, PLACE), PLACE, workers, lambda done: None)
 
 

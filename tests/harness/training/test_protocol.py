@@ -9,7 +9,8 @@ import pytest
 
 from nas_stability.benchmarks.catalog import SPACES
 from nas_stability.benchmarks.errors import BadInput
-from nas_stability.harness.training.protocol import FIELDS, PRESETS, Protocol, network_id, protocol_for
+from nas_stability.harness.specs import study_file
+from nas_stability.harness.training.protocol import FIELDS, PRESETS, Protocol, Request, network_id, protocol_for
 
 
 def of(space: str, searched: str, preset: str = "paper", **given: Any) -> Protocol:
@@ -18,7 +19,7 @@ def of(space: str, searched: str, preset: str = "paper", **given: Any) -> Protoc
 
 @pytest.mark.parametrize(
     ("data", "cells", "width", "cutout", "padding", "flip"),
-    [("cifar10", 20, 36, 16, 4, True), ("cifar100", 8, 16, 16, 4, True), ("svhn", 8, 16, 16, 4, False)],
+    [("cifar10", 20, 36, 16, 4, True), ("cifar100", 8, 16, 16, 4, True), ("svhn", 8, 16, 16, 4, True)],
 )
 def test_darts_cells_as_published(data: str, cells: int, width: int, cutout: int, padding: int, flip: bool) -> None:
     found = of("darts-s2", data)
@@ -102,3 +103,28 @@ def test_the_name_of_a_network_is_of_everything_that_decides_its_numbers() -> No
         ),
     }
     assert len(names) == 10
+
+
+def test_a_study_file_asks_as_the_command_line_does(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[base]\nspace = "darts-s2"\nmethod = "darts"\ndata = "digits"\n'
+        '[[evaluate]]\n[[evaluate]]\nprotocol = "paper"\nat = 3\nseeds = 2\ndrop-path = 0.3\nflip = true\n'
+    )
+    plain, paper = study_file.read(path).evaluations
+    assert plain == Request()
+    assert paper == Request("3", 2, None, "paper", {"drop_path": 0.3, "flip": True})
+    assert paper.label == "paper,drop_path=0.3,flip=true"
+    assert "evaluate" not in study_file.read(path).json(), "it is no part of what the study is"
+
+
+def test_the_shipped_studies_that_train_from_scratch() -> None:
+    shipped = {name: study_file.read(path) for name, path in study_file.shipped().items()}
+    asked = {name: [one.protocol for one in study.evaluations] for name, study in shipped.items() if study.evaluations}
+    assert asked == {"small-darts-s2": ["short"], "paper-darts-s1-s4": ["short", "paper"]}
+    paper = shipped["paper-darts-s1-s4"]
+    assert len(paper.runs) == 4 * 3 * 3 * 4
+    assert {(spec.epochs, spec.batch_size, spec.depth, spec.width) for spec in paper.runs} == {(50, 64, 8, 16)}
+    small = shipped["small-darts-s2"].runs[0]
+    steps = small.epochs * (small.images // 2 // small.batch_size)
+    assert small.arch_lr * steps == pytest.approx(3e-4 * 50 * 391, rel=0.01)
