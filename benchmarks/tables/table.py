@@ -60,6 +60,9 @@ class TimedTraining(NamedTuple):
     halfway: bool = False
 
 
+SURROGATE = "_surrogate"
+"""How the name of a split ends whose values nobody measured."""
+
 Asked = TypeVar("Asked", Question, TimedTraining)
 
 

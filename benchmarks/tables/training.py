@@ -58,6 +58,9 @@ CELLS_PER_PART = 15
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises."""
 
+LONGEST_NAME = 64
+"""Characters of an architecture that a file is called by."""
+
 PASS = 1024
 """Images per forward pass outside of training."""
 
@@ -156,9 +159,15 @@ def correct(net: nn.Module, examples: Examples) -> int:
         )
 
 
+def name_of(cells: Chunk) -> str:
+    """Name of a part: its first architecture, of which a text that is too long for a file's name is hashed."""
+    arch, _ = cells[0]
+    return arch if len(arch) <= LONGEST_NAME else hashlib.sha256(arch.encode()).hexdigest()[:32]
+
+
 def train_part(spec: TrainSpec, data: Splits, parts: Path, cells: Chunk) -> int:
     """Trains some cells with every seed, on one thread, and writes the part; how many cells."""
-    path = parts / f"{cells[0][0]}.json"
+    path = parts / f"{name_of(cells)}.json"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a sum split over threads rounds differently
     try:
@@ -259,7 +268,7 @@ def train_parts(one: Callable[[Chunk], int], chunks: Sequence[Chunk], workers: i
         return
     lost: list[tuple[int, str]] = []
     with Crew(one, workers, threads=1) as crew:
-        for answer in crew.carry_out(chunks, name=lambda chunk: f"the part of {chunk[0][0]}"):
+        for answer in crew.carry_out(chunks, name=lambda chunk: f"the part {name_of(chunk)}"):
             if isinstance(answer.error, Lost):
                 lost.append((len(chunks[answer.task]), str(answer.error)))
             else:
