@@ -22,9 +22,8 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import filelock
 import numpy
@@ -35,7 +34,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nas_stability.benchmarks import files
-from nas_stability.benchmarks.errors import BadInput, CorruptFile
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.images.dataset import Raw
 from nas_stability.benchmarks.spaces import genotypes
 from nas_stability.benchmarks.spaces.networks import darts_network
@@ -44,6 +43,7 @@ from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
 from nas_stability.benchmarks.tables.drawn_cells import draw_cells
 from nas_stability.benchmarks.tables.open_file import Floats, Question, Source, TimedTraining, write_packed
 from nas_stability.benchmarks.tables.train_spec import Examples, Splits, TrainedNetwork, TrainSpec, check, splits
+from nas_stability.benchmarks.tables.trained_parts import claim, read_parts, versions
 from nas_stability.benchmarks.workers import Crew, Lost
 
 Trainable: TypeAlias = Cell | Arch
@@ -220,34 +220,6 @@ def cells_of(spec: TrainSpec, space: Space) -> Mapping[Arch, Trainable]:
     return {arch: cell for arch, (cell, _) in space.listed.items()}
 
 
-def claim(parts: Path, spec: TrainSpec) -> None:
-    """Makes a folder of parts this spec's, with the versions of the libraries that decide the numbers.
-
-    Raises:
-        BadInput: it is of another spec or of other versions.
-    """
-    note = parts / "spec.json"
-    wanted = {"spec": json.loads(spec.json()), "versions": versions()}
-    if not note.exists():
-        files.write(note, json.dumps(wanted, indent=1))
-    found = read_json(note)
-    differing = [
-        f"{key} {found.get(group, {}).get(key)} there, {value} here"
-        for group, values in wanted.items()
-        for key, value in values.items()
-        if found.get(group, {}).get(key) != value
-    ]
-    if differing:
-        raise BadInput(
-            f"the folder {parts} holds parts of another training ({'; '.join(differing)}); use another folder"
-        )
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that decide the numbers."""
-    return {name: version(name) for name in ("torch", "nasbench-pytorch", "scikit-learn")}
-
-
 def train_rest(spec: TrainSpec, data: Splits, cells: Mapping[Arch, Trainable], parts: Path, workers: int) -> None:
     """Trains the cells that no part has yet."""
     finished = read_parts(parts, spec.seeds)
@@ -293,41 +265,6 @@ def show(done: Iterable[int], already: int, total: int) -> None:
         finished += count
         left = (time.monotonic() - began) / (finished - already) * (total - finished)
         print(f"trained {finished} of {total} cells, {left / 60:.0f} min left", file=sys.stderr, flush=True)
-
-
-def read_parts(parts: Path, seeds: int) -> dict[Arch, list[TrainedNetwork]]:
-    """What is finished: architecture -> one result for each of the seeds.
-
-    Raises:
-        CorruptFile: naming the part.
-    """
-    rows: dict[Arch, list[TrainedNetwork]] = {}
-    for path in sorted(parts.glob("*.json")):
-        if path.name == "spec.json":
-            continue
-        for arch, results in read_json(path).items():
-            try:
-                rows[arch] = [TrainedNetwork(*values) for values in results]
-            except TypeError as error:
-                raise CorruptFile(f"the part {path} is not what was written: {arch}: {error}") from error
-            if len(rows[arch]) != seeds:
-                raise CorruptFile(f"the part {path} has {len(rows[arch])} results for {arch}, not {seeds}")
-    return rows
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        CorruptFile: there is none.
-    """
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise CorruptFile(f"the file {path} is not readable JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CorruptFile(f"the file {path} holds no JSON object")
-    return found
 
 
 def pack(spec: TrainSpec, data: Splits, rows: Mapping[Arch, Sequence[TrainedNetwork]], path: Path) -> Path:
