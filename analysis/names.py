@@ -8,15 +8,24 @@ from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.methods import compositions
 from nas_stability.harness.methods.compositions import PERTURBED, known_method
+from nas_stability.harness.records.record import dataset_and_split
 
 METHODS = {name: method.title for name, method in compositions.METHODS.items()}
 """Methods as people write them, in the order in which they are listed and coloured; others follow."""
 
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120", "digits": "digits"}
-SPLIT_NAMES = {"valid": "validation", "test": "test"}
+SPLIT_NAMES = {
+    "valid": "validation",
+    "test": "test",
+    "valid_surrogate": "validation (surrogate)",
+    "test_surrogate": "test (surrogate)",
+}
 
 RANDOM = "random"
 """The name under which random search stands where methods have theirs; ``random-best-of-K`` of K draws."""
+
+SURROGATE, DEVIATION = "_surrogate", "_sd"
+"""How a column of accuracies ends that nobody measured, and that of its deviation."""
 
 PREFIXES = (
     *("accuracy_", "error_", "lowest_error_", "regret_", "neighbours_mean_", "neighbours_worst_"),
@@ -54,12 +63,6 @@ def space_name(space: str, facts: Mapping[str, Facts] = FACTS) -> str:
 def answer_of(column: str) -> str:
     """The DATASET_SPLIT of a column PREFIX_DATASET_SPLIT; the column itself if it is none."""
     return next((column.removeprefix(prefix) for prefix in PREFIXES if column.startswith(prefix)), column)
-
-
-def dataset_and_split(answer: str) -> tuple[str, str]:
-    """The two parts of a DATASET_SPLIT: a data set's name may hold underscores, a split's never does."""
-    dataset, _, split = answer.rpartition("_")
-    return dataset, split
 
 
 def answer_name(answer: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, unknown
@@ -14,7 +15,7 @@ from nas_stability.benchmarks.paths import from_home
 from nas_stability.benchmarks.spaces import darts, nasbench1shot1, nasbench201
 from nas_stability.benchmarks.spaces.space import Space
 from nas_stability.benchmarks.spellings import SOURCES, canonical_data, looks_like_file, of_source
-from nas_stability.benchmarks.tables import cache, embedded, open_file, packing
+from nas_stability.benchmarks.tables import cache, drawn_cells, embedded, open_file, packing, surrogate
 from nas_stability.benchmarks.tables.table import Scorer, Table
 
 SPACES: dict[str, Space] = {
@@ -54,9 +55,13 @@ OWN: dict[str, Callable[[Path], dataset.Raw]] = {"npz": npz.read, "folder": fold
 DIGITS_TABLE = Path(__file__).with_name("tables") / "nasbench1shot1-s1-digits.parquet"
 """NAS-Bench-1Shot1's first space trained on digits, shipped with the package."""
 
+DARTS_FIT = Path(__file__).with_name("tables") / f"darts-digits{surrogate.SUFFIX}"
+"""A surrogate of the spaces of DARTS cells on digits, beside the table of cells that it is fitted to; shipped too."""
+
 TABLES: dict[str, Callable[[], Scorer]] = {
     "nasbench201": embedded.embedded_nasbench201,
     **({DIGITS_TABLE.stem: functools.partial(open_file.open_table, DIGITS_TABLE)} if DIGITS_TABLE.exists() else {}),
+    **({"darts-digits": functools.partial(surrogate.open_surrogate, DARTS_FIT)} if DARTS_FIT.exists() else {}),
 }
 """Tables that come with the package or its requirements, by name."""
 
@@ -67,7 +72,7 @@ def taken_for(tables: Iterable[str], spaces: Iterable[str]) -> dict[str, str]:
     return {name: space for name in tables for space in known if name.startswith(space)}
 
 
-SHIPPED = taken_for(TABLES, SPACES)
+SHIPPED: Mapping[str, str] = MappingProxyType(taken_for(TABLES, SPACES))
 """Shipped table -> the space that it is taken for where none is named; one of no space in SPACES has to be named."""
 
 
@@ -133,8 +138,9 @@ def open_listed(name: str, override: Path | None = None) -> Table:
 
 
 def shipped_for(space: str) -> str | None:
-    """Name of the table that is shipped for a space."""
-    return next((shipped for shipped, of in SHIPPED.items() if of == space), None)
+    """Name of the table that is shipped for a space; that of ``darts`` is of all spaces of DARTS cells."""
+    of_union = "darts" if space in drawn_cells.UNION else space
+    return next((shipped for shipped, of in SHIPPED.items() if of in (space, of_union)), None)
 
 
 def sources_of(name: str, override: Path | None) -> list[Callable[[], Scorer]]:
@@ -154,6 +160,8 @@ def sources_of(name: str, override: Path | None) -> list[Callable[[], Scorer]]:
         raise BadInput(
             f"{name} is not opened as it is: nas-stability table pack NAME {name} packs it, then --table NAME"
         )
+    if name.endswith(surrogate.SUFFIX):
+        return [functools.partial(surrogate.open_surrogate, path)]
     if "/" in name or path.suffix.lower() == ".parquet":
         return [functools.partial(open_file.open_table, path)]
     packed = cache.table_path(name, override)

@@ -1,4 +1,4 @@
-"""The verbs of ``table``: list, fetch, pack, import, query, verify, best, train."""
+"""The verbs of ``table``: list, fetch, pack, import, query, verify, best, train, fit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, nu
 from nas_stability.harness.records import outputs
 
 if TYPE_CHECKING:
+    from nas_stability.benchmarks.tables.surrogate import Surrogate
     from nas_stability.benchmarks.tables.table import Table
 
 
@@ -68,8 +69,10 @@ def add_table_verbs(table: Parser) -> None:
     )
     for name, default in TRAIN_DEFAULTS.items():
         kind = {int: integer, float: number}.get(type(default), str)
-        train.add_argument(flag(name), type=kind, default=default, metavar="VALUE", help=f"({default})")
-    for added in (*verbs_of, fetch, pack, importing, query, verify, best, train):
+        other = f"; {DARTS_DEFAULTS[name]} for darts" if name in DARTS_DEFAULTS else ""
+        train.add_argument(flag(name), type=kind, metavar="VALUE", help=f"({default}{other})")
+    fit = verb("fit", "fit a surrogate to a packed table of genotypes, beside it", table_fit_verb, "file")
+    for added in (*verbs_of, fetch, pack, importing, query, verify, best, train, fit):
         added.set_defaults(flags=[text for action in added._actions for text in action.option_strings])
 
 
@@ -95,6 +98,18 @@ TRAIN_DEFAULTS: dict[str, str | int | float] = {
     "seeds": 3,
 }
 """Flags of ``table train``: the fields of TrainSpec, which a test holds them to; kept here so that --help is quick."""
+
+DARTS_DEFAULTS: dict[str, int | float] = {
+    "cells": 800,
+    "train_images": 0,
+    "width": 4,
+    "modules": 2,
+    "epochs": 8,
+    "batch_size": 128,
+    "lr": 0.03,
+    "seeds": 2,
+}
+"""What else they are for ``darts``, the spaces of DARTS cells: what the shipped darts-digits was trained with."""
 
 
 def table_list_verb(options: argparse.Namespace) -> int:
@@ -161,6 +176,50 @@ def asked_table(options: argparse.Namespace) -> Table:
     return catalog.open_listed(options.name, options.tables)
 
 
+def asked_surrogate(options: argparse.Namespace) -> Surrogate | None:
+    """The surrogate of a name or path; None where it is a table."""
+    from nas_stability.benchmarks import catalog
+    from nas_stability.benchmarks.tables import surrogate
+
+    found = None if options.name in ("auto", "none") else catalog.open_table(options.name, "", options.tables)
+    return found if isinstance(found, surrogate.Surrogate) else None
+
+
+def print_surrogate(options: argparse.Namespace, found: Surrogate) -> None:
+    """What a surrogate expects of an architecture, as one line of JSON.
+
+    Raises:
+        BadInput: it does not answer, or is asked for what no surrogate knows.
+    """
+    from nas_stability.benchmarks.tables import survey
+    from nas_stability.benchmarks.tables.table import Unanswered
+
+    if options.arch is None or options.seed is not None:
+        raise BadInput(f"{options.name} is a surrogate: it takes --arch GENOTYPE, and has no seeds")
+    try:
+        answer = survey.query_surrogate(found, options.arch, options.dataset, options.split, options.epochs)
+    except Unanswered as error:
+        raise BadInput(str(error)) from error
+    print(json.dumps(answer._asdict()))
+
+
+def table_fit_verb(options: argparse.Namespace) -> int:
+    """Fits a surrogate beside a packed table, and prints how good it is."""
+    from nas_stability.benchmarks.tables import fitting
+
+    refuse_records(options.file.parent, "FILE")
+    path, agreements = fitting.fit_table(options.file)
+    print(f"{'target':28} {'group':12} {'cells':>6} {'tau':>7} {'Spearman':>9} {'error':>7} {'coverage':>9}")
+    for one in agreements:
+        print(
+            f"{one.target:28} {one.group:12} {one.cells:6} {one.tau:7.3f} {one.spearman:9.3f} {one.error:7.2f} "
+            f"{one.coverage:8.1f}%"
+        )
+    offered = json.loads(path.read_text())["offered"]
+    print(f"{path}: offered in {', '.join(offered) or 'no space'} (Kendall's tau of {fitting.LOWEST_TAU:g} or more)")
+    return 0
+
+
 def table_query_verb(options: argparse.Namespace) -> int:
     """One answer, as one line of JSON; exit code 1 where the table does not answer."""
     from nas_stability.benchmarks.tables import survey, typed_architecture
@@ -168,6 +227,9 @@ def table_query_verb(options: argparse.Namespace) -> int:
 
     if (options.arch is None) == (options.matrix is None) or (options.matrix is not None and options.ops is None):
         raise BadInput("give either --arch KEY, or --matrix JSON and --ops LIST")
+    if surrogate := asked_surrogate(options):
+        print_surrogate(options, surrogate)
+        return 0
     table = asked_table(options)
     asked = typed_architecture.read(table, options.matrix if options.arch is None else options.arch, options.ops)
     try:
@@ -214,7 +276,9 @@ def table_train_verb(options: argparse.Namespace) -> int:
     from nas_stability.benchmarks import catalog, names, workers
     from nas_stability.benchmarks.tables import open_file, train_spec, training
 
-    found = train_spec.TrainSpec(**{name: getattr(options, name) for name in TRAIN_DEFAULTS})
+    given = {name: value for name in TRAIN_DEFAULTS if (value := getattr(options, name)) is not None}
+    others = DARTS_DEFAULTS if given.get("space") == train_spec.UNION_NAME else {}
+    found = train_spec.TrainSpec(**{**TRAIN_DEFAULTS, **others, **given})
     space = catalog.find_space(found.space)
     names.check_name("data set", found.data)
     out = options.out or Path("results") / "tables" / found.name

@@ -30,7 +30,7 @@ How a verdict is reached, for every claim alike:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy
@@ -38,9 +38,10 @@ import pandas
 
 from nas_stability.analysis.claims.evidence import LEVEL, Evidence
 from nas_stability.analysis.claims.offered import blamed, offered_claims
-from nas_stability.analysis.claims.statements import Claim, claims
+from nas_stability.analysis.claims.statements import ACCURACY, Claim, claims
 from nas_stability.analysis.claims.verdicts import markdown, printed, records
 from nas_stability.analysis.comparable import Alike, Compared, compare
+from nas_stability.analysis.names import SURROGATE
 from nas_stability.analysis.readable import number
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats
 from nas_stability.analysis.statistics.power import MOST_SEEDS
@@ -89,11 +90,12 @@ def judge(study: Study) -> pandas.DataFrame:
     addresses = {name: address for name, (address, _) in others.items()}
     wanted = [*own, *(claim for _, claim in others.values())]
     found = compare(study, [claim.methods for claim in wanted])
+    expected = {space for space in study.spaces if next(iter(study.answers(space)), "").endswith(SURROGATE)}
     cases: list[Hypothesis] = []
     values: list[float] = []
     for claim in wanted:
         with blamed(claim, addresses):
-            cases += cases_of(claim, found)
+            cases += cases_of(claim, found, expected)
             values += [p_value(case.evidence) for case in cases[len(values) :]]
     corrected = holm(numpy.array(values))
     tests = int((~numpy.isnan(corrected)).sum())
@@ -106,6 +108,8 @@ def judge(study: Study) -> pandas.DataFrame:
     for case, p, side in zip(cases, corrected, sides, strict=True):
         with blamed(case.claim, addresses):
             rows.append(row(case, p, side, tests, level))
+            if told_by_surrogate(case.claim, case.space, expected):
+                rows[-1]["statement"] = f"By a surrogate: {rows[-1]['statement']}"
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds_needed": "Int64"})
 
 
@@ -131,8 +135,16 @@ class Hypothesis(NamedTuple):
     reason: str
 
 
-def cases_of(claim: Claim, found: Mapping[str, Compared]) -> list[Hypothesis]:
-    """A claim in every space and variant, and over those spaces that have enough seeds if they are two or more."""
+def told_by_surrogate(claim: Claim, space: str, expected: Collection[str]) -> bool:
+    """Whether what a claim compares in a space was not measured; ``expected``: the spaces whose answers are so."""
+    return space in expected and ACCURACY in claim.data
+
+
+def cases_of(claim: Claim, found: Mapping[str, Compared], expected: Collection[str] = ()) -> list[Hypothesis]:
+    """A claim in every space and variant, and over those spaces that have enough seeds if they are two or more.
+
+    Spaces where a surrogate stands for the table are not averaged with others.
+    """
     cases: list[Hypothesis] = []
     pooled: dict[str, dict[str, tuple[Floats, int]]] = {}
     for space, compared in found.items():
@@ -149,7 +161,7 @@ def cases_of(claim: Claim, found: Mapping[str, Compared]) -> list[Hypothesis]:
                 continue
             case, sample = case_of(claim, space, part)
             cases.append(case)
-            if case.present >= FEWEST:
+            if case.present >= FEWEST and not told_by_surrogate(claim, space, expected):
                 pooled.setdefault(part.variant, {})[space] = sample, case.missing
     for variant in sorted(pooled, key=natural):
         samples = [sample for sample, _ in pooled[variant].values()]

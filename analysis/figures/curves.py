@@ -27,7 +27,7 @@ from nas_stability.analysis.figures.panels import (
     method_name,
     space_name,
 )
-from nas_stability.analysis.names import answer_of
+from nas_stability.analysis.names import DEVIATION, answer_of
 from nas_stability.analysis.study import Study, chosen
 from nas_stability.analysis.variants import Group
 
@@ -48,6 +48,10 @@ FLATNESS_STYLES: dict[str, LineStyle] = {
     "neighbours, mean": DASHED,
     "neighbours, worst": DOTTED,
 }
+
+
+Z = 1.96
+"""Deviations of a normal distribution to either side of 95 %."""
 
 
 def draw_lines(
@@ -120,11 +124,32 @@ def draw_over_epochs(
             numbers = over_epochs(part, column, interval)
             end_label = method_name(group.method) if crowded and not found.of_variant else ""
             draw_lines(axes, part, numbers, column, found.shade, found.line, faint, end_label)
+            draw_expected(axes, part, numbers, column, found.shade)
     draw_level(axes, study, space, column)
     axes.set_title(space_name(study, space))
     axes.set_ylabel(label or escape.figure(column), linespacing=CLOSE)
     epochs_axis(axes, sum(int(part[column].isna().sum()) for part in parts.values()), sum(map(len, parts.values())))
     return axes
+
+
+def draw_expected(axes: Axes, part: pandas.DataFrame, numbers: pandas.DataFrame, column: str, shade: str) -> None:
+    """Of what a surrogate expects, hatched: where measured values would lie, 95 of 100, around the mean over seeds."""
+    deviation = f"accuracy_{answer_of(column)}{DEVIATION}"
+    if not column.startswith(("accuracy_", "error_")) or deviation not in part:
+        return
+    half = Z * part.groupby("epoch")[deviation].mean().reindex(numbers["epoch"]).to_numpy()
+    low, high = numbers["mean"] - half, numbers["mean"] + half
+    axes.fill_between(
+        numbers["epoch"],
+        low,
+        high,
+        facecolor="none",
+        edgecolor=shade,
+        hatch="////",
+        alpha=0.25,
+        linewidth=0,
+        zorder=0.5,
+    )
 
 
 def draw_level(axes: Axes, study: Study, space: str, column: str) -> None:

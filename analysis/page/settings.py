@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 import pandas
 
-from nas_stability.analysis.names import answer_name, answer_of, dataset_and_split
+from nas_stability.analysis.names import answer_name, answer_of
 from nas_stability.analysis.page.texts import (
     MISSING,
     TextTable,
@@ -24,6 +24,7 @@ from nas_stability.analysis.page.texts import (
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import DIGITS, field_names, told
 from nas_stability.benchmarks import plugins
+from nas_stability.harness.records.record import dataset_and_split
 
 PROVENANCE = {"device": "device", "threads": "CPU threads per run", "git_commit": "commit"}
 """Entries of run.json that are told beside versions, table and time, and how they are called."""

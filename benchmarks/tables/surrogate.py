@@ -39,6 +39,9 @@ OPERATIONS = tuple(OPERATIONS_DARTS)
 FLOOR = 0.5
 """Points that are added to an error before its logarithm: one without a mistake has one too."""
 
+DECIMALS = 6
+"""Of an answer in percent: its last digits are a matter of the processor, and records are held to answers exactly."""
+
 Z = 1.959963984540054
 """Deviations of a normal distribution to either side of an interval of 95 %."""
 
@@ -114,8 +117,8 @@ def transformed(accuracy: Floats, given: Hyperparameters) -> Floats:
 
 
 def accuracy_of(values: Floats, given: Hyperparameters) -> Floats:
-    """Standardised logarithms of errors -> accuracies in percent, from 0 to 100."""
-    found: Floats = numpy.clip(100 + FLOOR - numpy.exp(values * given.scale + given.mean), 0, 100)
+    """Standardised logarithms of errors -> accuracies in percent, from 0 to 100, to DECIMALS."""
+    found: Floats = numpy.clip(100 + FLOOR - numpy.exp(values * given.scale + given.mean), 0, 100).round(DECIMALS)
     return found
 
 

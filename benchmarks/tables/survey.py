@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +13,17 @@ from typing import Any, NamedTuple
 import numpy
 import pyarrow
 import pyarrow.parquet
+from scipy import special
 
 from nas_stability.benchmarks.catalog import TABLES
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
-from nas_stability.benchmarks.spaces import module_hash, nasbench1shot1, space
+from nas_stability.benchmarks.spaces import genotypes, module_hash, nasbench1shot1, space
 from nas_stability.benchmarks.spaces.space import Arch, Cell, Space
 from nas_stability.benchmarks.spellings import canonical_data
 from nas_stability.benchmarks.tables import cache, packing
 from nas_stability.benchmarks.tables.open_file import Table, Unanswered, open_table
+from nas_stability.benchmarks.tables.surrogate import Surrogate
+from nas_stability.benchmarks.tables.table import SURROGATE
 
 
 class QueryAnswer(NamedTuple):
@@ -31,6 +35,8 @@ class QueryAnswer(NamedTuple):
         seed: as asked; None: the mean over ``seeds``.
         seeds: that the answer is taken over.
         accuracy: percent.
+        kind: measured, or surrogate: expected of an architecture that nobody trained.
+        low, high: interval of 95 %: Student's, of the mean over two seeds or more; a surrogate's, of measured values.
         seconds: training time, None where the table has none.
         parameters: weights of the network, None where the table does not know.
     """
@@ -42,6 +48,9 @@ class QueryAnswer(NamedTuple):
     seed: int | None
     seeds: tuple[int, ...]
     accuracy: float
+    kind: str
+    low: float | None
+    high: float | None
     seconds: float | None
     parameters: int | None
 
@@ -63,7 +72,32 @@ def query(table: Table, arch: Arch, dataset: str, split: str, epochs: int, seed:
         parameters = table.parameters(arch, dataset)
     except Unanswered:
         parameters = None
-    return QueryAnswer(arch, dataset, split, epochs, seed, seeds, accuracy, seconds, parameters)
+    low, high = interval_of([table.score(arch, dataset, split, epochs, one) for one in seeds])
+    return QueryAnswer(arch, dataset, split, epochs, seed, seeds, accuracy, "measured", low, high, seconds, parameters)
+
+
+def interval_of(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """Student's interval of 95 % of the mean of some accuracies, within 0 to 100; none of fewer than two."""
+    if len(values) < 2:
+        return None, None
+    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(numpy.std(values, ddof=1)) / math.sqrt(len(values))
+    mean = float(numpy.mean(values))
+    return max(0.0, mean - half), min(100.0, mean + half)
+
+
+def query_surrogate(found: Surrogate, text: str, dataset: str, split: str, epochs: int) -> QueryAnswer:
+    """One answer of a surrogate, of a genotype in any form; the split with or without the ending that says so.
+
+    Raises:
+        BadInput: the text is no genotype.
+        Unanswered: a KeyError; the message says what it answers for.
+    """
+    arch = genotypes.text_of(genotypes.read(text, genotypes.ANY))
+    said = split if split.endswith(SURROGATE) else split + SURROGATE
+    accuracy = found.score(arch, dataset, said, epochs)
+    expected = found.expect([arch], dataset, said, epochs)
+    low, high = float(expected.low[0]), float(expected.high[0])
+    return QueryAnswer(arch, dataset, said, epochs, None, (), accuracy, "surrogate", low, high, None, None)
 
 
 def dataset_of(table: Table, name: str) -> str:

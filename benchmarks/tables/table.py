@@ -63,6 +63,9 @@ class TimedTraining(NamedTuple):
 SURROGATE = "_surrogate"
 """How the name of a split ends whose values nobody measured."""
 
+DEVIATION = "_sd"
+"""How the column of a surrogate's deviation ends, behind that of its answer."""
+
 Asked = TypeVar("Asked", Question, TimedTraining)
 
 

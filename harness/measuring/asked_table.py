@@ -16,7 +16,7 @@ from nas_stability.benchmarks.spaces.space import Arch, Cell, Mixture, Space
 from nas_stability.benchmarks.tables.open_file import Floats, Table, Unanswered
 from nas_stability.benchmarks.tables.random_search import random_search
 from nas_stability.benchmarks.tables.survey import cells_of, reachable
-from nas_stability.benchmarks.tables.table import Scorer
+from nas_stability.benchmarks.tables.table import DEVIATION, SURROGATE, Scorer
 from nas_stability.harness.specs.spec import RunSpec
 
 SPLITS = ("valid", "test")
@@ -77,7 +77,10 @@ class Answers:
     missing: int = 0
 
     def accuracies(self, arch: Arch) -> dict[DatasetSplit, float | None]:
-        """Percent per column, None where the table does not answer; the architecture is never replaced by another."""
+        """Percent per column, None where the table does not answer; the architecture is never replaced by another.
+
+        Behind what a surrogate expects stands its deviation, in points.
+        """
         found = ask_all(self.table, arch, self.columns, self.epochs)
         if self.table is not None:
             self.asked += 1
@@ -89,14 +92,17 @@ class Answers:
         return {
             column: None if value is None or column not in self.best else self.best[column] - value
             for column, value in accuracies.items()
+            if column in self.columns
         }
 
 
 def ask(table: Scorer | None, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
-    """Percent, None where there is no table or it does not answer."""
+    """Percent, None where there is no table or it does not answer; of SPLIT_surrogate_sd the deviation, in points."""
     if table is None:
         return None
     try:
+        if split.endswith(SURROGATE + DEVIATION):
+            return deviation_of(table, arch, dataset, split.removesuffix(DEVIATION), epochs)
         return table.score(arch, dataset, split, epochs)
     except Unanswered:
         return None
@@ -105,8 +111,13 @@ def ask(table: Scorer | None, arch: Arch, dataset: str, split: str, epochs: int)
 def ask_all(
     table: Scorer | None, arch: Arch, columns: Sequence[DatasetSplit], epochs: int
 ) -> dict[DatasetSplit, float | None]:
-    """``ask`` for each column."""
-    return {column: ask(table, arch, *column, epochs) for column in columns}
+    """``ask`` for each column; behind what a surrogate expects its deviation."""
+    found: dict[DatasetSplit, float | None] = {}
+    for dataset, split in columns:
+        found[dataset, split] = ask(table, arch, dataset, split, epochs)
+        if split.endswith(SURROGATE):
+            found[dataset, split + DEVIATION] = ask(table, arch, dataset, split + DEVIATION, epochs)
+    return found
 
 
 def scores(table: Scorer, archs: Sequence[Arch], column: DatasetSplit, epochs: int) -> Floats:
@@ -167,8 +178,21 @@ def why_no_table(spec: RunSpec) -> str:
 
 def columns_of(table: Scorer | None, space: Space) -> tuple[DatasetSplit, ...]:
     """The columns of a record: the table's data sets, or where there is none those of the space's public table."""
-    datasets = space.facts.datasets if table is None else table.datasets
-    return tuple((dataset, split) for dataset in datasets for split in SPLITS)
+    if table is None:
+        return tuple((dataset, split) for dataset in space.facts.datasets for split in SPLITS)
+    return tuple((dataset, split) for dataset in table.datasets for split in splits_of(table))
+
+
+def splits_of(table: Scorer) -> tuple[str, ...]:
+    """The splits that a table is asked for: a surrogate's own, which say what they are."""
+    own: tuple[str, ...] = getattr(table, "splits", SPLITS)
+    return own
+
+
+def deviation_of(table: Scorer, arch: Arch, dataset: str, split: str, epochs: int) -> float | None:
+    """The deviation of a surrogate's answer, in points; None where it has none; raises as ``score``."""
+    deviation = getattr(table, "deviation", None)
+    return None if deviation is None else float(deviation(arch, dataset, split, epochs))
 
 
 def answers(table: Scorer | None, space: Space, epochs: int, rank_sample: int) -> Answers:

@@ -136,6 +136,17 @@ def spread(record: EpochRecord | LandscapeRecord) -> dict[str, object]:
     return cells
 
 
+ENDINGS = ("_surrogate_sd", "_surrogate")
+"""How the split of a column DATASET_SPLIT ends where nobody measured its values."""
+
+
+def dataset_and_split(answer: str) -> tuple[str, str]:
+    """The two parts of a DATASET_SPLIT: a data set's name may hold underscores, a split's only those of its ending."""
+    ending = next((ending for ending in ENDINGS if answer.endswith(ending)), "")
+    dataset, _, split = answer.removesuffix(ending).rpartition("_")
+    return dataset, split + ending
+
+
 SPECTRUM_COLUMNS = tuple(column.name for column in dataclasses.fields(SpectrumRecord))
 
 

@@ -18,7 +18,17 @@ from nas_stability.harness.measuring.asked_table import ask, columns_of, neighbo
 from nas_stability.harness.measuring.measure import queried_epoch
 from nas_stability.harness.methods.assembled import decided, restart_rule, stopping_rule
 from nas_stability.harness.records.folder import damages, read_record, survey
-from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, DONE, EPOCHS, LANDSCAPE, PLANE, SPECTRUM, STUDY
+from nas_stability.harness.records.record import (
+    ALPHAS,
+    CHECKPOINT,
+    DONE,
+    EPOCHS,
+    LANDSCAPE,
+    PLANE,
+    SPECTRUM,
+    STUDY,
+    dataset_and_split,
+)
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs import checkpoint, landscape
 from nas_stability.harness.runs.plane import Grid, read_plane
@@ -212,7 +222,7 @@ def check_answers(row: dict[str, str], spec: RunSpec, table: Scorer | None) -> I
     """The accuracies of a row against the table's answers for its architecture."""
     for name, cell in row.items():
         if name.startswith("accuracy_"):
-            dataset, _, split = name.removeprefix("accuracy_").rpartition("_")
+            dataset, split = dataset_and_split(name.removeprefix("accuracy_"))
             answer = ask(table, row["arch"], dataset, split, spec.table_epochs)
             if number(cell) != answer:
                 yield f"{name} is {cell or 'empty'}, the table says {answer}"

@@ -57,7 +57,7 @@ def located_data(data: str, folder: Path) -> str:
 
 def located_table(table: str, folder: Path) -> str:
     """The name of a table, or an absolute path; as ``located_data``."""
-    if "/" in table or table.startswith("~") or table.endswith(".parquet"):
+    if "/" in table or table.startswith("~") or table.endswith((".parquet", ".fit.json")):
         return located(table, folder)
     return canonical(table, ("auto", "none"))
 

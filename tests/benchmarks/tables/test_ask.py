@@ -41,8 +41,11 @@ def test_a_query_says_what_it_is_taken_over(tmp_path: Path) -> None:
     answer = survey.query(table, archs[0], "cifar10", "valid", 108)
     assert json.loads(json.dumps(answer._asdict())) == {
         "arch": archs[0], "dataset": "cifar10", "split": "valid", "epochs": 108, "seed": None, "seeds": [0, 1, 2],
-        "accuracy": pytest.approx(273.5 / 3), "seconds": 0.0, "parameters": 7,
+        "accuracy": pytest.approx(273.5 / 3), "seconds": 0.0, "parameters": 7, "kind": "measured",
+        "low": pytest.approx(273.5 / 3 - 4.30265 * 1.25831 / 3**0.5, abs=1e-4),
+        "high": pytest.approx(273.5 / 3 + 4.30265 * 1.25831 / 3**0.5, abs=1e-4),
     }  # fmt: skip
+    assert survey.query(table, archs[0], "cifar10", "valid", 108, 1).low is None, "of one seed there is no interval"
     assert survey.query(table, archs[1], "cifar10", "valid", 108).seeds == (0, 2)
     assert survey.query(table, archs[1], "cifar10", "valid", 108, 2)[4:7] == (2, (2,), 81.0)
     with pytest.raises(Unanswered, match="has no value for"):
