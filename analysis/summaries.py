@@ -32,9 +32,9 @@ class SummaryColumn(NamedTuple):
 
 
 class Tabulate(Protocol):
-    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high; None: nothing to tell."""
+    """A study -> one row per space, method and variant; intervals as NAME_low and NAME_high."""
 
-    def __call__(self, study: Study) -> pandas.DataFrame | None: ...
+    def __call__(self, study: Study) -> pandas.DataFrame: ...
 
 
 def best_row(run: pandas.DataFrame, answer: str) -> pandas.Series | None:
@@ -262,5 +262,7 @@ def summary(study: Study) -> pandas.DataFrame:
 TABLES: dict[str, Tabulate] = {
     "eigenvalues": eigenvalues,
     "results": results,
-    "evaluated": retrained,
 }
+
+OF_TRAINING: dict[str, Callable[[Study], pandas.DataFrame | None]] = {"evaluated": retrained}
+"""Tables that a study has only if something of it was trained from scratch."""

@@ -37,7 +37,7 @@ FEWEST = 20
 """Cells below which nothing is said of a group, and to which nothing is fitted in a fold."""
 
 
-class Agreement(NamedTuple):
+class FoldAgreement(NamedTuple):
     """How what was expected of cells that a process had not seen agrees with what was measured.
 
     Attributes:
@@ -59,7 +59,7 @@ class Agreement(NamedTuple):
     coverage: float
 
 
-def fit_table(path: Path) -> tuple[Path, list[Agreement]]:
+def fit_table(path: Path) -> tuple[Path, list[FoldAgreement]]:
     """Fits a surrogate to a packed table, writes NAME.fit.json beside it, and says how good it is.
 
     It is offered in a space where tau is LOWEST_TAU or more for every target.
@@ -81,7 +81,7 @@ def fit_table(path: Path) -> tuple[Path, list[Agreement]]:
     except BadInput as error:
         raise BadInput(f"the table {path} has no surrogate: it is not of genotypes of DARTS cells ({error})") from error
     found: dict[Target, Hyperparameters] = {}
-    agreements: list[Agreement] = []
+    agreements: list[FoldAgreement] = []
     for target in targets_of(table):
         accuracy = table.scores(archs, *target)
         there = ~numpy.isnan(accuracy)
@@ -97,10 +97,10 @@ def fit_table(path: Path) -> tuple[Path, list[Agreement]]:
     return out, agreements
 
 
-def of_group(agreements: Sequence[Agreement], group: str) -> list[Agreement]:
+def of_group(agreements: Sequence[FoldAgreement], group: str) -> list[FoldAgreement]:
     """The agreements of a group; one of no tau where there is none, so that it is never good enough."""
     found = [one for one in agreements if one.group == group]
-    return found or [Agreement(group, "", 0, -1.0, -1.0, numpy.inf, 0.0)]
+    return found or [FoldAgreement(group, "", 0, -1.0, -1.0, numpy.inf, 0.0)]
 
 
 def targets_of(table: Table) -> list[Target]:
@@ -157,7 +157,7 @@ def groups_of(archs: Sequence[Arch]) -> Iterator[tuple[str, numpy.typing.NDArray
         yield f"{count} skips", skips == count
 
 
-def agreement(target: Target, archs: Sequence[Arch], measured: Floats, expected: Expected) -> list[Agreement]:
+def agreement(target: Target, archs: Sequence[Arch], measured: Floats, expected: Expected) -> list[FoldAgreement]:
     """How expectations agree with measurements, by group; groups of fewer than FEWEST cells are left out."""
     found = []
     for group, here in groups_of(archs):
@@ -166,7 +166,7 @@ def agreement(target: Target, archs: Sequence[Arch], measured: Floats, expected:
         true, told = measured[here], expected.accuracy[here]
         inside = (expected.low[here] <= true) & (true <= expected.high[here])
         found.append(
-            Agreement(
+            FoldAgreement(
                 group=group,
                 target=f"{target.dataset} {target.split} {target.epochs}",
                 cells=int(here.sum()),
