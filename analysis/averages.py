@@ -9,7 +9,7 @@ import numpy
 import numpy.typing
 import pandas
 
-from nas_stability.analysis.names import answer_name, answer_of
+from nas_stability.analysis.names import answer_name, answer_of, answering
 from nas_stability.analysis.statistics.intervals import FEWEST, Floats, bootstrap_mean
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import natural, told
@@ -158,7 +158,7 @@ def with_answers(study: Study, prefix: str = "accuracy_") -> list[tuple[str, str
     found = []
     for space in study.spaces:
         rows = study.epochs[study.epochs["space"] == space]
-        names = [name for name in rows.columns if name.startswith(prefix) and rows[name].notna().any()]
+        names = [name for name in answering(rows.columns, prefix) if rows[name].notna().any()]
         found += [(space, name.removeprefix(prefix)) for name in names]
     return found
 

@@ -60,6 +60,11 @@ def space_name(space: str, facts: Mapping[str, Facts] = FACTS) -> str:
     return facts[space].title if space in facts else space
 
 
+def answering(columns: Iterable[str], prefix: str = "accuracy_") -> list[str]:
+    """The columns PREFIX + DATASET_SPLIT, without those of the deviations of a surrogate's answers."""
+    return [name for name in columns if name.startswith(prefix) and not name.endswith(SURROGATE + DEVIATION)]
+
+
 def answer_of(column: str) -> str:
     """The DATASET_SPLIT of a column PREFIX_DATASET_SPLIT; the column itself if it is none."""
     return next((column.removeprefix(prefix) for prefix in PREFIXES if column.startswith(prefix)), column)

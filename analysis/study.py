@@ -16,7 +16,7 @@ from typing import Any
 import numpy
 import pandas
 
-from nas_stability.analysis.names import DEVIATION, in_order
+from nas_stability.analysis.names import answering, in_order
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.variants import Group, natural, taken_apart, variants, variation
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
@@ -152,8 +152,7 @@ class Study:
     def answers(self, space: str) -> list[str]:
         """Table columns (accuracy_DATASET_SPLIT) with at least one value in the space."""
         rows = self.epochs[self.epochs["space"] == space]
-        names = [name for name in rows.columns if name.startswith("accuracy_") and not name.endswith(DEVIATION)]
-        return [name for name in names if rows[name].notna().any()]
+        return [name for name in answering(rows.columns) if rows[name].notna().any()]
 
 
 def labelled(frame: pandas.DataFrame, variant: Mapping[str, str]) -> pandas.DataFrame:

@@ -15,6 +15,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 from nas_stability.analysis.figures.layout import MOST_PANELS, group_title, groups_of, lines_of
 from nas_stability.analysis.figures.panels import CLOSE, SCREEN, Drawn, Page, answer_label, edges, space_name
 from nas_stability.analysis.figures.trajectories import PAPER_SPACES
+from nas_stability.analysis.names import answering
 from nas_stability.analysis.statistics.intervals import Floats
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
@@ -48,8 +49,7 @@ def landscapes(study: Study, spaces: list[str]) -> dict[Group, pandas.DataFrame]
 
 def table_column(frame: pandas.DataFrame) -> str | None:
     """The first accuracy_DATASET_SPLIT of a landscape that has a value."""
-    names = (name for name in frame.columns if name.startswith("accuracy_") and frame[name].notna().any())
-    return next(names, None)
+    return next((name for name in answering(frame.columns) if frame[name].notna().any()), None)
 
 
 def grid_of(frame: pandas.DataFrame, column: str) -> tuple[Floats, Floats, Floats]:

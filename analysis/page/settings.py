@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 import pandas
 
-from nas_stability.analysis.names import answer_name, answer_of
+from nas_stability.analysis.names import answer_name, answer_of, answering
 from nas_stability.analysis.page.texts import (
     MISSING,
     TextTable,
@@ -162,7 +162,7 @@ def never_answered(study: Study) -> list[tuple[str, list[str]]]:
     for space in study.spaces:
         answered = study.answers(space)
         datasets = {dataset_and_split(answer_of(name))[0] for name in answered}
-        columns = [name for name in study.epochs.columns if name.startswith("accuracy_") and name not in answered]
+        columns = [name for name in answering(study.epochs.columns) if name not in answered]
         silent = [answer_name(answer_of(name)) for name in columns if dataset_and_split(answer_of(name))[0] in datasets]
         if silent or not answered:
             found.append((space, silent))

@@ -17,6 +17,7 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
+from nas_stability.analysis.averages import with_answers
 from nas_stability.analysis.claims.judging import judge
 from nas_stability.analysis.figures import curves
 from nas_stability.analysis.names import answer_name
@@ -280,6 +281,8 @@ def test_a_run_records_what_is_expected_and_how_surely(fit: Path, surrogate: Sur
     hatched = [band for band in axes.collections if band.get_hatch()]
     assert len(hatched) == 2, "one for each method"
     assert "surrogate" in axes.get_ylabel()
+    drawn_answers = [answer for _, answer in with_answers(study)]
+    assert drawn_answers == ["digits_valid_surrogate", "digits_test_surrogate"], "a deviation is no answer"
     verdicts = judge(study).set_index("claim")
     assert verdicts.loc["sdarts-rs-ends-better", "statement"].startswith("By a surrogate: SDARTS-RS")
     assert "surrogate" not in verdicts.loc["sdarts-rs-hessian-smaller", "statement"]
