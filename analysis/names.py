@@ -65,6 +65,11 @@ def answering(columns: Iterable[str], prefix: str = "accuracy_") -> list[str]:
     return [name for name in columns if name.startswith(prefix) and not name.endswith(SURROGATE + DEVIATION)]
 
 
+def told_by(answer: str) -> str:
+    """Who says what a column or DATASET_SPLIT holds: the table, or a surrogate."""
+    return "surrogate" if answer.endswith(SURROGATE) else "table"
+
+
 def answer_of(column: str) -> str:
     """The DATASET_SPLIT of a column PREFIX_DATASET_SPLIT; the column itself if it is none."""
     return next((column.removeprefix(prefix) for prefix in PREFIXES if column.startswith(prefix)), column)

@@ -27,7 +27,7 @@ from nas_stability.analysis.figures.panels import (
     method_name,
     space_name,
 )
-from nas_stability.analysis.names import DEVIATION, answer_of
+from nas_stability.analysis.names import DEVIATION, answer_of, told_by
 from nas_stability.analysis.study import Study, chosen
 from nas_stability.analysis.variants import Group
 
@@ -42,7 +42,12 @@ DOTTED: LineStyle = (0, (1, 1.2))
 AT_RANDOM = LineLook("0.35", DASHED, False)
 """Of the level of an architecture drawn at random."""
 
-GAP_STYLES: dict[str, LineStyle] = {"table": "solid", "supernet, mixture": DASHED, "supernet, one-hot": DOTTED}
+GAP_STYLES: dict[str, LineStyle] = {
+    "table": "solid",
+    "surrogate": "solid",
+    "supernet, mixture": DASHED,
+    "supernet, one-hot": DOTTED,
+}
 FLATNESS_STYLES: dict[str, LineStyle] = {
     "architecture": "solid",
     "neighbours, mean": DASHED,
@@ -161,7 +166,7 @@ def draw_level(axes: Axes, study: Study, space: str, column: str) -> None:
 
 def draw_accuracy(axes: Axes, study: Study, space: str, answer: str, groups: Groups = None) -> Axes:
     """Table accuracy (percent) over epochs; ``answer`` is DATASET_SPLIT."""
-    label = f"table accuracy,\n{answer_text(answer)} (%)"
+    label = f"{told_by(answer)} accuracy,\n{answer_text(answer)} (%)"
     return draw_over_epochs(axes, study, space, f"accuracy_{answer}", label, groups=groups)
 
 
@@ -250,7 +255,7 @@ def gap_layers(study: Study, space: str) -> dict[str, str]:
     """The layers of the discretisation gap that a space has: name -> column."""
     found = {"supernet, mixture": "valid_accuracy", "supernet, one-hot": "discrete_valid_accuracy"}
     answers = study.answers(space)
-    return {**found, "table": answers[0]} if answers else found
+    return {**found, told_by(answers[0]): answers[0]} if answers else found
 
 
 def draw_gap(axes: Axes, study: Study, space: str, method: str, variant: str = "") -> Axes:
@@ -275,6 +280,7 @@ def flatness_layers(study: Study, space: str) -> dict[str, str]:
 
 def draw_flatness(axes: Axes, study: Study, space: str, method: str, variant: str = "") -> Axes:
     """Table accuracy of the architecture, and mean and worst of all architectures one decision away from it."""
-    draw_layers(axes, study, space, method, flatness_layers(study, space), FLATNESS_STYLES, variant)
-    axes.set_ylabel("table accuracy (%)")
+    layers = flatness_layers(study, space)
+    draw_layers(axes, study, space, method, layers, FLATNESS_STYLES, variant)
+    axes.set_ylabel(f"{told_by(layers.get('architecture', ''))} accuracy (%)")
     return axes

@@ -29,6 +29,7 @@ from nas_stability.analysis.figures.panels import (
     method_name,
     space_name,
 )
+from nas_stability.analysis.names import told_by
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, variation
 
@@ -194,6 +195,13 @@ def note(study: Study) -> str:
     """What a caption says of variants and of runs that ended early; nothing where there are none."""
     early = "stopped" in study.runs and study.runs["stopped"].notna().any()
     said = " A run that a stopping rule ended counts in means up to its last epoch." if early else ""
+    spaces = [space for space in study.spaces if any(told_by(name) == "surrogate" for name in study.answers(space))]
+    if spaces:
+        titles = " and ".join(study.facts_of(space).title for space in spaces)
+        said += (
+            f" In {titles} a surrogate stands for the table: its accuracies are expected, not measured; hatched: where "
+            "95 of 100 measured values would lie."
+        )
     if not any(study.variants):
         return said
     found = variation(study.runs)
