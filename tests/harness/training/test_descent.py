@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nas_stability.benchmarks.catalog import find_space, load_data
+from nas_stability.benchmarks.catalog import SPACES, find_space, load_data
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Augmentation, draw_batches
 from nas_stability.benchmarks.spaces.networks.network import NetworkShape
@@ -264,3 +264,34 @@ def test_multiplications_are_counted_by_hand(tmp_path: Path) -> None:
     )
     assert result(one)["macs"] == pixels * width * 9 + cells + between + 4 * width * 10
     assert json.loads((one.folder / NETWORK).read_text())["parameters"] == result(one)["parameters"]
+
+
+@pytest.mark.parametrize("space", slow_but(SPACES, "darts-s3"))
+def test_architectures_of_every_space_are_trained(space: str, tmp_path: Path) -> None:
+    """A space is held to this by being listed."""
+    one = assignment(tmp_path, space, epochs=1, width=4)
+    train_network(one, PLACE, Watch())
+    found = result(one)
+    assert found["arch"] == one.arch
+    assert found["macs"] > 0
+    assert 0 <= found["test_accuracy"] <= 100
+
+
+def test_passes_may_be_cast_and_judging_is_not(tmp_path: Path) -> None:
+    whole, cast = assignment(tmp_path), assignment(tmp_path, autocast="bfloat16")
+    seen: set[torch.dtype] = set()
+
+    def note(module: object, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
+        seen.add(made.dtype)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, given, made: note(module, given, made) if isinstance(module, torch.nn.Conv2d) else None
+    )
+    try:
+        train_network(cast, PLACE, Watch())
+    finally:
+        hook.remove()
+    assert seen == {torch.bfloat16, torch.float32}, "steps in one, judging in the other"
+    train_network(whole, PLACE, Watch())
+    assert result(cast)["train_loss"] != result(whole)["train_loss"]
+    assert result(cast)["train_loss"] == pytest.approx(result(whole)["train_loss"], rel=0.05)

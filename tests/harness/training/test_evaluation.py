@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,15 @@ from nas_stability.analysis.study import load
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.command_line import main
-from nas_stability.harness.records.evaluated import EVALUATED, NETWORK, NETWORKS, REQUESTS, read_requests, write_rows
+from nas_stability.harness.records.evaluated import (
+    EVALUATED,
+    NETWORK,
+    NETWORKS,
+    REQUESTS,
+    TRAINING,
+    read_requests,
+    write_rows,
+)
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs.check import check_study
@@ -238,3 +250,23 @@ def test_a_run_that_is_not_finished_is_left_out_and_none_is_refused(harmed: Path
         planned(next(path for path in harmed.iterdir() if path.name.startswith("nasbench201-darts")), REQUEST, PLACE)
     with pytest.raises(BadInput, match="does not exist"):
         planned(tmp_path / "absent", REQUEST, PLACE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_saves_and_exits_with_75(workers: str, finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "study"))
+    command = [sys.executable, "-m", "nas_stability", "evaluate", str(folder), "--epochs", "9999", "--workers", workers]
+    process = subprocess.Popen(
+        [*command, "--images", "60", "--batch-size", "10", "--width", "2"], stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not list((folder / NETWORKS).glob("*/.lock")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert b"the same command goes on from there" in errors
+    assert list((folder / NETWORKS).glob(f"*/{TRAINING}"))
+    assert check_study(folder).problems == []
