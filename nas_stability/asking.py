@@ -103,11 +103,10 @@ DARTS_DEFAULTS: dict[str, int | float] = {
     "cells": 800,
     "train_images": 0,
     "width": 4,
-    "modules": 2,
-    "epochs": 8,
-    "batch_size": 128,
-    "lr": 0.03,
-    "seeds": 2,
+    "epochs": 2,
+    "batch_size": 64,
+    "lr": 0.01,
+    "seeds": 4,
 }
 """What else they are for ``darts``, the spaces of DARTS cells: what the shipped darts-digits was trained with."""
 

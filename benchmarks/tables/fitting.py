@@ -177,3 +177,17 @@ def agreement(target: Target, archs: Sequence[Arch], measured: Floats, expected:
             )
         )
     return found
+
+
+def markdown(agreements: Sequence[FoldAgreement]) -> str:
+    """The agreements as a table in Markdown."""
+    lines = [
+        "| target | group | cells | Kendall's tau | Spearman | error (points) | coverage (%) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.target} | {one.group} | {one.cells} | {one.tau:.3f} | {one.spearman:.3f} | {one.error:.2f} "
+        f"| {one.coverage:.1f} |"
+        for one in agreements
+    ]
+    return "\n".join(lines) + "\n"

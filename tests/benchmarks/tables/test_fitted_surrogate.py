@@ -21,12 +21,21 @@ from nas_stability.analysis.averages import with_answers
 from nas_stability.analysis.claims.judging import judge
 from nas_stability.analysis.figures import curves
 from nas_stability.analysis.names import answer_name
+from nas_stability.asking import DARTS_DEFAULTS, TRAIN_DEFAULTS
 from nas_stability.benchmarks import catalog
-from nas_stability.benchmarks.catalog import find_space, open_table
+from nas_stability.benchmarks.catalog import find_space, load_data, open_table
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.spaces import genotypes
+from nas_stability.benchmarks.tables import training
 from nas_stability.benchmarks.tables.drawn_cells import UNION, choices_of, draw_cells, reachable_skips, skips_of
-from nas_stability.benchmarks.tables.fitting import LOWEST_TAU, cross_validated, fit_table, fitted
+from nas_stability.benchmarks.tables.fitting import (
+    LOWEST_TAU,
+    FoldAgreement,
+    cross_validated,
+    fit_table,
+    fitted,
+    markdown,
+)
 from nas_stability.benchmarks.tables.open_file import Source, write_packed
 from nas_stability.benchmarks.tables.surrogate import (
     FLOOR,
@@ -41,6 +50,7 @@ from nas_stability.benchmarks.tables.surrogate import (
     transformed,
 )
 from nas_stability.benchmarks.tables.table import Question, Unanswered
+from nas_stability.benchmarks.tables.train_spec import TrainSpec, splits
 from nas_stability.command_line import main
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs.run import Watch, run
@@ -308,3 +318,37 @@ def test_the_command_line(fit: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     found = open_table(str(fit), "darts-s1")
     assert found is not None
     assert found.name == "made-up"
+
+
+SHIPPED = catalog.DARTS_FIT
+
+
+def test_the_shipped_surrogate_is_whole_small_and_described() -> None:
+    found, values = open_surrogate(SHIPPED), json.loads(SHIPPED.read_text())
+    table = SHIPPED.with_name("darts-digits.parquet")
+    assert SHIPPED.stat().st_size + table.stat().st_size < 600_000
+    assert len(found.table.keys) == 800
+    spec = TrainSpec(**{**TRAIN_DEFAULTS, **DARTS_DEFAULTS, "space": "darts"})
+    assert found.table.sha256 == spec.sha256(), "what the command trains is what is shipped"
+    agreements = [FoldAgreement(**one) for one in values["statistics"]]
+    good = {one.group for one in agreements} - {one.group for one in agreements if one.tau < LOWEST_TAU}
+    assert set(found.offered) == good & set(UNION)
+    page = (Path(__file__).parents[3] / "results" / "tables" / "README.md").read_text()
+    assert markdown(agreements) in page
+    assert spec.json() in page
+    for space in UNION:
+        assert open_table("auto", space) is not None
+        assert catalog.shipped_for(space) == "darts-digits"
+
+
+@pytest.mark.slow
+def test_the_shipped_cells_are_what_training_gives() -> None:
+    """Other processors round otherwise; one network of one cell, within what a seed moves."""
+    spec = TrainSpec(**{**TRAIN_DEFAULTS, **DARTS_DEFAULTS, "space": "darts"})
+    table = open_surrogate(SHIPPED).table
+    arch = table.keys[400].as_py()
+    data = splits(spec, load_data("digits", Path()))
+    again = [training.train_net(spec, data, arch, arch, seed) for seed in range(4)]
+    recorded = [table.score(arch, "digits", "valid", 2, seed) for seed in range(4)]
+    assert numpy.mean([one.valid / 7.19 for one in again]) == pytest.approx(numpy.mean(recorded), abs=3)
+    assert table.parameters(arch) == again[0].parameters
