@@ -82,7 +82,8 @@ def operation_draws(search: Search, step: int) -> Callable[[], Values] | None:
     """What operations that draw are given in a step: values of its own stream, one pass after the other."""
     if search.net.drawn is None:
         return None
-    source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step))
+    dtype = getattr(torch, search.spec.dtype)
+    source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step), dtype)
     return lambda: source
 
 

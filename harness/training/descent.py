@@ -192,7 +192,7 @@ def one_step(training: Training, net: Any, assignment: Assignment, batch: Tensor
     training.net.train()
     kept = kept_paths(protocol, assignment.seed, *at, training.net.paths, len(labels))
     placed = None if kept is None else sent(kept.to(batch.dtype), batch.device)
-    noise = standard_normal(stream(assignment.seed, "network noise", *at))
+    noise = standard_normal(stream(assignment.seed, "network noise", *at), batch.dtype)
     with (
         training.net.drawing(lambda: noise),
         torch.autocast(batch.device.type, torch.bfloat16, enabled=protocol.autocast == "bfloat16"),

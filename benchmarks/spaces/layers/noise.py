@@ -12,9 +12,9 @@ Values = Callable[[tuple[int, ...]], Tensor]
 """Shape -> standard normal values of that shape, others at every call."""
 
 
-def standard_normal(generator: torch.Generator) -> Values:
-    """Draws of a generator on the CPU, in float64."""
-    return lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64)
+def standard_normal(generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Values:
+    """Draws of a generator on the CPU; those of float32 take a fifth of the time, and are others."""
+    return lambda shape: torch.randn(shape, generator=generator, dtype=dtype)
 
 
 class DrawnValues:

@@ -80,7 +80,7 @@ def test_a_literal_loop_gives_the_same(case: str, tmp_path: Path) -> None:
         losses.clear()
         for step, (batch, labels) in enumerate(batches):
             noise = stream(0, "network noise", epoch, step)
-            drawn = lambda shape, noise=noise: torch.randn(shape, generator=noise, dtype=torch.float64)  # noqa: E731
+            drawn = lambda shape, noise=noise, dtype=dtype: torch.randn(shape, generator=noise, dtype=dtype)  # noqa: E731
             p = 1 - protocol.drop_path * epoch / 3
             kept = None
             if net.paths and p < 1:
