@@ -25,7 +25,7 @@ from nas_stability.benchmarks.catalog import SPACES, load_data
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.images.dataset import Raw
 from nas_stability.benchmarks.spaces.space import Space
-from nas_stability.benchmarks.tables import agreement, train_spec, training
+from nas_stability.benchmarks.tables import agreement, train_spec, trained_parts, training
 from nas_stability.benchmarks.tables.open_file import open_table
 from nas_stability.benchmarks.tables.train_spec import TrainSpec
 from nas_stability.benchmarks.tables.training import train_table
@@ -226,7 +226,7 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
 def test_folder_of_another_training_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match=r"parts of another training \(epochs 2 there, 3 here\)"):
         train_table(dataclasses.replace(SPEC, epochs=3), few(12), digits(), trained.parent, 1)
-    monkeypatch.setattr(training, "versions", lambda: {"torch": "9"})
+    monkeypatch.setattr(trained_parts, "versions", lambda: {"torch": "9"})
     with pytest.raises(BadInput, match=r"torch .* there, 9 here"):
         train_table(SPEC, few(12), digits(), trained.parent, 1)
 
