@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from nas_stability.harness.specs.spec import RunSpec
 
 
-def learning_rate(spec: RunSpec, epoch: int) -> float:
+class Annealed(Protocol):
+    """What says how a learning rate falls: the spec of a run, or a protocol of training."""
+
+    @property
+    def lr(self) -> float: ...
+
+    @property
+    def lr_min(self) -> float: ...
+
+    @property
+    def lr_epoch_shift(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+
+def learning_rate(spec: Annealed, epoch: int) -> float:
     """Cosine from lr to lr_min over the epochs, read ``lr_epoch_shift`` epochs ahead (published: 1)."""
     share = (epoch + spec.lr_epoch_shift) / spec.epochs
     return spec.lr_min + (spec.lr - spec.lr_min) * (1 + math.cos(math.pi * share)) / 2

@@ -24,7 +24,7 @@ from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choi
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
 from nas_stability.benchmarks.spaces.networks import darts_network
-from nas_stability.benchmarks.spaces.networks.darts_network import States
+from nas_stability.benchmarks.spaces.networks.darts_network import STEM_MULTIPLIER, States, halving
 from nas_stability.benchmarks.spaces.operations_darts import (
     OPERATIONS,
     FactorizedReduce,
@@ -33,9 +33,6 @@ from nas_stability.benchmarks.spaces.operations_darts import (
     without_weights,
 )
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
-
-STEM_MULTIPLIER = 3
-"""Channels of the stem, in widths of the first cell."""
 
 
 class MixedOperation(nn.Module):
@@ -132,11 +129,6 @@ class Head(nn.Module):
         """The last two outputs -> logits (B, classes)."""
         logits: Tensor = self.classifier(states[1].mean((2, 3)))
         return logits
-
-
-def halving(depth: int) -> set[int]:
-    """The cells that halve the resolution, of so many; one where both would be the same."""
-    return {depth // 3, 2 * depth // 3}
 
 
 def supernet(choices: Choices, shape: SupernetShape) -> Supernet:

@@ -19,9 +19,11 @@ from nas_stability.harness.records.evaluated import (
     read_requests,
 )
 from nas_stability.harness.records.folder import read_record
+from nas_stability.harness.records.record import EPOCHS
+from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.specs.recorded import recorded_spec
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.training.evaluation import drawn, epoch_of, read_rows_of
+from nas_stability.harness.training.evaluation import drawn, epoch_of
 from nas_stability.harness.training.protocol import RULES, Protocol, network_id
 
 
@@ -73,7 +75,7 @@ def problems_of(one: Wanted, specs: Mapping[str, RunSpec], finished: Mapping[str
     if one.run not in specs:
         yield f"{one.run} is not a finished run of the study"
         return
-    rows = read_rows_of(finished[one.run])
+    rows = read_rows(finished[one.run] / EPOCHS)
     rule, at = epoch_of(one.run, rows, one.rule if one.rule in RULES else str(one.at))
     if (rule, at) != (one.rule, one.at):
         yield f"{one.run}: {one.rule} is after {at} epochs, not {one.at}"

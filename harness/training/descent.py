@@ -34,6 +34,7 @@ from nas_stability.harness.rng import stream
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.machine import PACKAGES, Place, device_name, git_commit, settled, version
 from nas_stability.harness.runs.run import Interrupted, Watch
+from nas_stability.harness.schedules import learning_rate
 from nas_stability.harness.training.assignment import Assignment, Images, build, images_of
 from nas_stability.harness.training.protocol import Protocol
 
@@ -122,12 +123,6 @@ def begin(assignment: Assignment, images: Images, device: torch.device) -> Train
     return Training(net, optimizer)
 
 
-def lr_of(protocol: Protocol, epoch: int) -> float:
-    """Learning rate of an epoch (from 0): a cosine from lr to lr_min, read ``lr_epoch_shift`` epochs ahead."""
-    share = (epoch + protocol.lr_epoch_shift) / protocol.epochs
-    return protocol.lr_min + (protocol.lr - protocol.lr_min) * (1 + math.cos(math.pi * share)) / 2
-
-
 def kept_paths(protocol: Protocol, seed: int, epoch: int, step: int, paths: int, images: int) -> Tensor | None:
     """Which operations each image keeps in a step, (paths, images): 0, or 1 / p of one that is kept with p; float64.
 
@@ -155,7 +150,7 @@ def proceed(training: Training, assignment: Assignment, images: Images, place: P
     while training.epoch < protocol.epochs:
         began = time.perf_counter()
         for group in training.optimizer.param_groups:
-            group["lr"] = lr_of(protocol, training.epoch)
+            group["lr"] = learning_rate(protocol, training.epoch)
         batches = draw_batches(
             images.train,
             protocol.batch_size,

@@ -6,7 +6,6 @@ before anything is trained, and the rows whenever a network is done, so that a s
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from nas_stability.harness.records.claiming import Held
 from nas_stability.harness.records.evaluated import NETWORK, NETWORKS, RANDOM, Wanted, write_requests, write_rows
 from nas_stability.harness.records.folder import read_record, verified
 from nas_stability.harness.records.record import EPOCHS
+from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs.machine import Place
 from nas_stability.harness.runs.run import Interrupted, Watch
@@ -134,7 +134,7 @@ def planned(folder: Path, request: Request, place: Place) -> Plan:
 
 def found_by(run: str, spec: RunSpec, folder: Path, at: str) -> tuple[RunSpec, Wanted]:
     """The architecture of a run that ``--at`` means; its network has no name yet."""
-    rows = read_rows_of(folder)
+    rows = read_rows(folder / EPOCHS)
     rule, epoch = epoch_of(run, rows, at)
     row = rows[epoch]
     answers = {name: number(cell) for name, cell in row.items() if name.startswith("accuracy_")}
@@ -168,12 +168,6 @@ def random_plan(specs: Sequence[RunSpec], random: int | None) -> Iterator[tuple[
     for found in kinds.values():
         methods = [spec.method for spec in found]
         yield found[0], max(map(methods.count, methods)) if random is None else random
-
-
-def read_rows_of(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's epochs.csv."""
-    with (folder / EPOCHS).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def number(cell: str) -> float | None:

@@ -126,6 +126,11 @@ class PooledClassifier(nn.Module):
         return logits
 
 
+def halving(depth: int) -> set[int]:
+    """The cells that halve the resolution, of so many; one where both would be the same."""
+    return {depth // 3, 2 * depth // 3}
+
+
 def network(choices: Choices, arch: Arch, shape: NetworkShape) -> FoundNetwork:
     """The network of a genotype, initialised from PyTorch's global generator.
 
@@ -137,12 +142,11 @@ def network(choices: Choices, arch: Arch, shape: NetworkShape) -> FoundNetwork:
     stem_width = STEM_MULTIPLIER * shape.width
     stem = nn.Sequential(nn.Conv2d(shape.in_channels, stem_width, 3, padding=1, bias=False), nn.BatchNorm2d(stem_width))
     widths, width, after_halving = (stem_width, stem_width), shape.width, False
-    halving = {shape.cells // 3, 2 * shape.cells // 3}
     second = 2 * shape.cells // 3
     cells: list[nn.Module] = []
     auxiliary: tuple[int, nn.Module] | None = None
     for place in range(shape.cells):
-        halves = place in halving
+        halves = place in halving(shape.cells)
         width *= 1 + halves
         cells.append(GenotypeCell(reduction if halves else normal, widths, width, halves, after_halving, drawn))
         widths, after_halving = (widths[1], NODES * width), halves

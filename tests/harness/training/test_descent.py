@@ -21,9 +21,10 @@ from nas_stability.harness.records.evaluated import NETWORK, TRAINING, WEIGHTS
 from nas_stability.harness.records.sealed import opened
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs.run import Interrupted, Watch
+from nas_stability.harness.schedules import learning_rate
 from nas_stability.harness.training import descent
 from nas_stability.harness.training.assignment import Assignment, images_of, refuse_unfit
-from nas_stability.harness.training.descent import kept_paths, lr_of, train_network
+from nas_stability.harness.training.descent import kept_paths, train_network
 from tests.harness.training.small_training import assignment
 from tests.slow import slow_but
 from tests.small import CPU, PLACE
@@ -177,10 +178,10 @@ def test_weights_are_kept_on_request(tmp_path: Path) -> None:
 
 def test_the_learning_rate_is_a_cosine_read_ahead(tmp_path: Path) -> None:
     darts = dataclasses.replace(assignment(tmp_path).protocol, lr=0.025, lr_epoch_shift=1, epochs=600)
-    assert lr_of(darts, 599) == 0
-    assert lr_of(darts, 598) == pytest.approx(1.7e-7, rel=0.02), "as the published code has it one epoch before"
-    assert lr_of(dataclasses.replace(darts, lr_epoch_shift=0), 0) == 0.025
-    assert lr_of(dataclasses.replace(darts, lr_min=0.001), 599) == 0.001
+    assert learning_rate(darts, 599) == 0
+    assert learning_rate(darts, 598) == pytest.approx(1.7e-7, rel=0.02), "as the published code has it one epoch before"
+    assert learning_rate(dataclasses.replace(darts, lr_epoch_shift=0), 0) == 0.025
+    assert learning_rate(dataclasses.replace(darts, lr_min=0.001), 599) == 0.001
 
 
 def test_drop_path_leaves_out_more_and_more(tmp_path: Path) -> None:

@@ -28,10 +28,12 @@ from nas_stability.harness.records.evaluated import (
     read_requests,
     write_rows,
 )
+from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.sealed import SEAL, sealed
+from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.rng import stream
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.training.evaluation import Attempted, epoch_of, evaluate, planned, read_rows_of
+from nas_stability.harness.training.evaluation import Attempted, epoch_of, evaluate, planned
 from nas_stability.harness.training.protocol import Request
 from tests.small import PLACE
 
@@ -202,7 +204,7 @@ def test_an_epoch_that_its_rule_does_not_choose_is_found_by_check(harmed: Path) 
     """Of a run whose architecture and answers are the same after both epochs, so that nothing else tells."""
     one = read_requests(harmed)[0]
     for epoch in (0, 1):
-        row = read_rows_of(harmed / one.run)[epoch]
+        row = read_rows(harmed / one.run / EPOCHS)[epoch]
         answers = {name: float(cell) if cell else None for name, cell in row.items() if name.startswith("accuracy_")}
         wanted(at=epoch, arch=row["arch"], answers=answers)(harmed)
         network(arch=row["arch"])(harmed)
