@@ -23,10 +23,12 @@ from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.spaces import facts
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.harness.records import folder as folders
+from nas_stability.harness.records import study_record
 from nas_stability.harness.records.evaluated import EVALUATED, TEXTS, evaluated_damages
 from nas_stability.harness.records.folder import survey, verified
 from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPACE_FACTS, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
+from nas_stability.harness.specs.claimed import NOTHING_COUNTS, Counting
 from nas_stability.harness.specs.recorded import recorded_spec
 
 
@@ -48,6 +50,7 @@ class Study:
         remarks: which runs are missing, copied or foreign, one line each.
         verified: whether every file was held to its checksum.
         claims: template, method and base of the study's own claims.
+        counting: the question, and the claims that count; no claim where the study does not say.
         ends: run that is there a second time, stopped (stopped.py) -> its last epoch.
         facts: space -> what it is called and made of: of the spaces known here, and of those that the runs tell of.
         evaluated: the rows of evaluated.csv; None where nothing was trained from scratch.
@@ -65,6 +68,7 @@ class Study:
     remarks: tuple[str, ...] = ()
     verified: bool = True
     claims: tuple[tuple[str, str, str], ...] = ()
+    counting: Counting = NOTHING_COUNTS
     facts: Mapping[str, Facts] = field(default_factory=lambda: FACTS)
     ends: Mapping[str, int] = field(default_factory=dict)
     evaluated: pandas.DataFrame | None = None
@@ -207,7 +211,8 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         unfinished=tuple(found.unfinished),
         remarks=tuple(found.remarks),
         verified=verify,
-        claims=folders.read_claims(folder) if folders.is_study(folder) else (),
+        claims=study_record.read_claims(folder) if folders.is_study(folder) else (),
+        counting=study_record.read_counting(folder) if folders.is_study(folder) else NOTHING_COUNTS,
         facts=FACTS | told_facts(finished, records),
         evaluated=read_evaluated(folder, verify),
     )

@@ -21,6 +21,7 @@ from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.planned import find_study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -190,9 +191,8 @@ def study(
     """
     from nas_stability.harness.runs import batch
     from nas_stability.harness.runs.machine import Place
-    from nas_stability.harness.specs import study_file
 
-    planned = study_file.read(study_file.find(str(name)))
+    planned = find_study(str(name))
     folder = Path("results") / planned.name if out is None else Path(out)
     engine = batch.Engine(min(workers, len(planned.runs)))
     with shown_bar(sum(spec.epochs for spec in planned.runs), planned.name, progress) as show:

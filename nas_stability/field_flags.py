@@ -25,6 +25,8 @@ FILE.toml holds the fields of nas-stability run --help, with underscores or dash
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
+    [claims]          question = "...", and count = [...]: the names of the claims that the study is to decide, settled
+                      before its first run; corrected over these alone, all others are exploratory
     [[claim]]         a claim of the study's own: template = "ends-better" (or deteriorates-less, hessian-smaller,
                       flatter, costs-more), method = "..." and base = "...", both searched in the study
     [[evaluate]]      what is trained from scratch when all runs are finished: at, seeds, random, protocol, weights, and

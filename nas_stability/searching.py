@@ -18,6 +18,7 @@ from nas_stability.field_flags import STUDY_FILE, add_fields, given_spec
 from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.planned import find_study
 from nas_stability.progress import Bar, progress_bar
 from nas_stability.reading import print_report
 
@@ -43,6 +44,13 @@ def add_verbs(verbs: Verbs) -> None:
     )
     many.add_argument("study", metavar="NAME|FILE.toml", help=f"shipped: {', '.join(study_file.shipped())}")
     many.add_argument("--out", metavar="DIR", type=folder, help="folder of the study (results/NAME)")
+    many.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a field that is other than in the file: a value, several joined by commas, or a range; repeatable",
+    )
     add_workers(many, "runs at a time, and figures drawn at a time")
     many.add_argument(
         "--backend",
@@ -153,7 +161,7 @@ def watched(work: Callable[[run.Watch], bool], bar: Bar, left: Path, stopped: li
 
 def study_verb(options: argparse.Namespace) -> int:
     """Many searches to their folder, and the report."""
-    found = study_file.read(study_file.find(options.study))
+    found = find_study(options.study, options.set)
     folder: Path = options.out or Path("results") / found.name
     if (options.backend == "dask") != bool(options.scheduler):
         raise BadInput("--backend dask and --scheduler ADDRESS go together")
@@ -175,7 +183,7 @@ def study_verb(options: argparse.Namespace) -> int:
         engine = batch.Engine(workers, devices, options.scheduler)
         outcomes = batch.run_study(found, folder, place, engine, progress)
     states = [outcome.state for outcome in outcomes]
-    print_outcomes(outcomes, folder, options.study)
+    print_outcomes(outcomes, folder, " ".join([options.study, *(f"--set {text}" for text in options.set)]))
     if "interrupted" in states:
         return REQUEUE  # at once: a batch system gives a job that is to end a few seconds
     trained = evaluated(options, found, folder, place) if set(states) <= {"finished", "skipped"} else 0

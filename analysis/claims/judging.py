@@ -39,7 +39,7 @@ import pandas
 from nas_stability.analysis.claims.evidence import LEVEL, Evidence
 from nas_stability.analysis.claims.offered import blamed, offered_claims
 from nas_stability.analysis.claims.statements import ACCURACY, Claim, claims
-from nas_stability.analysis.claims.verdicts import markdown, printed, records
+from nas_stability.analysis.claims.verdicts import COUNTED, EXPLORATORY, markdown, printed, records
 from nas_stability.analysis.comparable import Alike, Compared, compare
 from nas_stability.analysis.names import SURROGATE
 from nas_stability.analysis.readable import number
@@ -56,7 +56,7 @@ POOLED = "all spaces"
 
 COLUMNS = (
     *("claim", "statement", "space", "variant", "statistic", "unit", "estimate", "low", "high", "interval", "n"),
-    *("missing", "p", "direction", "threshold", "verdict", "seeds_needed", "reason"),
+    *("missing", "p", "direction", "threshold", "verdict", "seeds_needed", "reason", "counts"),
 )
 """Of a judged study; what each holds is said at ``judge``."""
 
@@ -78,12 +78,15 @@ def judge(study: Study) -> pandas.DataFrame:
         estimate, low, high, interval: with its own 95 % interval, and what that is; NaN where refused.
         n: seeds with a value under all methods compared (summed over the spaces in the pooled row).
         missing: seeds without.
-        p: two-sided P value of the threshold, Holm-corrected over the study; NaN where too few seeds for a verdict.
+        p: two-sided P value of the threshold, Holm-corrected over the study, or where it said beforehand which claims
+            count, over these alone and over the others alone; NaN where too few seeds for a verdict.
         direction, threshold: the claim is that the effect is above (or below) the threshold.
         verdict: supported, not supported, undecided, no data.
         seeds_needed: seeds in each space, those there are included, that would decide with 80 % power if the effect
             and the spread were as observed; missing (NA) where decided, unknown or beyond MOST_SEEDS.
         reason: one line for people.
+        counts: "yes" for the claims that the study said beforehand are to count, "exploratory" for all others of such a
+            study; empty where it said nothing.
     """
     own = claims(study.methods, study.claims)
     others = offered_claims(study.methods, own)
@@ -97,19 +100,24 @@ def judge(study: Study) -> pandas.DataFrame:
         with blamed(claim, addresses):
             cases += cases_of(claim, found, expected)
             values += [p_value(case.evidence) for case in cases[len(values) :]]
-    corrected = holm(numpy.array(values))
-    tests = int((~numpy.isnan(corrected)).sum())
-    sides = []
-    for case, p in zip(cases, corrected, strict=True):
-        with blamed(case.claim, addresses):
-            sides.append(decided(case, p))
-    level = LEVEL / max(1, sum(1 for case, side in zip(cases, sides, strict=True) if case.evidence and not side))
+    family = [case.claim.name in study.counting.claims for case in cases]
+    corrected, sides, tests, levels = numpy.array(values), [0] * len(cases), {}, {}
+    for counted in set(family):
+        here = [place for place, one in enumerate(family) if one == counted]
+        corrected[here] = holm(corrected[here])
+        tests[counted] = int((~numpy.isnan(corrected[here])).sum())
+        for place in here:
+            with blamed(cases[place].claim, addresses):
+                sides[place] = decided(cases[place], corrected[place])
+        levels[counted] = LEVEL / max(1, sum(1 for place in here if cases[place].evidence and not sides[place]))
     rows = []
-    for case, p, side in zip(cases, corrected, sides, strict=True):
+    for case, p, side, counted in zip(cases, corrected, sides, family, strict=True):
         with blamed(case.claim, addresses):
-            rows.append(row(case, p, side, tests, level))
+            rows.append(row(case, p, side, tests[counted], levels[counted]))
             if told_by_surrogate(case.claim, case.space, expected):
                 rows[-1]["statement"] = f"By a surrogate: {rows[-1]['statement']}"
+        if study.counting.claims:
+            rows[-1]["counts"] = COUNTED if counted else EXPLORATORY
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds_needed": "Int64"})
 
 
@@ -249,6 +257,7 @@ def row(case: Hypothesis, p: float, side: int, tests: int, level: float) -> dict
         "verdict": "no data",
         "seeds_needed": None,
         "reason": case.reason,
+        "counts": "",
     }
     if case.evidence is None:
         return shown

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from nas_stability.analysis import offered
-from nas_stability.analysis.claims.statements import Claim
+from nas_stability.analysis.claims.statements import Claim, claims
+from nas_stability.analysis.names import in_order
 from nas_stability.benchmarks.errors import BadInput, shown
 
 
@@ -29,6 +30,20 @@ def offered_claims(methods: Sequence[str], own: Sequence[Claim]) -> dict[str, tu
         if not claim.methods or set(claim.methods) & set(methods):
             found[name] = address, dataclasses.replace(claim, name=name, methods=tuple(claim.methods))
     return found
+
+
+def judged_by(methods: Sequence[str], own: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The names of the claims by which a study will be judged, those that plug-ins offer behind the others.
+
+    Args:
+        methods: of the study.
+        own: template, method and base of its own claims.
+
+    Raises:
+        BadInput: as ``offered_claims``.
+    """
+    judged = claims(in_order(methods), own)
+    return [*(claim.name for claim in judged), *offered_claims(methods, judged)]
 
 
 @contextlib.contextmanager

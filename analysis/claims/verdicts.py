@@ -10,6 +10,9 @@ from nas_stability.analysis import escape
 from nas_stability.analysis.readable import cell, number
 from nas_stability.analysis.variants import visible
 
+COUNTED, EXPLORATORY = "yes", "exploratory"
+"""In the column ``counts`` of a study that said beforehand which claims count."""
+
 
 def records(judged: pandas.DataFrame) -> list[dict[str, object]]:
     """Rows for JSON: a number that is not known is None."""
@@ -22,7 +25,7 @@ def records(judged: pandas.DataFrame) -> list[dict[str, object]]:
 def markdown(judged: pandas.DataFrame) -> str:
     """The verdicts in Markdown, for people."""
     entries = readable(judged)
-    names = [name for name in READABLE if name != "variant" or any(entry["variant"] for entry in entries)]
+    names = [name for name in READABLE if name not in OPTIONAL or any(entry[name] for entry in entries)]
     lines = [["claim", *(name.replace("_", " ") for name in names)]]
     lines.append(["---"] * len(lines[0]))
     lines += [
@@ -42,17 +45,30 @@ def printed(judged: pandas.DataFrame) -> str:
     spaces = list(dict.fromkeys(entry["space"] for entry in entries))
     places = dict.fromkeys((entry["space"], entry["variant"]) for entry in entries)
     for place in sorted(places, key=lambda place: spaces.index(place[0])):
+        here = [entry for entry in entries if (entry["space"], entry["variant"]) == place]
         lines = [", ".join(filter(None, place))]
-        for entry in entries:
-            if (entry["space"], entry["variant"]) == place:
-                lines.append(
-                    "  " + "  ".join(entry[name].ljust(widths[name]) for name in names) + "  " + entry["reason"]
-                )
+        for counts, heading in HEADINGS.items():
+            told = [entry for entry in here if entry["counts"] == counts]
+            lines += [heading] if told and heading else []
+            lines += [
+                "  " + "  ".join(entry[name].ljust(widths[name]) for name in names) + "  " + entry["reason"]
+                for entry in told
+            ]
         blocks.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(blocks)
 
 
-READABLE = ("space", "variant", "verdict", "estimate", "claimed", "n", "seeds_needed", "reason")
+HEADINGS = {
+    "": "",
+    COUNTED: " claims that count, named before the seeds were seen",
+    EXPLORATORY: " exploratory: everything else that was looked at",
+}
+"""What is printed above the claims of each kind."""
+
+READABLE = ("space", "variant", "counts", "verdict", "estimate", "claimed", "n", "seeds_needed", "reason")
+OPTIONAL = ("variant", "counts")
+"""Columns that are left out where they say nothing."""
+
 FOREIGN = ("space", "variant", "reason")
 """What may hold names out of files."""
 
@@ -69,6 +85,7 @@ def readable(judged: pandas.DataFrame) -> list[dict[str, str]]:
                 "statement": str(found["statement"]),
                 "space": visible(str(found["space"])),
                 "variant": str(found["variant"]),
+                "counts": str(found["counts"]),
                 "verdict": str(found["verdict"]),
                 "estimate": f"{cell(float(str(found['estimate'])), low, high)} {found['unit']}" if known else "-",
                 "claimed": f"{found['direction']} {number(float(str(found['threshold'])))}",

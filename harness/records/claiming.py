@@ -6,18 +6,19 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import filelock
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput
-from nas_stability.harness.records.folder import counted, ids_of, is_run, is_study, read_claims, read_study, some
+from nas_stability.harness.records.folder import counted, is_run, is_study, some
 from nas_stability.harness.records.outputs import refuse_output
 from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
 from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.records.status import read_rows
+from nas_stability.harness.records.study_record import ids_of, read_claims, read_counting, read_study
 from nas_stability.harness.specs.recorded import recorded_spec, same_run
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import PlannedStudy
@@ -115,7 +116,7 @@ def claim_study(study: PlannedStudy, folder: Path) -> None:
     """Makes the folder this study's.
 
     Raises:
-        BadInput: it is another's, or cannot be written.
+        BadInput: it is another's, cannot be written, or has runs that began while other claims counted.
         CorruptFile: its study.json is damaged.
     """
     path = folder / STUDY
@@ -131,12 +132,35 @@ def claim_study(study: PlannedStudy, folder: Path) -> None:
     planned = {run: theirs.get(run) or json.loads(spec.json()) for spec, run in names.items()}
     if strangers := set(names.values()) - theirs.keys():  # of an old study, runs that have not begun
         logging.warning("%s in %s: named by the ids of today", counted(sorted(strangers)), folder)
-    if read_claims(folder) != study.claims:
+    counting = read_counting(folder)
+    if counting != study.counting:
+        refuse_begun(folder, counting.claims)
+        logging.warning("what %s is to decide was another before any run began: it is what its file has today", folder)
+    elif read_claims(folder) != study.claims:
         logging.warning("the claims of %s were others when it began: its file has those of today", folder)
     elif not strangers:
         return
-    claims = {name: value for name, value in json.loads(study.json()).items() if name == "claims"}
-    files.write(path, sealed({"schema": SCHEMA, "name": study.name, "runs": planned, **claims}))
+    told = json.loads(study.json())
+    files.write(path, sealed({"schema": SCHEMA, **told, "runs": planned}))
+
+
+def refuse_begun(folder: Path, claims: Sequence[str]) -> None:
+    """Refuses a study whose claims that count are others than those with which its runs began.
+
+    Args:
+        folder: of the study.
+        claims: that counted then.
+
+    Raises:
+        BadInput: a run has begun.
+    """
+    begun = [place.name for place in sorted(folder.iterdir()) if place.is_dir() and is_run(place)]
+    if begun:
+        before = ", ".join(claims) or "none by itself"
+        raise BadInput(
+            f"{counted(begun)} of the study {folder} began while other claims counted ({before}): what counts is "
+            "settled before the first seed is seen; keep [claims] as it was, or choose another folder with --out"
+        )
 
 
 def names_of(study: PlannedStudy, folder: Path) -> dict[RunSpec, str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas_stability.benchmarks.errors import BadInput
-from nas_stability.harness.records.folder import damages, read_study, survey
+from nas_stability.harness.records.folder import damages, survey
 from nas_stability.harness.records.record import DONE, EPOCHS, ERROR, SPEC
 from nas_stability.harness.records.sealed import opened
+from nas_stability.harness.records.study_record import read_study
 from nas_stability.harness.specs.recorded import recorded_spec
 
 QUIET = 120.0

@@ -4,7 +4,8 @@
     [base]            fields of every run
     [over]            lists, one run per combination; integers may be a range such as "0-9"
     [[also]]          extra runs: [base] with these fields replaced; lists and ranges as in [over]
-    [[claim]]         a claim of the study's own: a template of CLAIMS, a method, and the base it is compared with
+    [claims]          the question, and the claims that count (claimed.py)
+    [[claim]]         a claim of the study's own (claimed.py)
     [[evaluate]]      what is trained from scratch when all runs are finished: as the flags of ``evaluate``
 
 Strict: an unknown key, a wrong type or an empty list is an error with file, line and the nearest name. Fields may be
@@ -16,34 +17,29 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nas_stability.benchmarks import plugins
 from nas_stability.benchmarks.errors import BadInput, shown, unknown
 from nas_stability.benchmarks.names import check_name
+from nas_stability.harness.specs.claimed import CLAIM_KEYS, COUNTING, NOTHING_COUNTS, Counting, claim_of, counting_of
 from nas_stability.harness.specs.fields import Value
-from nas_stability.harness.specs.filled_in import run_spec, typed
+from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.section import Section
-from nas_stability.harness.specs.spec import FIELDS, RunSpec, field_names, field_of
+from nas_stability.harness.specs.spec import RunSpec
+from nas_stability.harness.specs.varied import MOST_RUNS, extras, fields, keyed, listed, replace
 from nas_stability.harness.training.protocol import Request, request_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 PLUGINS = "plugins"
-SECTIONS = ("base", "over", "also", "claim", "evaluate")
-CLAIMS = ("deteriorates-less", "ends-better", "hessian-smaller", "flatter", "costs-more")
-"""What a study's own claim may say of a method and its base: the templates over pairs of analysis/claims."""
-
-CLAIM_KEYS = ("template", "method", "base")
+SECTIONS = ("base", "over", "also", "claims", "claim", "evaluate")
 RESERVED = ("bench", "published", "tables")
 """Folders in results/ that are not a study's: a study of such a name would be written among what is there."""
-
-MOST_RUNS = 10_000
-"""Runs of a study: as many as are read in seconds; more are a slip of the fingers, or several studies."""
 
 LARGEST = 1 << 20
 """Bytes of a study's file."""
@@ -58,18 +54,22 @@ class PlannedStudy:
         runs: specs with distinct run ids.
         claims: template, method and base of its own claims.
         evaluations: what is trained from scratch when all runs are finished; no part of what the study is.
+        counting: what it is to decide; nothing where its file does not say.
     """
 
     name: str
     runs: tuple[RunSpec, ...]
     claims: tuple[tuple[str, str, str], ...] = ()
     evaluations: tuple[Request, ...] = ()
+    counting: Counting = NOTHING_COUNTS
 
     def json(self) -> str:
-        """Name, specs and, where there are any, claims as JSON."""
+        """Name, specs and, where there are any, its own claims and those that count, as JSON."""
         runs = {spec.run_id: json.loads(spec.json()) for spec in self.runs}
         claims = [dict(zip(CLAIM_KEYS, claim, strict=True)) for claim in self.claims]
-        return json.dumps({"name": self.name, "runs": runs} | ({"claims": claims} if claims else {}), indent=1)
+        said = {"claims": claims, COUNTING: self.counting._asdict() if self.counting.claims else {}}
+        kept = {key: value for key, value in said.items() if value}
+        return json.dumps({"name": self.name, "runs": runs, **kept}, indent=1)
 
 
 def shipped() -> dict[str, Path]:
@@ -106,8 +106,13 @@ def find(name: str) -> Path:
     raise unknown("study", name, shipped())
 
 
-def read(path: Path) -> PlannedStudy:
+def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> PlannedStudy:
     """A study file.
+
+    Args:
+        path: of the file.
+        given: field -> what it is instead of what the file says, in every run: a value, several joined by commas, or a
+            range of integers; relative paths are taken from the working folder.
 
     Raises:
         BadInput: naming file, line and the nearest known name.
@@ -120,6 +125,8 @@ def read(path: Path) -> PlannedStudy:
         if section not in (*SECTIONS, PLUGINS):
             raise whole.error(section, unknown("section", section, (*SECTIONS, PLUGINS)))
     addresses = plugins_of(whole, found.get(PLUGINS, []))
+    for field, value in given.items():
+        replace(found, field.replace("-", "_"), value)
     base = fields(Section(path, text, "base"), found.get("base", {}))
     over = {
         name: listed(Section(path, text, "over"), name, values)
@@ -138,11 +145,16 @@ def read(path: Path) -> PlannedStudy:
     evaluations = found.get("evaluate", [])
     if not isinstance(evaluations, list):
         raise whole.error("evaluate", BadInput("'evaluate' is written [[evaluate]], once per protocol"))
+    own = tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims))
+    counting = NOTHING_COUNTS
+    if "claims" in found:
+        counting = counting_of(Section(path, text, "claims"), found["claims"])
     return PlannedStudy(
         name,
         runs,
-        tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims)),
+        own,
         tuple(evaluation_of(Section(path, text, "evaluate", number), one) for number, one in enumerate(evaluations)),
+        counting,
     )
 
 
@@ -158,33 +170,6 @@ def evaluation_of(section: Section, entries: Mapping[str, object]) -> Request:
         except BadInput as error:
             raise section.error(key, error) from error
     return request_of(entries)
-
-
-def claim_of(section: Section, entries: object, methods: Collection[str]) -> tuple[str, str, str]:
-    """Template, method and base of one [[claim]], whose methods are among those of the study.
-
-    Raises:
-        BadInput: naming file, line and the nearest known name.
-    """
-    if not isinstance(entries, dict):
-        raise section.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
-    for key in entries:
-        if key not in CLAIM_KEYS:
-            raise section.error(key, unknown("key", key, CLAIM_KEYS))
-    known = {"template": CLAIMS, "method": methods, "base": methods}
-    found = {
-        key: value.lower().replace("_", "-") if isinstance(value, str) else value for key, value in entries.items()
-    }
-    for key, names in known.items():
-        if key not in entries:
-            keys = ", ".join(CLAIM_KEYS)  # no key of any section, so that the line is the claim's own
-            raise section.error(keys, BadInput(f"the claim lacks {key!r}: it takes {keys}"))
-        if found[key] not in list(names):
-            kind = "template of claims" if key == "template" else "method of the study"
-            raise section.error(key, unknown(kind, entries[key], names))
-    if found["method"] == found["base"]:
-        raise section.error("base", BadInput(f"the claim compares {shown(entries['base'])} with itself"))
-    return found["template"], found["method"], found["base"]
 
 
 def plugins_of(section: Section, addresses: object) -> list[str]:
@@ -272,77 +257,3 @@ def parsed(path: Path, text: str) -> dict[str, Any]:
         raise BadInput(f"the study file {path}: lists or tables are nested too deeply") from None
     except ValueError as error:  # an integer of more digits than Python reads
         raise BadInput(f"the study file {path}: a number in it cannot be read: {error}") from error
-
-
-def keyed(section: Section, entries: object) -> dict[str, Any]:
-    """The entries of a section by field; a key may have dashes for underscores."""
-    if not isinstance(entries, dict):
-        raise section.error(section.name, BadInput("a section is written [base], [over] or [[also]]"))
-    found: dict[str, Any] = {}
-    for key, value in entries.items():
-        name = key.replace("-", "_")
-        if name not in FIELDS and name not in field_names():
-            raise section.error(key, unknown("field", key, field_names()))
-        if name in found:
-            raise section.error(name, BadInput(f"{name!r} is given twice, with dashes and with underscores"))
-        found[name] = value
-    return found
-
-
-def fields(section: Section, entries: object) -> dict[str, Value]:
-    """A section of single values, each of its field's type."""
-    return {name: value_of(section, name, value) for name, value in keyed(section, entries).items()}
-
-
-def extras(section: Section, entries: object) -> dict[str, list[Value]]:
-    """The runs of one [[also]]: one, or one per combination of the fields that are lists or ranges there."""
-    return {
-        name: listed(section, name, value)
-        if isinstance(value, list) or (field_of(name)[1] is int and isinstance(value, str))
-        else [value_of(section, name, value)]
-        for name, value in keyed(section, entries).items()
-    }
-
-
-def value_of(section: Section, name: str, value: object) -> Value:
-    """One value of a field's type."""
-    if section.name == "base" and (isinstance(value, list) or (field_of(name)[1] is int and span(value))):
-        raise section.error(
-            name, BadInput(f"{name!r} in [base] takes one value, not {shown(value)}; vary it in [over]")
-        )
-    try:
-        return typed(name, value)
-    except BadInput as error:
-        raise section.error(name, error) from error
-
-
-def span(value: object) -> tuple[int, int] | None:
-    """First and last of a range of integers as text, such as "0-9"."""
-    ends = re.fullmatch(r"([0-9]{1,30})-([0-9]{1,30})", value) if isinstance(value, str) else None
-    return (int(ends[1]), int(ends[2])) if ends else None
-
-
-def listed(section: Section, name: str, values: object) -> list[Value]:
-    """The values of a field to vary: a list, or a range of integers as text."""
-
-    def refused(what: str) -> BadInput:
-        return section.error(name, BadInput(f"{name!r} in [{section.name}] {what}"))
-
-    ends = span(values)
-    if ends and field_of(name)[1] is int:
-        first, last = ends
-        if first > last:
-            raise refused(f'takes a range that goes up, not {values!r}; did you mean "{last}-{first}"?')
-        if last - first >= MOST_RUNS:
-            raise refused(f"is a range of {last - first + 1:,} values; a study has at most {MOST_RUNS:,} runs")
-        values = list(range(first, last + 1))
-    if not isinstance(values, list):
-        ranges = ', or a range such as "0-9"' if field_of(name)[1] is int else "; ranges are for fields of integers"
-        raise refused(f"takes a list{ranges}, not {shown(values)}")
-    if not values:
-        raise refused("is empty: the study would have no run")
-    found = [value_of(section, name, value) for value in values]
-    twice = next((value for value in found if found.count(value) > 1), None) if len(set(found)) < len(found) else None
-    if twice is not None:
-        raise refused(f"has {shown(twice)} twice: a run is carried out once")
-    return found

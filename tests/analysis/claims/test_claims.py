@@ -17,7 +17,7 @@ from nas_stability.analysis.claims.statements import OVER_PAIRS, TEMPLATES, clai
 from nas_stability.analysis.statistics.significance import holm, mean_test
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.command_line import main
-from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs import claimed
 from tests import oracles_stats as oracles
 from tests.analysis.claims.synthetic import CLAIMS, METHODS, Values, all_columns, normal, of_space, study, with_effects
 
@@ -270,7 +270,7 @@ def test_a_studys_own_claims_are_judged_once_with_the_others_and_corrected_with_
 
 
 def test_templates_of_a_study_file_are_those_over_pairs() -> None:
-    assert set(study_file.CLAIMS) == OVER_PAIRS.keys() < TEMPLATES.keys()
+    assert set(claimed.OWN) == OVER_PAIRS.keys() < TEMPLATES.keys()
 
 
 def test_verdicts_for_people() -> None:

@@ -14,7 +14,7 @@ import pytest
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
 from nas_stability.benchmarks.names import check_name
-from nas_stability.harness.records import claiming, folder
+from nas_stability.harness.records import claiming, study_record
 from nas_stability.harness.records.sealed import sealed
 from nas_stability.harness.specs import study_file
 from tests.commands import refused
@@ -286,15 +286,15 @@ def test_a_studys_own_claims_are_kept_in_its_folder_and_follow_its_file(tmp_path
     found = study_file.read(file)
     assert found.claims == (("ends-better", "sdarts-rs", "darts"),)
     claiming.claim_study(found, tmp_path / "mine")
-    assert folder.read_claims(tmp_path / "mine") == found.claims
-    runs = folder.read_study(tmp_path / "mine")
+    assert study_record.read_claims(tmp_path / "mine") == found.claims
+    runs = study_record.read_study(tmp_path / "mine")
     before = (tmp_path / "mine" / "study.json").read_bytes()
     claiming.claim_study(found, tmp_path / "mine")
     assert (tmp_path / "mine" / "study.json").read_bytes() == before
     claiming.claim_study(dataclasses.replace(found, claims=()), tmp_path / "mine")
-    assert folder.read_claims(tmp_path / "mine") == ()
-    assert folder.read_study(tmp_path / "mine") == runs
+    assert study_record.read_claims(tmp_path / "mine") == ()
+    assert study_record.read_study(tmp_path / "mine") == runs
     assert "claims" not in dataclasses.replace(found, claims=()).json()
     files.write(tmp_path / "mine" / "study.json", sealed({"name": "mine", "runs": runs, "claims": [{"method": 1}]}))
     with pytest.raises(CorruptFile, match="its claims are none"):
-        folder.read_claims(tmp_path / "mine")
+        study_record.read_claims(tmp_path / "mine")
