@@ -212,9 +212,12 @@ def darts_logits(space: str, tensors: Tensors, images: Tensor, mixture: Mixture,
 
     def operation(letter: str, name: str, node: Tensor, stride: int) -> Tensor:
         if letter in "nz":
-            shape = node[:, :, ::stride, ::stride].shape
-            noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-            return noise.to(node) if letter == "z" else torch.zeros_like(node[:, :, ::stride, ::stride])
+            places = node[:, :, ::stride, ::stride]
+            if letter == "n":
+                return torch.zeros_like(places)
+            batch, channels, height, breadth = places.shape
+            drawn = torch.randn((batch, height, breadth, channels), generator=generator, dtype=node.dtype)
+            return drawn.movedim(-1, 1).contiguous()
         if letter == "s":
             return node if stride == 1 else reduced(name, node)
         if letter in "ma":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +27,37 @@ from nas_stability.benchmarks.spaces.networks import darts_network
 from nas_stability.benchmarks.spaces.networks.darts_network import STEM_MULTIPLIER, States, halving
 from nas_stability.benchmarks.spaces.operations_darts import (
     OPERATIONS,
+    Convolutions,
     FactorizedReduce,
     Norm,
+    Nothing,
+    PooledNorm,
     ReluConvNorm,
     without_weights,
 )
 from nas_stability.benchmarks.spaces.space import Arch, Mixture, Space, Supernet, SupernetShape, Unlisted
+
+
+class Seen:
+    """A state as the edges out of it see it: what several of them need is computed once in a pass.
+
+    Attributes:
+        part: of features (B, C, H, W) the one in ``partial`` channels that is operated on.
+        passing: the other channels; None where all are operated on.
+    """
+
+    def __init__(self, features: Tensor, partial: int) -> None:
+        self.part: Tensor = features
+        self.passing: Tensor | None = None
+        if partial > 1:
+            self.part, self.passing = parted(features, partial)
+        self.made: dict[str, Tensor] = {}
+
+    def through(self, name: str, part: Callable[[Tensor], Tensor]) -> Tensor:
+        """What a function or module without weights makes of the part, computed when the first edge asks for it."""
+        if name not in self.made:
+            self.made[name] = part(self.part)
+        return self.made[name]
 
 
 class MixedOperation(nn.Module):
@@ -42,25 +67,29 @@ class MixedOperation(nn.Module):
     the edge halves the resolution the channels that pass by are max-pooled (2x2). There is no edge normalisation.
     """
 
-    def __init__(
-        self, names: Sequence[str], width: int, stride: int, norm: Norm, drawn: DrawnValues, partial: int
-    ) -> None:
+    def __init__(self, names: Sequence[str], width: int, stride: int, norm: Norm, drawn: DrawnValues) -> None:
         super().__init__()
-        self.choices = nn.ModuleList(OPERATIONS[name](width // partial, stride, norm, drawn) for name in names)
-        self.stride, self.partial = stride, partial
+        self.choices = nn.ModuleList(OPERATIONS[name](width, stride, norm, drawn) for name in names)
+        self.stride = stride
 
-    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Features (B, width, H, W) and weights (choices,) -> (B, width, H / stride, W / stride)."""
-        if self.partial == 1:
-            return self.mixed(features, weights)
-        part, passing = parted(features, self.partial)
-        return shuffled(self.mixed(part, weights), passing if self.stride == 1 else F.max_pool2d(passing, 2))
-
-    def mixed(self, features: Tensor, weights: Tensor) -> Tensor:
-        """The sum of what the operations make of the features, each times its weight."""
-        made = [weight * choice(features) for weight, choice in zip(weights, self.choices, strict=True)]
+    def forward(self, seen: Seen, weights: Tensor) -> Tensor:
+        """A state (B, width, H, W) and weights (choices,) -> (B, width, H / stride, W / stride)."""
+        weighted = zip(weights, self.choices, strict=True)
+        made = [weight * result(choice, seen) for weight, choice in weighted if not isinstance(choice, Nothing)]
         total: Tensor = functools.reduce(torch.add, made)
-        return total
+        if seen.passing is None:
+            return total
+        return shuffled(total, seen.passing if self.stride == 1 else F.max_pool2d(seen.passing, 2))
+
+
+def result(choice: nn.Module, seen: Seen) -> Tensor:
+    """What an operation makes of a state; a first ReLU is the state's, and so is a pool."""
+    if isinstance(choice, Convolutions | FactorizedReduce):
+        return choice.behind_relu(seen.through("relu", F.relu))
+    if isinstance(choice, PooledNorm):
+        return choice.behind_pool(seen.through(choice.pool_name, choice.pool))
+    found: Tensor = choice(seen.part)
+    return found
 
 
 class SupernetCell(nn.Module):
@@ -94,10 +123,10 @@ class SupernetCell(nn.Module):
         self.preprocess1 = ReluConvNorm(widths[1], width, norm)
         strides = [2 if halves and source < INPUTS else 1 for _, source in EDGES]
         self.edges = nn.ModuleList(
-            MixedOperation(names, width, stride, norm, drawn, partial)
+            MixedOperation(names, width // partial, stride, norm, drawn)
             for names, stride in zip(choices, strides, strict=True)
         )
-        self.halves = halves
+        self.halves, self.partial = halves, partial
 
     def forward(self, states: States, weights: Tensor) -> States:
         """The last two outputs and weights (edges, choices) -> the last one, and this cell's (B, 4 * width, H', W')."""
@@ -108,13 +137,15 @@ class SupernetCell(nn.Module):
                 "whose sides are multiples of 4"
             )
         nodes = [self.preprocess0(before), self.preprocess1(last)]
+        seen = [Seen(node, self.partial) for node in nodes]
         for node in range(NODES):
             arriving = [
-                edge(nodes[source], row)
+                edge(seen[source], row)
                 for (target, source), edge, row in zip(EDGES, self.edges, weights, strict=True)
                 if target == node
             ]
             nodes.append(functools.reduce(torch.add, arriving))
+            seen.append(Seen(nodes[-1], self.partial))
         return last, torch.cat(nodes[INPUTS:], 1)
 
 

@@ -36,8 +36,19 @@ class ReluConvNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H, W)."""
-        found: Tensor = self.op(features)
+        return normed(self.op[1], self.op[2], F.relu(features))
+
+
+def normed(convolution: nn.Module, norm: nn.Module, features: Tensor) -> Tensor:
+    """A convolution and the BatchNorm behind it; by running statistics as one convolution, where it has no weights."""
+    if not isinstance(norm, nn.BatchNorm2d) or norm.training or norm.affine:
+        found: Tensor = norm(convolution(features))
         return found
+    assert isinstance(convolution, nn.Conv2d)
+    scale = torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
+    kernel = convolution.weight * scale[:, None, None, None]
+    shift = -norm.get_buffer("running_mean") * scale
+    return F.conv2d(features, kernel, shift, convolution.stride, convolution.padding, groups=convolution.groups)
 
 
 class FactorizedReduce(nn.Module):
@@ -53,7 +64,10 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W), sides even -> (B, width, H / 2, W / 2)."""
-        opened = F.relu(features)
+        return self.behind_relu(F.relu(features))
+
+    def behind_relu(self, opened: Tensor) -> Tensor:
+        """``forward`` of features that went through the ReLU."""
         halves = [self.conv_1(opened), self.conv_2(opened[:, :, 1:, 1:])]
         found: Tensor = self.bn(torch.cat(halves, 1))
         return found
@@ -74,7 +88,34 @@ class Convolutions(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, width, H, W) -> (B, width, H / stride, W / stride)."""
-        found: Tensor = self.op(features)
+        return self.behind_relu(F.relu(features))
+
+    def behind_relu(self, opened: Tensor) -> Tensor:
+        """``forward`` of features that went through the first ReLU."""
+        _, depthwise, pointwise, norm, *others = self.op
+        found = normed(pointwise, norm, depthwise(opened))
+        while others:
+            relu, depthwise, pointwise, norm, *others = others
+            found = normed(pointwise, norm, depthwise(relu(found)))
+        return found
+
+
+class PooledNorm(nn.Sequential):
+    """A pool, the same on every edge out of a state, and a BatchNorm behind it, whose statistics are the edge's."""
+
+    @property
+    def pool(self) -> nn.Module:
+        """The pool alone."""
+        return self[0]
+
+    @property
+    def pool_name(self) -> str:
+        """What the pool computes: its kind, sides and stride."""
+        return repr(self[0])
+
+    def behind_pool(self, pooled: Tensor) -> Tensor:
+        """``forward`` of features that went through the pool."""
+        found: Tensor = self[1](pooled)
         return found
 
 
@@ -136,8 +177,8 @@ def average_pool(width: int, stride: int, norm: Norm, drawn: DrawnValues) -> nn.
 
 
 def followed_by_norm(pool: MakeOperation) -> MakeOperation:
-    """A pool and a BatchNorm behind it."""
-    return lambda width, stride, norm, drawn: nn.Sequential(pool(width, stride, norm, drawn), norm(width))
+    """What makes a pool and a BatchNorm behind it."""
+    return lambda width, stride, norm, drawn: PooledNorm(pool(width, stride, norm, drawn), norm(width))
 
 
 OPERATIONS: Mapping[str, MakeOperation] = {

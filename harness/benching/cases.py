@@ -141,6 +141,11 @@ def quick(space: str, method: str) -> RunSpec:
     return dataclasses.replace(spec, space=space, **of_space)
 
 
+def short_batch(space: str, method: str) -> RunSpec:
+    """The paper's settings at a quarter of its batch or less: what a step of the largest spaces is measured at."""
+    return dataclasses.replace(published_spec(space, method), batch_size=16)
+
+
 def plan(spaces: Sequence[str], sizes: Sequence[str], methods: Sequence[str] = (*METHODS, HESSIAN)) -> list[Case]:
     """Every method and the Hessian, in every space that has the supernet for it, at every size.
 
@@ -186,5 +191,6 @@ def growth_plan(spaces: Sequence[str]) -> list[Growth]:
 
 SIZES: dict[str, Callable[[str, str], RunSpec]] = {
     "published": published_spec,
+    "batch-16": short_batch,
     "quick": quick,
 }

@@ -28,7 +28,7 @@ from nas_stability.benchmarks.spaces.space import SupernetShape
 from nas_stability.harness.benching.cases import GROWN, HESSIAN, IMAGES, Case, Growth, Measured, Ratio, StepCost
 from nas_stability.harness.benching.instrument import CLASSES, Work, asked_by, convolution_peak, processor, seconds
 from nas_stability.harness.benching.markdown_tables import BARS, rounded
-from nas_stability.harness.given import PASSES, Draws, Moment, relaxation_draws
+from nas_stability.harness.given import PASSES, Draws, Moment, operation_draws, relaxation_draws
 from nas_stability.harness.measuring.curvature import flat, unflat, validation_hessian
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.methods.compositions import find_method
@@ -45,7 +45,7 @@ from nas_stability.harness.runs.machine import (
 from nas_stability.harness.schedules import perturbation_radius
 from nas_stability.harness.search import search_step
 from nas_stability.harness.specs.spec import RunSpec
-from nas_stability.harness.state import Search, assemble, start
+from nas_stability.harness.state import Search, Step, assemble, start
 
 OURS, LITERAL, PLAIN, DARTS = "ours", "literal", "plain", "darts"
 
@@ -114,7 +114,7 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
     batches, moment = Batches(train, valid), Moment(spec.lr, radius)
     draws = Draws(noise, *(relaxation_draws(search, 0, name) for name in PASSES))
     found: dict[str, Work] = {
-        name: functools.partial(search_step, one, batches, moment, draws) for name, one in searches.items()
+        name: functools.partial(step, one, batches, moment, draws) for name, one in searches.items()
     }
     if literal:
         found[LITERAL] = lambda: literal.literal_step(
@@ -122,8 +122,14 @@ def works(case: Case, device: torch.device, literal: Any, plain: bool = True) ->
         )
     if plain and spec.method not in GROWN:
         darts = start(dataclasses.replace(spec, method="darts"), CLASSES, channels, device)
-        found[DARTS] = functools.partial(search_step, darts, batches, moment, Draws(noise))
+        found[DARTS] = functools.partial(step, darts, batches, moment, Draws(noise))
     return found
+
+
+def step(search: Search, batches: Batches, moment: Moment, draws: Draws) -> Step:
+    """A search step as an epoch takes it, with what operations draw."""
+    with search.net.drawing(operation_draws(search, 0)):
+        return search_step(search, batches, moment, draws)
 
 
 def plainly(search: Search, channels: int) -> Search:

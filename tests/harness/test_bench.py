@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -261,13 +262,15 @@ def test_sizes_are_the_papers_and_those_of_quick() -> None:
         (case.spec.space, case.size, case.what): case.spec
         for case in bench_cases.plan(LISTED, tuple(bench_cases.SIZES))
     }
-    assert len(cases) == len(LISTED) * 2 * (len(METHODS) + 1)
+    assert len(cases) == len(LISTED) * 3 * (len(METHODS) + 1)
     rows = set(METHODS) | {"darts-ada"}
     assert rows == set(compositions.METHODS), "every method has its rows; a step of DARTS-ADA is one of darts-2nd"
     assert cases["nasbench201", "published", "darts"] == run_spec(
         {"space": "nasbench201", "method": "darts", "data": "cifar10"}
     )
     for space in LISTED:
+        short = cases[space, "batch-16", "sdarts-adv"]
+        assert short == dataclasses.replace(cases[space, "published", "sdarts-adv"], batch_size=16)
         spec = cases[space, "quick", "sdarts-adv"]
         assert (spec.space, spec.width, spec.batch_size, spec.data) == (space, 4, 64, "digits")
         assert spec.depth == (1 if space == "nasbench201" else 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -31,6 +32,12 @@ from tests.small import CPU, PLACE
 
 RAW = load_data("digits", Path())
 CHANGING = ("seconds", "git_commit")
+
+def laid_last(generator: torch.Generator, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+    """Values that are drawn channel by channel for each pixel."""
+    batch, channels, height, breadth = shape
+    return torch.randn((batch, height, breadth, channels), generator=generator, dtype=dtype).permute(0, 3, 1, 2)
+
 
 CASES: dict[str, dict[str, Any]] = {
     "nasbench201": {"space": "nasbench201"},
@@ -81,7 +88,7 @@ def test_a_literal_loop_gives_the_same(case: str, tmp_path: Path) -> None:
         losses.clear()
         for step, (batch, labels) in enumerate(batches):
             noise = stream(0, "network noise", epoch, step)
-            drawn = lambda shape, noise=noise, dtype=dtype: torch.randn(shape, generator=noise, dtype=dtype)  # noqa: E731
+            drawn = functools.partial(laid_last, noise, dtype)
             p = 1 - protocol.drop_path * epoch / 3
             kept = None
             if net.paths and p < 1:
