@@ -24,7 +24,7 @@ from nas_stability.analysis.figures.layout import note
 from nas_stability.analysis.figures.offered import figures
 from nas_stability.analysis.figures.panels import PAPER, SCREEN, DrawFigure, Drawn, style
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.summaries import NOTES, OF_TRAINING
+from nas_stability.analysis.summaries import NOTES, OCCASIONAL
 from nas_stability.analysis.summaries import TABLES as OF_SEARCHES
 from nas_stability.benchmarks import files, plugins
 from nas_stability.benchmarks.errors import BadInput, unknown
@@ -32,7 +32,7 @@ from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.benchmarks.workers import Crew, Lost
 from nas_stability.harness.records.outputs import REPORT, refuse_output
 
-TABLES = {**OF_SEARCHES, **OF_TRAINING}
+TABLES = {**OF_SEARCHES, **OCCASIONAL}
 
 QUIET = 5.0
 """Seconds between two lines of progress in a log."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -26,7 +27,7 @@ from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records import study_record
 from nas_stability.harness.records.evaluated import EVALUATED, TEXTS, evaluated_damages
 from nas_stability.harness.records.folder import survey, verified
-from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, LANDSCAPE, SPACE_FACTS, SPECTRUM
+from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, IMPORTED, LANDSCAPE, SPACE_FACTS, SPECTRUM
 from nas_stability.harness.records.sealed import SEAL
 from nas_stability.harness.specs.claimed import NOTHING_COUNTS, Counting
 from nas_stability.harness.specs.recorded import recorded_spec
@@ -135,6 +136,11 @@ class Study:
             raise BadInput(f"no run of {group.method} in {group.space} with variant {group.variant!r} ({known})")
         return found
 
+    def has_alphas(self, run: str) -> bool:
+        """Whether a run has logits: each but some that were imported."""
+        imported = f"{IMPORTED}.layout" in self.runs and self.runs.set_index("run")[f"{IMPORTED}.layout"].notna()[run]
+        return not imported or (self.places[run] / ALPHAS).exists()
+
     def alphas(self, run: str) -> list[Floats]:
         """The logits of every epoch of a run by group, each (epochs + 1, rows, choices); read when asked for.
 
@@ -209,7 +215,7 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         runs=pandas.DataFrame([flat(run, record) for run, record in zip(runs, records, strict=True)]),
         places=finished,
         unfinished=tuple(found.unfinished),
-        remarks=tuple(found.remarks),
+        remarks=(*found.remarks, *imported_remarks(records)),
         verified=verify,
         claims=study_record.read_claims(folder) if folders.is_study(folder) else (),
         counting=study_record.read_counting(folder) if folders.is_study(folder) else NOTHING_COUNTS,
@@ -229,6 +235,18 @@ def read_evaluated(folder: Path, verify: bool) -> pandas.DataFrame | None:
     path = folder / EVALUATED
     texts = dict.fromkeys(TEXTS, str)  # the hash of a module may look like a number
     return pandas.read_csv(path, dtype=texts) if path.exists() else None
+
+
+def imported_remarks(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where runs are from that were not carried out here, one line for each source."""
+    sources = Counter(
+        (record[IMPORTED]["name"], record[IMPORTED]["licence"]) for record in records if IMPORTED in record
+    )
+    return [
+        f"{folders.counted([''] * number)} imported from {name} (licence: {licence}): carried out elsewhere, and "
+        "fields that the logs do not tell are at their defaults"
+        for (name, licence), number in sources.items()
+    ]
 
 
 def read_record(folder: Path, verify: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from nas_stability.analysis import by_chance
 from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
 from nas_stability.analysis.retrained import retrained
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
+from nas_stability.analysis.stopped import stops
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import Group, told
 
@@ -149,6 +150,10 @@ HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.
     "best_of_4": "best of 4 by validation (%)",
     "parameters": "parameters (10^6)",
     "macs": "MACs (10^6)",
+    "epoch": "returned epoch",
+    "error": "supernet error there (%)",
+    "error_at_end": "at the end (%)",
+    "saved": "at the end, less there (points)",
 }
 
 NOTES = {
@@ -172,6 +177,11 @@ NOTES = {
         "validation accuracy (of more than four, the expectation over every choice of four): a maximum, not a mean. "
         "`rule`: which epoch's architecture. Random: architectures drawn uniformly, trained alike. By the table: what "
         "the table says of the same architectures."
+    ),
+    "stops": (
+        "Searches as a stopping rule would have stopped them: how many, the epoch whose architecture is returned (of "
+        "a search that goes on, the last), and the validation error of the supernet there, at the end of the search, "
+        "and the second less the first."
     ),
 }
 """Name of a table -> how its numbers were made."""
@@ -264,5 +274,5 @@ TABLES: dict[str, Tabulate] = {
     "results": results,
 }
 
-OF_TRAINING: dict[str, Callable[[Study], pandas.DataFrame | None]] = {"evaluated": retrained}
-"""Tables that a study has only if something of it was trained from scratch."""
+OCCASIONAL: dict[str, Callable[[Study], pandas.DataFrame | None]] = {"evaluated": retrained, "stops": stops}
+"""Tables that a study has only if something of it was trained from scratch, or is read as stopped by a rule."""

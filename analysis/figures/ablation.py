@@ -199,18 +199,27 @@ def field_axis(axes: Axes, one: Series, scaled: bool) -> None:
     axes.set_xlabel(escape.figure(one.field))
 
 
+def tells(one: Series, column: str) -> bool:
+    """Whether a series has a number of a quantity at two values of its field at least."""
+    return int(one.runs.loc[one.runs[column].notna(), "value"].nunique()) > 1
+
+
 def ablation(study: Study, page: Page = SCREEN) -> Drawn | None:
     """Final accuracy, deterioration and late eigenvalue against each field that varies: a row per space and field."""
     found = series(study)
     if not found:
         return None
-    shown = found[: MOST_PANELS // len(QUANTITIES)]
+    telling = [one for one in found if any(tells(one, column) for column in QUANTITIES)]
+    columns = {name: label for name, label in QUANTITIES.items() if any(tells(one, name) for one in telling)}
+    if not telling:
+        return None
+    shown = telling[: MOST_PANELS // len(columns)]
     inches = page.height * 1.1 * len(shown) + 0.3
-    figure = Figure(figsize=(page.wide, inches), layout="constrained")
-    grid = figure.subplots(len(shown), len(QUANTITIES), squeeze=False)
+    figure = Figure(figsize=(page.wide * (len(columns) + 1) / (len(QUANTITIES) + 1), inches), layout="constrained")
+    grid = figure.subplots(len(shown), len(columns), squeeze=False)
     for line, one in zip(grid, shown, strict=True):
         answer = answer_of(next(iter(study.answers(one.space)), ""))
-        for axes, (column, label) in zip(line, QUANTITIES.items(), strict=True):
+        for axes, (column, label) in zip(line, columns.items(), strict=True):
             draw_ablation(axes, study, one, column)
             axes.set_ylabel(label.replace("{answer}", answer_text(answer)), linespacing=CLOSE)
             rest = folded(escape.figure(one.rest), page)
@@ -223,5 +232,5 @@ def ablation(study: Study, page: Page = SCREEN) -> Drawn | None:
         "single seeds. Where several fields vary, each row holds the others at what its title says, or at their usual "
         "value."
     )
-    left = "" if len(shown) == len(found) else f" Drawn are {len(shown)} of {len(found)} rows."
+    left = "" if len(shown) == len(telling) else f" Drawn are {len(shown)} of {len(telling)} rows."
     return Drawn(figure, told(pandas.concat(map(numbers_of_series, found), ignore_index=True)), caption + left)

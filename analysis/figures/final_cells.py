@@ -17,7 +17,7 @@ from nas_stability.analysis.figures.layout import MOST_PANELS, folded, groups_of
 from nas_stability.analysis.figures.looks import DARK, KNOWN, OperationLook, look, looks_of, operation_handles
 from nas_stability.analysis.figures.panels import SCREEN, Drawn, Page, epochs_axis, legend, method_name, space_name
 from nas_stability.analysis.statistics.intervals import Floats
-from nas_stability.analysis.study import Study
+from nas_stability.analysis.study import Study, chosen
 from nas_stability.analysis.variants import Group, told
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.spaces.graphs import Graph, graphs
@@ -41,18 +41,18 @@ def operation_shares(study: Study, space: str, method: str, variant: str = "") -
         BadInput: the logits of a run are missing, damaged, or of other operations than the space's.
     """
     rows = study.rows(Group(space, method, variant))
-    logits = [study.alphas(run) for run in rows["run"].unique()]
+    logits = [study.alphas(run) for run in rows["run"].unique() if study.has_alphas(run)]
     numbered = (tuple(f"choice {index}" for index in range(logits[0][0].shape[2])),) * logits[0][0].shape[1]
     named = study.facts_of(space).groups or {0: numbered}
     parts = []
     for epoch in range(max(len(groups[0]) for groups in logits)):
         try:
-            chosen = [decided(groups, epoch, named) for groups in logits if epoch < len(groups[0])]
+            picked = [decided(groups, epoch, named) for groups in logits if epoch < len(groups[0])]
         except (ValueError, IndexError) as error:
             raise BadInput(f"the logits of {method} in {space} are not of the operations that it has") from error
         for name in dict.fromkeys(name for rows in named.values() for row in rows for name in row):
-            share = float(numpy.mean([operations.count(name) / len(operations) for operations in chosen]))
-            parts.append((epoch, name, len(chosen), share))
+            share = float(numpy.mean([operations.count(name) / len(operations) for operations in picked]))
+            parts.append((epoch, name, len(picked), share))
     return pandas.DataFrame(parts, columns=["epoch", "operation", "seeds", "share"])
 
 
@@ -86,8 +86,13 @@ def draw_areas(axes: Axes, numbers: pandas.DataFrame, known: Mapping[str, Operat
 
 
 def operations(study: Study, page: Page = SCREEN) -> Drawn | None:
-    """Share of each operation over epochs: a panel per space, method and variant."""
+    """Share of each operation over epochs: a panel per space, method and variant whose runs have logits."""
+    having = {run for run in study.runs["run"] if study.has_alphas(str(run))}
+    if not having:
+        return None
+    rows = study.epochs[study.epochs["run"].isin(having)]
     wanted, known = groups_of(study, study.spaces), looks_of(study)
+    wanted = [group for group in wanted if not chosen(rows, group).empty]
     figure, axes = panels_of_groups(study, wanted, page, height=0.85)
     parts = []
     for group in wanted:

@@ -63,13 +63,20 @@ def spectrum_numbers(study: Study, space: str, method: str, variant: str = "") -
     rows = chosen(study.spectrum, Group(space, method, variant))
     parts = []
     for run, spectrum in rows.groupby("run", observed=True):
-        directions = sum(group.shape[1] for group in study.alphas(str(run)))
+        directions = rows_of_mixture(study, space, str(run))
         distance = (spectrum["eigenvalue"] - null_value(study, str(run))).abs()
         nearness = distance.groupby(spectrum["epoch"]).rank(method="first")
         parts.append(spectrum.assign(null=(nearness <= directions).astype(float)))
     grouped = pandas.concat(parts).groupby(["epoch", "index"])
     found = grouped.agg(seeds=("eigenvalue", "size"), mean=("eigenvalue", "mean"), null_share=("null", "mean"))
     return found.reset_index()
+
+
+def rows_of_mixture(study: Study, space: str, run: str) -> int:
+    """How many rows the mixture of a run has: by its logits, or where it has none by what the space is made of."""
+    if study.has_alphas(run):
+        return sum(group.shape[1] for group in study.alphas(run))
+    return sum(map(len, study.facts_of(space).groups.values()))
 
 
 def draw_spectrum(

@@ -35,7 +35,7 @@ from nas_stability.analysis.page.settings import (
 from nas_stability.analysis.page.texts import TextTable, grid
 from nas_stability.analysis.report import Report, Shown
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.summaries import OF_TRAINING, TABLES, VARIANTS
+from nas_stability.analysis.summaries import OCCASIONAL, TABLES, VARIANTS
 from nas_stability.benchmarks import files
 
 HERE = Path(__file__).parent
@@ -129,7 +129,7 @@ def picture(name: str, shown: Shown, image: bytes) -> Picture:
 
 def told(name: str, table: pandas.DataFrame) -> ReportTable:
     """A table as the page holds it; its caption is what its function says of itself."""
-    made = inspect.getdoc(tables[name]) if name in (tables := {**TABLES, **OF_TRAINING}) else None
+    made = inspect.getdoc(tables[name]) if name in (tables := {**TABLES, **OCCASIONAL}) else None
     caption = (made or "").partition("\n\n")[0]
     return ReportTable(name, heading(name), f"{caption} {VARIANTS}" if "variant" in table else caption, grid(table))
 

@@ -24,6 +24,7 @@ from nas_stability.harness.records.record import (
     CHECKPOINT,
     DONE,
     EPOCHS,
+    IMPORTED,
     LANDSCAPE,
     PLANE,
     SPEC,
@@ -215,7 +216,10 @@ def altered_files(folder: Path, record: dict[str, Any]) -> Iterator[str]:
     elif opened(folder / SPEC, "a run's spec") != record["spec"]:
         yield f"{SPEC} was altered: it is not that of {DONE}"
     for name in CERTIFIED:
-        if name not in record["files"]:
+        if name == ALPHAS and IMPORTED in record and name not in record["files"]:
+            if (folder / name).exists():
+                yield f"{name} is there, and {DONE} does not certify it"
+        elif name not in record["files"]:
             yield f"{DONE} does not certify {name}"
         elif not (folder / name).is_file():
             yield f"{name} is missing"

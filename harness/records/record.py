@@ -29,6 +29,9 @@ LANDSCAPE, PLANE = "landscape.csv", "landscape.json"
 SPACE_FACTS = "space_facts"
 """Key of run.json: what the run's space is called and made of, where that is not built in."""
 
+IMPORTED = "imported"
+"""Key of run.json: where a run is from that was not carried out here, its licence, and which fields its log told."""
+
 STUDY = "study.json"
 """File of a study's folder."""
 
@@ -47,6 +50,8 @@ class EpochRecord:
         rank_tau: Kendall's tau-b of supernet against table by (data set, split); None where not measured or undefined.
         rank_count: architectures that were compared; None where not measured.
         seconds: wall-clock time of the search in this epoch, without measuring.
+
+    Of a run that was imported, whatever its log does not tell is None; the others know their own supernet and logits.
     """
 
     run: str
@@ -59,15 +64,15 @@ class EpochRecord:
     cell: str
     train_loss: float | None
     train_accuracy: float | None
-    valid_loss: float
-    valid_accuracy: float
+    valid_loss: float | None
+    valid_accuracy: float | None
     discrete_valid_loss: float | None
     discrete_valid_accuracy: float | None
     gradient_norm: float | None = None
     eigenvalue_max: float | None
     spectral_norm: float | None
     hessian_trace: float | None
-    entropy: float
+    entropy: float | None
     share_skip: float | None
     share_none: float | None
     share_pool: float | None
@@ -83,7 +88,7 @@ class EpochRecord:
     neighbours_missing: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
     rank_tau: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
     rank_count: Mapping[tuple[str, str], int | None] = field(default_factory=dict)
-    seconds: float
+    seconds: float | None
 
     def row(self) -> dict[str, object]:
         """One value per column; what is by data set and split is spread to NAME_DATASET_SPLIT."""

@@ -83,7 +83,8 @@ def run_status(run: str, folder: Path, epochs: int) -> RunStatus:
         columns, rows = read_table(folder / EPOCHS)
         last = dict(zip(columns, rows[-1], strict=True)) if rows else {}
         epoch = int(last.get("epoch", 0))
-        spent = [float(row[columns.index("seconds")]) for row in rows[1:]]
+        cells = [row[columns.index("seconds")] for row in rows[1:]]
+        spent = [float(cell) for cell in cells if cell]  # empty of a run that was imported
     except (ValueError, LookupError) as error:
         return RunStatus(run, "damaged", 0, epochs, 0.0, "", damage or f"{EPOCHS} is damaged: {printable(str(error))}")
     seconds = sum(spent) / len(spent) if spent else 0.0

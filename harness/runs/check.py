@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from nas_stability.harness.records.record import (
     CHECKPOINT,
     DONE,
     EPOCHS,
+    IMPORTED,
     LANDSCAPE,
     PLANE,
     SPECTRUM,
@@ -71,7 +73,7 @@ def check_study(folder: Path) -> Checked:
         except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             problems.append(f"{place.name}: its records cannot be read: {type(error).__name__}: {error}")
         if run in found.finished and not (place / CHECKPOINT).exists():
-            notes.append(f"{place.name}: has no {CHECKPOINT}: it was archived without its weights")
+            notes.append(f"{place.name}: has no {CHECKPOINT}: it was {why_no_checkpoint(place)}")
     if not problems and found.kind != "run":
         problems += check_evaluated(folder, found.finished)
     return Checked(problems, notes)
@@ -90,14 +92,23 @@ def check_run(folder: Path, run: str) -> Iterator[str]:
     except BadInput as error:
         yield f"nothing of it can be recomputed: {error}"
         return
-    yield from check_rows(folder, spec, run, last_epoch(record))
-    yield from check_end(folder, spec, last_epoch(record))
+    yield from check_rows(folder, spec, run, last_epoch(record), ALPHAS in record["files"])
+    if IMPORTED not in record:
+        yield from check_end(folder, spec, last_epoch(record))
     yield from check_restarts(folder, spec, record.get("decays", []))
     yield from check_table(folder, spec, record)
     if (folder / LANDSCAPE).exists():
         yield from check_landscape(folder, spec, record)
     if (folder / CHECKPOINT).exists():
         yield from check_checkpoint(folder, spec, record)
+
+
+def why_no_checkpoint(folder: Path) -> str:
+    """Why a finished run has none."""
+    with contextlib.suppress(BadInput):
+        if IMPORTED in (record := read_record(folder)):
+            return f"imported from {record[IMPORTED]['name']}"
+    return "archived without its weights"
 
 
 def check_checkpoint(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator[str]:
@@ -142,7 +153,7 @@ def check_restarts(folder: Path, spec: RunSpec, decays: list[list[float]]) -> It
         yield f"{EPOCHS}: by its rule {spec.method} should have gone back, with a larger weight decay than {decay:g}"
 
 
-def check_rows(folder: Path, spec: RunSpec, run: str, last: int) -> Iterator[str]:
+def check_rows(folder: Path, spec: RunSpec, run: str, last: int, with_logits: bool = True) -> Iterator[str]:
     """Row counts; alphas against architectures; the spectrum against its extremes; ranks against their ranges."""
     rows = read_rows(folder / EPOCHS)
     if [row["epoch"] for row in rows] != [str(epoch) for epoch in range(last + 1)]:
@@ -151,8 +162,9 @@ def check_rows(folder: Path, spec: RunSpec, run: str, last: int) -> Iterator[str
     if {row["run"] for row in rows} != {run}:
         yield f"{EPOCHS} holds rows of another run"
     space = find_space(spec.space)
+    groups = None
     try:
-        groups = read_alphas(folder, spec)
+        groups = read_alphas(folder, spec) if with_logits else None
     except BadInput as error:
         yield str(error)
         return
@@ -161,10 +173,13 @@ def check_rows(folder: Path, spec: RunSpec, run: str, last: int) -> Iterator[str
         spectrum.setdefault(line["epoch"], []).append(float(line["eigenvalue"]))
     entries = sum(count * choices for count, choices in space.shapes)
     for epoch, row in enumerate(rows):
-        queried = queried_epoch(spec, epoch)
-        arch = space.discretize(decided(spec, tuple(group[queried] for group in groups), queried))
-        if arch != row["arch"]:
-            yield f"{EPOCHS}, epoch {epoch}: the logits discretise to {arch}, recorded is {row['arch']}"
+        if groups is not None:
+            queried = queried_epoch(spec, epoch)
+            arch = space.discretize(decided(spec, tuple(group[queried] for group in groups), queried))
+            if arch != row["arch"]:
+                yield f"{EPOCHS}, epoch {epoch}: the logits discretise to {arch}, recorded is {row['arch']}"
+        elif row["arch"] and space.read is not None and space.read(row["arch"]) != row["arch"]:
+            yield f"{EPOCHS}, epoch {epoch}: {row['arch']} is not how {spec.space} writes an architecture"
         values = spectrum.get(row["epoch"], [])
         if len(values) not in (0, entries):
             yield f"{SPECTRUM}, epoch {epoch}: {len(values)} eigenvalues instead of {entries}"
@@ -213,7 +228,8 @@ def check_table(folder: Path, spec: RunSpec, record: dict[str, Any]) -> Iterator
     searches = random_searches(table, space, columns_of(table, space), spec.table_epochs)
     if "random" in record and not alike(record["random"], searches):
         yield f"{DONE}: what random search would find is not what the table gives"
-    yield from check_neighbours(folder, spec, table)
+    if ALPHAS in record["files"]:
+        yield from check_neighbours(folder, spec, table)
     for row in read_rows(folder / EPOCHS) if table else []:
         yield from (f"{EPOCHS}, epoch {row['epoch']}: {problem}" for problem in check_answers(row, spec, table))
 

@@ -33,6 +33,7 @@ from tests.small import CPU, PLACE
 RAW = load_data("digits", Path())
 CHANGING = ("seconds", "git_commit")
 
+
 def laid_last(generator: torch.Generator, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
     """Values that are drawn channel by channel for each pixel."""
     batch, channels, height, breadth = shape
