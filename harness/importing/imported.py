@@ -45,7 +45,7 @@ from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import PlannedStudy
 
 
-class Source(NamedTuple):
+class LogSource(NamedTuple):
     """Where searches are from.
 
     Attributes:
@@ -95,7 +95,7 @@ class LoggedRun(NamedTuple):
     origin: str
 
 
-def write_study(runs: Sequence[LoggedRun], folder: Path, source: Source) -> None:
+def write_study(runs: Sequence[LoggedRun], folder: Path, source: LogSource) -> None:
     """Writes the searches as a study of finished runs; the folder appears when all of it is there.
 
     Args:
@@ -131,7 +131,7 @@ def write_study(runs: Sequence[LoggedRun], folder: Path, source: Source) -> None
         raise BadInput(f"the folder {folder} cannot be written: {error.strerror or error}") from error
 
 
-def write_run(run: LoggedRun, folder: Path, source: Source) -> None:
+def write_run(run: LoggedRun, folder: Path, source: LogSource) -> None:
     """One search as the folder of a finished run."""
     spec, space = run.spec, find_space(run.spec.space)
     table = table_of(spec)

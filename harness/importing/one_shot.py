@@ -21,12 +21,12 @@ from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile, unreadable
 from nas_stability.benchmarks.images import plain_pickle
 from nas_stability.benchmarks.spaces.space import Space
-from nas_stability.harness.importing.imported import LoggedEpoch, LoggedRun, Source, json_of
+from nas_stability.harness.importing.imported import LoggedEpoch, LoggedRun, LogSource, json_of
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import FIELDS
 
-SOURCE = Source("1shot1", "searches in the layout of NAS-Bench-1Shot1", "not stated")
+SOURCE = LogSource("1shot1", "searches in the layout of NAS-Bench-1Shot1", "not stated")
 
 CONFIG = "config.json"
 LOGITS = re.compile(r"one_shot_architecture_([0-9]{1,6})\.obj")

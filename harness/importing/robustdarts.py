@@ -26,12 +26,12 @@ import numpy
 
 from nas_stability.benchmarks.catalog import find_space
 from nas_stability.benchmarks.errors import BadInput, CorruptFile
-from nas_stability.harness.importing.imported import LoggedEpoch, LoggedRun, Source, json_of, seeds
+from nas_stability.harness.importing.imported import LoggedEpoch, LoggedRun, LogSource, json_of, seeds
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.filled_in import run_spec
 from nas_stability.harness.specs.spec import RunSpec
 
-SOURCE = Source("robustdarts", "Zela et al. 2020, automl/RobustDARTS, experiments/search_logs", "Apache-2.0")
+SOURCE = LogSource("robustdarts", "Zela et al. 2020, automl/RobustDARTS, experiments/search_logs", "Apache-2.0")
 
 EPOCHS_CSV, SPECTRUM_CSV = "epochs.csv", "spectrum.csv"
 """Files of the compact form, perhaps with .gz behind."""
@@ -43,7 +43,7 @@ CLOSE = 1e-6
 """Points by which the two files of a run may differ in an accuracy: they are written with six decimals."""
 
 
-class Setting(NamedTuple):
+class LoggedSetting(NamedTuple):
     """What was varied."""
 
     space: str
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
     weight_decay: float
 
 
-class Log(NamedTuple):
+class LoggedSearch(NamedTuple):
     """A run's log.
 
     Attributes:
@@ -62,7 +62,7 @@ class Log(NamedTuple):
         origin: where it was found.
     """
 
-    setting: Setting
+    setting: LoggedSetting
     job: int
     number: int
     epochs: tuple[LoggedEpoch, ...]
@@ -85,7 +85,7 @@ def read(folder: Path) -> list[LoggedRun]:
             f"the folder {folder} holds no logs of RobustDARTS: neither {EPOCHS_CSV}[.gz] nor "
             "SPACE/DATA/DROP_DECAY-JOB/errors_N.json"
         )
-    by_setting: dict[Setting, list[Log]] = {}
+    by_setting: dict[LoggedSetting, list[LoggedSearch]] = {}
     for log in sorted(logs, key=lambda log: (log.setting, log.job, log.number)):
         by_setting.setdefault(log.setting, []).append(log)
     return [
@@ -95,7 +95,7 @@ def read(folder: Path) -> list[LoggedRun]:
     ]
 
 
-def logged_run(log: Log, seed: int) -> LoggedRun:
+def logged_run(log: LoggedSearch, seed: int) -> LoggedRun:
     """A log as a run; before its first epoch nothing is known."""
     told: dict[str, Value] = {
         "space": f"darts-{log.setting.space}",
@@ -131,16 +131,16 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
         raise CorruptFile(f"the file {path} is damaged: {error}") from error
 
 
-def of_csv(folder: Path, path: Path) -> Iterator[Log]:
+def of_csv(folder: Path, path: Path) -> Iterator[LoggedSearch]:
     """The logs of the compact form."""
-    spectra: dict[tuple[Setting, int, int], dict[int, tuple[float, ...]]] = {}
+    spectra: dict[tuple[LoggedSetting, int, int], dict[int, tuple[float, ...]]] = {}
     spectrum = csv_file(folder, SPECTRUM_CSV)
     for line, row in enumerate(rows_of(spectrum) if spectrum else (), start=2):
         with_line = f"{spectrum}:{line}"
         cells = [cell for name, cell in row.items() if name.startswith("eigenvalue_") and cell]
         values = tuple(number(cell, with_line) for cell in cells)
         spectra.setdefault(identity(row, with_line), {})[int(number(row["epoch"], with_line))] = values
-    found: dict[tuple[Setting, int, int], list[LoggedEpoch]] = {}
+    found: dict[tuple[LoggedSetting, int, int], list[LoggedEpoch]] = {}
     for line, row in enumerate(rows_of(path), start=2):
         place = f"{path}:{line}"
         known = identity(row, place)
@@ -151,17 +151,17 @@ def of_csv(folder: Path, path: Path) -> Iterator[Log]:
         told = {name: number(row[name], place) for name in ("train_error", "valid_error", "train_loss", "valid_loss")}
         epochs.append(logged_epoch(known[0].space, row["genotype"], eigenvalues, told, place))
     for (setting, job, run), epochs in found.items():
-        yield Log(setting, job, run, tuple(epochs), f"{path.name}, job {job}, run {run}")
+        yield LoggedSearch(setting, job, run, tuple(epochs), f"{path.name}, job {job}, run {run}")
 
 
-def identity(row: Mapping[str, str], place: str) -> tuple[Setting, int, int]:
-    """Setting, job and run of a row.
+def identity(row: Mapping[str, str], place: str) -> tuple[LoggedSetting, int, int]:
+    """LoggedSetting, job and run of a row.
 
     Raises:
         CorruptFile: it lacks one.
     """
     try:
-        setting = Setting(
+        setting = LoggedSetting(
             row["space"], row["dataset"], number(row["drop_path"], place), number(row["weight_decay"], place)
         )
         return setting, int(row["job"]), int(row["run"])
@@ -169,7 +169,7 @@ def identity(row: Mapping[str, str], place: str) -> tuple[Setting, int, int]:
         raise CorruptFile(f"{place}: space, dataset, drop_path, weight_decay, job and run are not all there") from error
 
 
-def of_folders(folder: Path) -> Iterator[Log]:
+def of_folders(folder: Path) -> Iterator[LoggedSearch]:
     """The logs of the published form, wherever in the folder they are."""
     for path in sorted(folder.rglob("errors_*.json")):
         named = NAMED.fullmatch(path.parent.name)
@@ -177,8 +177,10 @@ def of_folders(folder: Path) -> Iterator[Log]:
         if named is None or not run.isdecimal():
             continue
         dataset, space = path.parent.parent.name, path.parent.parent.parent.name
-        setting = Setting(space, dataset, float(named["drop_path"]), float(named["weight_decay"]))
-        yield Log(setting, int(named["job"]), int(run), of_files(path, space, int(run)), str(path.relative_to(folder)))
+        setting = LoggedSetting(space, dataset, float(named["drop_path"]), float(named["weight_decay"]))
+        yield LoggedSearch(
+            setting, int(named["job"]), int(run), of_files(path, space, int(run)), str(path.relative_to(folder))
+        )
 
 
 def of_files(path: Path, space: str, run: int) -> tuple[LoggedEpoch, ...]:

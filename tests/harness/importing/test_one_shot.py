@@ -69,8 +69,8 @@ def test_a_table_fills_the_columns_and_what_it_lacks_is_counted(tmp_path: Path) 
     ]
     assert len(set(archs)) == 3
     (tmp_path / "mine.csv").write_text(
-        "arch,dataset,split,epochs,accuracy\n"
-        + f"{archs[1]},cifar10,valid,108,91.5\n{archs[1]},cifar10,test,108,90.5\n"
+        "arch,dataset,split,epochs,seed,accuracy\n"
+        + f"{archs[1]},cifar10,valid,108,0,91.5\n{archs[1]},cifar10,test,108,0,90.5\n"
     )
     words = ["table", "import", str(tmp_path / "mine.csv"), "--space", "nasbench1shot1-s1", "--tables", str(tmp_path)]
     assert main(words) == 0
