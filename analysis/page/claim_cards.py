@@ -10,6 +10,7 @@ import numpy
 import pandas
 from markupsafe import Markup
 
+from nas_stability.analysis.claims.verdicts import COUNTED
 from nas_stability.analysis.page import svg
 from nas_stability.analysis.page.texts import MISSING, absent, as_float
 from nas_stability.analysis.readable import number
@@ -40,22 +41,53 @@ class ClaimCard(NamedTuple):
     rulings: list[Ruling]
 
 
+class Part(NamedTuple):
+    """Claims that are shown together; ``folded`` where only who asks sees them."""
+
+    heading: str
+    folded: bool
+    cards: list[ClaimCard]
+
+
+DECIDED = ("supported", "not supported")
+"""Verdicts that the page opens with."""
+
+
+def parts(verdicts: pandas.DataFrame) -> list[Part]:
+    """What the study was to decide, whatever came of it; then what else was decided; then, folded, the rest."""
+    kind = verdicts["counts"] if "counts" in verdicts else pandas.Series("", verdicts.index)
+    counted = kind == COUNTED
+    decided = verdicts["verdict"].isin(DECIDED)
+    exploratory = "Exploratory, " if counted.any() else ""
+    left = int((~counted & ~decided).sum())
+    found = [
+        ("Claims that count", False, counted),
+        (f"{exploratory}decided".capitalize(), False, ~counted & decided),
+        (f"{exploratory}undecided or without data: {left}".capitalize(), True, ~counted & ~decided),
+    ]
+    return [Part(heading, folded, claims(verdicts, rows)) for heading, folded, rows in found if rows.any()]
+
+
 def counts(verdicts: pandas.DataFrame) -> list[tuple[str, str, int]]:
     """(verdict, its sign, how many), in the order of MARKS; those that do not occur are left out."""
     found = verdicts["verdict"].value_counts()
     return [(name, mark, int(found[name])) for name, mark in MARKS.items() if name in found]
 
 
-def claims(verdicts: pandas.DataFrame) -> list[ClaimCard]:
-    """The claims in the order of their first verdict, each with its verdicts in the order given."""
+def claims(verdicts: pandas.DataFrame, shown: pandas.Series) -> list[ClaimCard]:
+    """The claims in the order of their first verdict, each with those of its verdicts that are shown, in order.
+
+    All verdicts of a claim have one axis, wherever on the page they are.
+    """
     return [
         ClaimCard(
             str(name),
             str(rows["statement"].iloc[0]),
             str(rows["statistic"].iloc[0]),
-            [ruling(row, interval_axis(rows)) for row in rows.to_dict("records")],
+            [ruling(row, interval_axis(rows)) for row in rows[shown[rows.index]].to_dict("records")],
         )
         for name, rows in verdicts.groupby("claim", sort=False)
+        if shown[rows.index].any()
     ]
 
 

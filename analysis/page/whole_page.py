@@ -20,7 +20,7 @@ from nas_stability.analysis import report
 from nas_stability.analysis.claims.judging import judge
 from nas_stability.analysis.figures.offered import figures
 from nas_stability.analysis.figures.panels import colour
-from nas_stability.analysis.page.claim_cards import claims, counts
+from nas_stability.analysis.page.claim_cards import counts, parts
 from nas_stability.analysis.page.run_pages import run_pages
 from nas_stability.analysis.page.settings import (
     common_fields,
@@ -104,7 +104,8 @@ def page(
         lacking=grid(lacking(study)),
         never=never_answered(study),
         verdict_counts=[] if verdicts is None else counts(verdicts),
-        claims=None if verdicts is None else claims(verdicts),
+        claims=None if verdicts is None else parts(verdicts),
+        question=study.counting.question,
         pictures=[picture(name, figure, images[name]) for name, figure in shown.items()],
         absent=[name for name in figures() if name not in shown and name not in failed],
         failed=failed,

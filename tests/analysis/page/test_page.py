@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 import json
 import re
@@ -18,6 +19,7 @@ import pytest
 from nas_stability.analysis.figures.figures import FIGURES
 from nas_stability.analysis.page import whole_page as pages
 from nas_stability.analysis.summaries import TABLES
+from nas_stability.harness.specs.claimed import Counting
 from tests.analysis.page.small_study import EVIL, render, verdicts, write_study
 from tests.small import load
 
@@ -52,13 +54,37 @@ class Parsed(HTMLParser):
 def test_the_order_of_the_page_and_of_its_verdicts(folder: Path) -> None:
     words = Parsed(render(load(folder), verdicts())).words
     body = words[words.index("Run by run") + 1 :]  # behind the table of contents
-    order = ["What was run", "Missing values", "Verdicts", "It grows", "It falls", "It is flat", "It ends better"]
-    order += ["Figures", "How it was made.", "Tables", "Run by run"]
+    order = [
+        "Verdicts",
+        "Decided",
+        "It grows",
+        "It ends better",
+        "Undecided or without data: 3",
+        "It falls",
+        "It is flat",
+    ]
+    order += ["What was run", "Missing values", "Figures", "How it was made.", "Tables", "Run by run"]
     places = [body.index(name) for name in order]
     assert places == sorted(places)
     assert words.startswith("mine · nas-stability report")
     assert "12 finished runs of 4 epochs: darts and sdarts-rs in nasbench1shot1-s1 and nasbench201, seeds 0–2." in words  # noqa: RUF001
     assert "Verdicts" not in Parsed(render(load(folder), None)).words
+
+
+def test_claims_that_count_come_first_whatever_came_of_them(folder: Path) -> None:
+    study, found = load(folder), verdicts()
+    found["counts"] = ["yes" if name == "first" else "exploratory" for name in found["claim"]]
+    counting = Counting("Does it fall?", ("first",))
+    html = render(dataclasses.replace(study, counting=counting), found)
+    words = Parsed(html).words
+    body = words[words.index("Run by run") + 1 :]
+    order = ["Does it fall?", "Claims that count", "It falls", "Exploratory, decided", "It grows", "It ends better"]
+    order += ["Exploratory, undecided or without data: 2", "It is flat", "What was run"]
+    places = [body.index(name) for name in order]
+    assert places == sorted(places)
+    folded = html[html.index("<details>") : html.index("</details>")]
+    assert "It is flat" in folded
+    assert "It falls" not in folded
 
 
 def test_a_verdict_says_what_it_rests_on(folder: Path) -> None:
