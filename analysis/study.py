@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -27,7 +26,16 @@ from nas_stability.harness.records import folder as folders
 from nas_stability.harness.records import study_record
 from nas_stability.harness.records.evaluated import EVALUATED, TEXTS, evaluated_damages
 from nas_stability.harness.records.folder import survey, verified
-from nas_stability.harness.records.record import ALPHAS, DONE, EPOCHS, IMPORTED, LANDSCAPE, SPACE_FACTS, SPECTRUM
+from nas_stability.harness.records.record import (
+    ALPHAS,
+    DONE,
+    EPOCHS,
+    IMPORTED,
+    LANDSCAPE,
+    SMOOTHING,
+    SPACE_FACTS,
+    SPECTRUM,
+)
 from nas_stability.harness.records.sealed import SEAL
 from nas_stability.harness.specs.claimed import NOTHING_COUNTS, Counting
 from nas_stability.harness.specs.recorded import recorded_spec
@@ -150,6 +158,17 @@ class Study:
         groups = read_alphas(self.places[run] / ALPHAS)
         return [group[: self.ends[run] + 1] for group in groups] if run in self.ends else groups
 
+    def smoothing(self) -> pandas.DataFrame | None:
+        """The rows of all runs' smoothing.csv, with run, space, method, seed and variant; None where none measured it.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        named = self.runs.set_index("run")[["space", "method", "seed", "variant"]]
+        paths = {run: place / SMOOTHING for run, place in self.places.items() if run not in self.ends}
+        having = {run: path for run, path in paths.items() if path.exists()}
+        return read_csvs(list(having.values()), list(having)).join(named, on="run") if having else None
+
     def landscape(self, run: str) -> pandas.DataFrame | None:
         """The rows of a run's landscape.csv, None where none was computed at its last epoch.
 
@@ -215,7 +234,7 @@ def load(folder: Path | str, verify: bool = True) -> Study:
         runs=pandas.DataFrame([flat(run, record) for run, record in zip(runs, records, strict=True)]),
         places=finished,
         unfinished=tuple(found.unfinished),
-        remarks=(*found.remarks, *imported_remarks(records)),
+        remarks=(*found.remarks, *folders.imported_remarks(records)),
         verified=verify,
         claims=study_record.read_claims(folder) if folders.is_study(folder) else (),
         counting=study_record.read_counting(folder) if folders.is_study(folder) else NOTHING_COUNTS,
@@ -235,18 +254,6 @@ def read_evaluated(folder: Path, verify: bool) -> pandas.DataFrame | None:
     path = folder / EVALUATED
     texts = dict.fromkeys(TEXTS, str)  # the hash of a module may look like a number
     return pandas.read_csv(path, dtype=texts) if path.exists() else None
-
-
-def imported_remarks(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Where runs are from that were not carried out here, one line for each source."""
-    sources = Counter(
-        (record[IMPORTED]["name"], record[IMPORTED]["licence"]) for record in records if IMPORTED in record
-    )
-    return [
-        f"{folders.counted([''] * number)} imported from {name} (licence: {licence}): carried out elsewhere, and "
-        "fields that the logs do not tell are at their defaults"
-        for (name, licence), number in sources.items()
-    ]
 
 
 def read_record(folder: Path, verify: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The figures of one kind and their panels are in curves, spectrum, final_cells an
 
 from __future__ import annotations
 
-from nas_stability.analysis.figures import ablation, final_cells, multiples, planes, spectrum, trajectories
+from nas_stability.analysis.figures import ablation, final_cells, multiples, planes, smoothing, spectrum, trajectories
 from nas_stability.analysis.figures.panels import PAPER, SCREEN, DrawFigure, Drawn, Page, colour, style
 
 __all__ = ["FIGURES", "PAPER", "SCREEN", "DrawFigure", "Drawn", "Page", "colour", "style"]
@@ -26,6 +26,7 @@ FIGURES: dict[str, DrawFigure] = {
     "flatness": trajectories.flatness,
     "rank": trajectories.rank,
     "ablation": ablation.ablation,
+    "smoothing": smoothing.smoothing,
     "paper-trajectory": trajectories.paper_trajectory,
     "paper-hessian": trajectories.paper_hessian,
     "paper-landscape": planes.paper_landscape,

@@ -13,7 +13,8 @@ standard library only. In words:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +28,7 @@ from nas_stability.harness.records.record import (
     IMPORTED,
     LANDSCAPE,
     PLANE,
+    SMOOTHING,
     SPEC,
     SPECTRUM,
     SPECTRUM_COLUMNS,
@@ -182,6 +184,18 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def imported_remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Where runs are from that were not carried out here, one line for each source."""
+    sources = Counter(
+        (record[IMPORTED]["name"], record[IMPORTED]["licence"]) for record in records if IMPORTED in record
+    )
+    return [
+        f"{counted([''] * number)} imported from {name} (licence: {licence}): carried out elsewhere, and "
+        "fields that the logs do not tell are at their defaults"
+        for (name, licence), number in sources.items()
+    ]
+
+
 def damages(folder: Path, run: str) -> Iterator[str]:
     """What is wrong with a run's files, one line each that names the file; nothing where all is well.
 
@@ -215,7 +229,8 @@ def altered_files(folder: Path, record: dict[str, Any]) -> Iterator[str]:
         yield f"{SPEC} is missing"
     elif opened(folder / SPEC, "a run's spec") != record["spec"]:
         yield f"{SPEC} was altered: it is not that of {DONE}"
-    for name in CERTIFIED:
+    measured = (SMOOTHING,) if record["spec"].get("smoothing") else ()
+    for name in (*CERTIFIED, *measured):
         if name == ALPHAS and IMPORTED in record and name not in record["files"]:
             if (folder / name).exists():
                 yield f"{name} is there, and {DONE} does not certify it"

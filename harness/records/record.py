@@ -23,6 +23,9 @@ EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT = "epochs.csv", "spectrum.csv", "alphas.npz
 SPEC, DONE, ERROR, LOCK = "spec.json", "run.json", "error.txt", ".lock"
 """Files of a run's folder; DONE is written last and marks a finished run."""
 
+SMOOTHING = "smoothing.csv"
+"""File of a run that measured how the loss answers to perturbations (the field ``smoothing``)."""
+
 LANDSCAPE, PLANE = "landscape.csv", "landscape.json"
 """Files that ``landscape`` adds to a finished run; LANDSCAPE is there only when it is whole."""
 
@@ -108,6 +111,35 @@ class SpectrumRecord:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class SmoothingRecord:
+    """One row of smoothing.csv: what perturbations of the mixture do to the loss, and what its expansion predicts.
+
+    Attributes:
+        epoch: after so many.
+        perturbation: "uniform" draws, these "projected" back to the simplex, or the "attack".
+        radius: in probability.
+        measured: mean rise of the loss over the draws, nats.
+        predicted: ``first_order`` and ``second_order`` together.
+        first_order: mean of the gradient's part, nats.
+        second_order: mean of half the Hessian's, nats.
+        expected: radius squared / 6 times the trace: the expectation over all uniform draws; None of the others.
+    """
+
+    epoch: int
+    perturbation: str
+    radius: float
+    measured: float
+    predicted: float
+    first_order: float
+    second_order: float
+    expected: float | None
+
+    def row(self) -> dict[str, object]:
+        """One value per column."""
+        return dataclasses.asdict(self)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LandscapeRecord:
     """One row of landscape.csv: the supernet at a point of the plane around the logits of the last epoch.
@@ -152,6 +184,7 @@ def dataset_and_split(answer: str) -> tuple[str, str]:
     return dataset, split + ending
 
 
+SMOOTHING_COLUMNS = tuple(column.name for column in dataclasses.fields(SmoothingRecord))
 SPECTRUM_COLUMNS = tuple(column.name for column in dataclasses.fields(SpectrumRecord))
 
 

@@ -15,9 +15,9 @@ from nas_stability.benchmarks import files
 from nas_stability.benchmarks.images.dataset import Dataset
 from nas_stability.harness.measuring.asked_table import Answers
 from nas_stability.harness.methods.restarts import Returned
-from nas_stability.harness.records.record import ALPHAS, EPOCHS, SPECTRUM
+from nas_stability.harness.records.record import ALPHAS, EPOCHS
 from nas_stability.harness.records.status import read_rows
-from nas_stability.harness.runs.saving import Log, npz_bytes, save
+from nas_stability.harness.runs.saving import Log, npz_bytes, row_files, save
 from nas_stability.harness.search import Transition, advance
 from nas_stability.harness.state import Search, start
 
@@ -69,7 +69,7 @@ def go_back(
     search.decays = (*earlier, (returned.epoch, returned.weight_decay))
     log.history = log.history[: search.epoch + 1]
     log.seconds += time.perf_counter() - began
-    lengths = {name: length_until(folder / name, search.epoch) for name in (EPOCHS, SPECTRUM)}
+    lengths = {name: length_until(folder / name, search.epoch) for name in row_files(search.spec)}
     save(search, answered, folder, log, lengths)
     for name, length in lengths.items():
         with (folder / name).open("r+b") as file:

@@ -25,6 +25,7 @@ from nas_stability.benchmarks.spaces.facts import BUILT_IN
 from nas_stability.harness import capture
 from nas_stability.harness.measuring.asked_table import Answers, answers, random_searches
 from nas_stability.harness.measuring.measure import measure, queried_epoch
+from nas_stability.harness.measuring.smoothing import smoothing
 from nas_stability.harness.records.claiming import Held, alone, refuse_other
 from nas_stability.harness.records.record import (
     ALPHAS,
@@ -35,6 +36,8 @@ from nas_stability.harness.records.record import (
     LOCK,
     NEW_IN,
     SCHEMA,
+    SMOOTHING,
+    SMOOTHING_COLUMNS,
     SPACE_FACTS,
     SPEC,
     SPECTRUM,
@@ -46,7 +49,7 @@ from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs.going_back import go_back, going_back
 from nas_stability.harness.runs.inputs import Inputs, open_inputs
 from nas_stability.harness.runs.machine import PACKAGES, Place, device_name, git_commit, settled, version
-from nas_stability.harness.runs.saving import Log, head_of, npz_bytes, restore, resume, save, snapshot
+from nas_stability.harness.runs.saving import Log, head_of, npz_bytes, restore, resume, row_files, save, snapshot
 from nas_stability.harness.search import Epoch, advance, never
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.state import Search, start
@@ -122,7 +125,7 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
     if (folder / CHECKPOINT).exists():
         log = resume(search, answered, inputs, folder)
     else:
-        for name in (EPOCHS, SPECTRUM):
+        for name in row_files(spec):
             (folder / name).unlink(missing_ok=True)
         log = Log(spec.run_id, spec.data_name, inputs.certificate, [snapshot(search)])
         record(search, data, answered, folder, log, None)
@@ -170,8 +173,12 @@ def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: 
         log.columns = tuple(row)
         files.append(folder / EPOCHS, csv_text([{name: name for name in row}]))
         files.append(folder / SPECTRUM, csv_text([{name: name for name in SPECTRUM_COLUMNS}]))
+        if search.spec.smoothing:
+            files.append(folder / SMOOTHING, csv_text([{name: name for name in SMOOTHING_COLUMNS}]))
     files.append(folder / EPOCHS, csv_text([{name: row[name] for name in log.columns}]))
     files.append(folder / SPECTRUM, csv_text([value.row() for value in values]))
+    if search.spec.smoothing:
+        files.append(folder / SMOOTHING, csv_text([found.row() for found in smoothing(search, data)]))
     files.write(folder / ALPHAS, npz_bytes(log.history))
     log.seconds = 0.0
     save(search, answered, folder, log)
@@ -180,6 +187,7 @@ def record(search: Search, data: Dataset, answered: Answers, folder: Path, log: 
 def provenance(search: Search, answered: Answers, folder: Path, log: Log, place: Place) -> str:
     """run.json: everything that a reader needs to trust and to repeat the run."""
     seconds = sum(float(row["seconds"]) for row in read_rows(folder / EPOCHS))
+    certified = (SPEC, *row_files(search.spec), ALPHAS, CHECKPOINT)
     older = [schema for schema, column in NEW_IN.items() if column not in log.columns]
     return sealed(
         {
@@ -196,7 +204,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "inputs_since": log.since,
             "table_queries": answered.asked,
             "table_missing": answered.missing,
-            "files": {name: files.sha256(folder / name) for name in (SPEC, EPOCHS, SPECTRUM, ALPHAS, CHECKPOINT)},
+            "files": {name: files.sha256(folder / name) for name in certified},
             **({"decays": [list(decay) for decay in search.decays]} if search.decays else {}),
             **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
             **({} if search.spec.space in BUILT_IN else {SPACE_FACTS: search.space.facts.json()}),

@@ -18,11 +18,12 @@ from nas_stability.harness.measuring.asked_table import Answers
 from nas_stability.harness.methods.compositions import NOTHING
 from nas_stability.harness.records.claiming import name_of
 from nas_stability.harness.records.folder import data_label, prefix_sum
-from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, EPOCHS, SPEC, SPECTRUM
+from nas_stability.harness.records.record import ALPHAS, CHECKPOINT, EPOCHS, SMOOTHING, SPEC, SPECTRUM
 from nas_stability.harness.records.sealed import opened, read_head
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.runs import checkpoint
 from nas_stability.harness.runs.inputs import Certificate, Inputs
+from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.state import Search, Step
 
 
@@ -47,6 +48,11 @@ class Log:
     seconds: float = 0.0
     since: int = 0
     columns: tuple[str, ...] = ()
+
+
+def row_files(spec: RunSpec) -> tuple[str, ...]:
+    """The files to which a run adds rows."""
+    return (EPOCHS, SPECTRUM, SMOOTHING) if spec.smoothing else (EPOCHS, SPECTRUM)
 
 
 def snapshot(search: Search) -> tuple[Tensor, ...]:
@@ -77,7 +83,7 @@ def save(search: Search, answered: Answers, folder: Path, log: Log, lengths: Map
 
     ``lengths``: bytes of the rows that it goes on from, where these are not all.
     """
-    sizes = {name: lengths.get(name, (folder / name).stat().st_size) for name in (EPOCHS, SPECTRUM)}
+    sizes = {name: lengths.get(name, (folder / name).stat().st_size) for name in row_files(search.spec)}
     checkpoint.save(
         folder / CHECKPOINT,
         {

@@ -158,6 +158,9 @@ class RunSpec:
         "as published, a training-mode forward of the last validation batch moves the running statistics each epoch",
     )
     hessian_dtype: Literal["float32", "float64"] = described("float32", "floating-point type of the Hessian")
+    smoothing: bool = described(
+        False, "measure how the loss answers to perturbations of the mixture, beside its expansion: smoothing.csv"
+    )
     plugins: str = described(
         "", "plug-ins that the run was given, as JSON of file or module and SHA-256; given as --plugin"
     )

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from nas_stability.harness.records.record import EpochRecord, LandscapeRecord, SpectrumRecord
+from nas_stability.harness.records.record import EpochRecord, LandscapeRecord, SmoothingRecord, SpectrumRecord
 from nas_stability.harness.specs.spec import FIELDS
 from nas_stability.harness.training import protocol
 from tests import architecture
@@ -30,7 +30,7 @@ def test_ci_runs_readmes_two_commands() -> None:
 
 def test_every_column_is_in_the_data_dictionary() -> None:
     text = (ROOT / "results" / "README.md").read_text()
-    for record in (EpochRecord, LandscapeRecord, SpectrumRecord):
+    for record in (EpochRecord, LandscapeRecord, SmoothingRecord, SpectrumRecord):
         for field in dataclasses.fields(record):
             name = f"{field.name}_DATASET_SPLIT" if str(field.type).startswith("Mapping") else field.name
             assert f"`{name}`" in text, name

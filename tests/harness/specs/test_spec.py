@@ -120,6 +120,7 @@ DEFAULTS = {
     "hessian_weight_decay": False,
     "hessian_moves_statistics": False,
     "hessian_dtype": "float32",
+    "smoothing": False,
 }
 """Run ids do not hash a field at its default: another default would give one id to two different runs."""
 
