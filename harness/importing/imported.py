@@ -44,6 +44,14 @@ from nas_stability.harness.runs.saving import npz_bytes
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.harness.specs.study_file import PlannedStudy
 
+SHARES = ("share_skip", "share_none", "share_pool")
+"""Columns that follow from the logits alone."""
+
+NEVER_TOLD = (
+    *("discrete_valid_loss", "discrete_valid_accuracy", "radius", "lr", "attack_fallback", "attack_gain", "seconds"),
+)
+"""Columns of which no log says anything."""
+
 
 class LogSource(NamedTuple):
     """Where searches are from.
@@ -182,7 +190,6 @@ def record_of(run: LoggedRun, epoch: int, space: Space, answered: Answers) -> Ep
     table = None if queried is None else answered.table
     around = neighbourhood(table, neighbours, answered.columns, answered.epochs)
     values = logged.eigenvalues
-    unknown = dict.fromkeys(("share_skip", "share_none", "share_pool"))
     return EpochRecord(
         run=spec.run_id,
         space=spec.space,
@@ -196,17 +203,12 @@ def record_of(run: LoggedRun, epoch: int, space: Space, answered: Answers) -> Ep
         train_accuracy=logged.train_accuracy,
         valid_loss=logged.valid_loss,
         valid_accuracy=logged.valid_accuracy,
-        discrete_valid_loss=None,
-        discrete_valid_accuracy=None,
         eigenvalue_max=values[-1] if values else None,
         spectral_norm=max(abs(values[0]), abs(values[-1])) if values else None,
         hessian_trace=sum(values) if values else None,
         entropy=None if logged.logits is None else entropy(decided(spec, logged.logits, epoch)),
-        **(unknown if queried is None else shares(space, queried)),
-        radius=None,
-        lr=None,
-        attack_fallback=None,
-        attack_gain=None,
+        **(dict.fromkeys(SHARES) if queried is None else shares(space, queried)),
+        **dict.fromkeys(NEVER_TOLD),
         accuracy=accuracy,
         regret=answered.regrets(accuracy),
         neighbours=None if queried is None else len(neighbours),
@@ -215,7 +217,6 @@ def record_of(run: LoggedRun, epoch: int, space: Space, answered: Answers) -> Ep
         neighbours_missing=around.missing,
         rank_tau=dict.fromkeys(answered.columns),
         rank_count=dict.fromkeys(answered.columns),
-        seconds=None,
     )
 
 
