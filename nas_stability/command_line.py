@@ -9,9 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
-from nas_stability import asking, evaluating, importing, proving, reading, searching
+from nas_stability import asking, evaluating, importing, listing, proving, reading, searching
 from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.flags import BROKEN_OFF, FAILED, MISUSED, Parser
 
@@ -95,8 +96,9 @@ LONGEST = 400
 def build_parser() -> Parser:
     """All verbs and their flags."""
     parser = Parser(prog="nas-stability", description="Searches architectures and records how stable the search is.")
+    parser.add_argument("--version", action="version", version=f"nas-stability {version('nas-stability')}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
-    for group in (searching, evaluating, importing, reading, asking, proving):
+    for group in (searching, evaluating, importing, reading, listing, asking, proving):
         group.add_verbs(verbs)
     for inner in every(parser):
         inner.add_argument("--debug", action="store_true", default=False, help="show where an error comes from")
