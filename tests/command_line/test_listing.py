@@ -24,8 +24,7 @@ METHODS = {"mine": Method("Mine", architect="second-order", regulariser="beta")}
 def lines_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """What a verb lists: name -> what it is."""
     assert main(arguments) == 0
-    found = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    return {name: text for name, text in found.items()}
+    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize(
