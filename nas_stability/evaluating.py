@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nas_stability.field_flags import add_plugins, load_plugins, text_of
-from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, flag, folder, whole
+from nas_stability.flags import (
+    FAILED,
+    REQUEUE,
+    Verbs,
+    add_cluster,
+    add_place,
+    add_workers,
+    finish,
+    flag,
+    folder,
+    refuse_half_a_cluster,
+    whole,
+)
 from nas_stability.harness.training import protocol
 from nas_stability.progress import progress_bar
 
@@ -45,6 +57,7 @@ def add_verbs(verbs: Verbs) -> None:
     one.add_argument("--compile", action="store_true", help="compile the network; numbers may differ in the last bits")
     one.add_argument("--dry-run", action="store_true", help="print what would be trained and stop")
     add_workers(one, "networks at a time")
+    add_cluster(one)
     add_place(one, threads=1)
     add_plugins(one)
     fields = one.add_argument_group("fields of the protocol", "in the place of the preset's")
@@ -73,6 +86,7 @@ def help_of(name: str) -> str:
 def evaluate_verb(options: argparse.Namespace) -> int:
     """Trains what was found; the rows go to the study's evaluated.csv."""
     load_plugins(options)
+    refuse_half_a_cluster(options)
 
     from nas_stability.harness.capture import Launch
     from nas_stability.harness.runs import machine
@@ -81,9 +95,10 @@ def evaluate_verb(options: argparse.Namespace) -> int:
     given = {name: text for name in protocol.FIELDS if (text := getattr(options, f"field_{name}")) is not None}
     request = protocol.Request(options.at, options.seeds, options.random, options.protocol, given, options.weights)
     place = machine.Place(options.device, options.threads, str(options.data_dir), Launch(options.compile))
-    machine.find_device(place.device)
+    if not options.scheduler:
+        machine.find_device(place.device)
     if not options.dry_run:
-        return carry_out(options.folder, request, place, options.workers)
+        return carry_out(options.folder, request, place, options.workers, options.scheduler)
     plan = evaluation.planned(options.folder, request, place)
     for one in plan.wanted:
         after = "drawn at random" if one.at is None else f"after {one.at} epochs ({one.rule})"
@@ -92,7 +107,9 @@ def evaluate_verb(options: argparse.Namespace) -> int:
     return 0
 
 
-def carry_out(folder: Path, request: protocol.Request, place: machine.Place, workers: int | None) -> int:
+def carry_out(
+    folder: Path, request: protocol.Request, place: machine.Place, workers: int | None, scheduler: str = ""
+) -> int:
     """Trains what a request asks for of a study; the exit code.
 
     Args:
@@ -100,6 +117,7 @@ def carry_out(folder: Path, request: protocol.Request, place: machine.Place, wor
         request: what.
         place: where.
         workers: networks at a time; None: one per core.
+        scheduler: of a dask cluster that trains them; empty: this machine does.
     """
     import joblib
 
@@ -108,14 +126,14 @@ def carry_out(folder: Path, request: protocol.Request, place: machine.Place, wor
 
     plan = evaluation.planned(folder, request, place)
     with progress_bar(len(plan.assignments), f"{folder.name}, trained {request.label}", "network") as progress:
-        outcomes = evaluation.evaluate(folder, plan, place, workers or joblib.cpu_count(), progress)
+        outcomes = evaluation.evaluate(folder, plan, place, workers or joblib.cpu_count(), progress, scheduler)
     for outcome in outcomes:
         if outcome.error:
-            print(f"{outcome.state}: {outcome.network}: {outcome.error}", file=sys.stderr)
+            print(f"{outcome.state}: {outcome.run}: {outcome.error}", file=sys.stderr)
     states = [outcome.state for outcome in outcomes]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "all trained already"
     print(f"{counts}: {folder / evaluated.EVALUATED}")
     if "interrupted" in states:
         print("nas-stability: the same command goes on from there", file=sys.stderr)
         return REQUEUE
-    return 0 if set(states) <= {"trained"} else FAILED
+    return 0 if set(states) <= {"finished"} else FAILED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from nas_stability.benchmarks.errors import shown, unknown
+from nas_stability.benchmarks.errors import BadInput, shown, unknown
 from nas_stability.harness.specs.fields import number_from
 
 FAILED, MISUSED, REQUEUE, BROKEN_OFF = 1, 2, 75, 130
@@ -89,6 +89,28 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Flags of who carries something out: processes here, or the workers of a dask cluster."""
+    parser.add_argument(
+        "--backend",
+        choices=("local", "dask", "loky"),
+        default="local",
+        metavar="local|dask",
+        help="processes here, once called loky, or a cluster (local)",
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
+
+
+def refuse_half_a_cluster(options: argparse.Namespace) -> None:
+    """Passes the flags of ``add_cluster`` where they fit each other.
+
+    Raises:
+        BadInput: one without the other.
+    """
+    if (options.backend == "dask") != bool(options.scheduler):
+        raise BadInput("--backend dask and --scheduler ADDRESS go together")
 
 
 def add_workers(parser: argparse.ArgumentParser, what: str) -> None:

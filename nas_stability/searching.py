@@ -15,7 +15,20 @@ from nas_stability.benchmarks import stopping
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.evaluating import carry_out
 from nas_stability.field_flags import STUDY_FILE, add_fields, given_spec
-from nas_stability.flags import FAILED, REQUEUE, Verbs, add_place, add_workers, finish, folder, integer, number, whole
+from nas_stability.flags import (
+    FAILED,
+    REQUEUE,
+    Verbs,
+    add_cluster,
+    add_place,
+    add_workers,
+    finish,
+    folder,
+    integer,
+    number,
+    refuse_half_a_cluster,
+    whole,
+)
 from nas_stability.harness.specs import study_file
 from nas_stability.harness.specs.spec import RunSpec
 from nas_stability.planned import find_study
@@ -52,14 +65,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="a field that is other than in the file: a value, several joined by commas, or a range; repeatable",
     )
     add_workers(many, "runs at a time, and figures drawn at a time")
-    many.add_argument(
-        "--backend",
-        choices=("local", "dask", "loky"),
-        default="local",
-        metavar="local|dask",
-        help="processes here, once called loky, or a cluster (local)",
-    )
-    many.add_argument("--scheduler", metavar="ADDRESS", default="", help="of dask, for --backend dask")
+    add_cluster(many)
     many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
     many.add_argument("--runs-per-gpu", type=whole(1), default=1, metavar="N", help="runs at a time on each GPU (1)")
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
@@ -163,8 +169,7 @@ def study_verb(options: argparse.Namespace) -> int:
     """Many searches to their folder, and the report."""
     found = find_study(options.study, options.set)
     folder: Path = options.out or Path("results") / found.name
-    if (options.backend == "dask") != bool(options.scheduler):
-        raise BadInput("--backend dask and --scheduler ADDRESS go together")
+    refuse_half_a_cluster(options)
     if options.scheduler and options.gpus is not None:
         raise BadInput("--gpus is about GPUs here; with --backend dask each worker has its own (--device cuda)")
     devices = gpu_devices(options.gpus, options.runs_per_gpu)
@@ -217,9 +222,9 @@ def print_outcomes(outcomes: Sequence[attempt.Outcome], folder: Path, study: str
 
 
 def evaluated(options: argparse.Namespace, found: study_file.PlannedStudy, folder: Path, place: run.Place) -> int:
-    """Trains what a finished study's file asks for, here; the exit code."""
+    """Trains what a finished study's file asks for; the exit code."""
     for request in () if options.no_evaluate else found.evaluations:
-        if code := carry_out(folder, request, place, options.workers):
+        if code := carry_out(folder, request, place, options.workers, options.scheduler):
             return code
     return 0
 

@@ -23,10 +23,10 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a run.
+    """What became of a run, or of a network that is trained from scratch.
 
     Attributes:
-        run: its id.
+        run: its id; the network's name.
         state: "finished", "skipped" (it was finished before, or meanwhile by another process), "held" (another process
             is still at it), "interrupted", "failed" or NOT_CARRIED_OUT (nobody was left to do it).
         error: one line, where it failed or was not carried out.
@@ -35,6 +35,20 @@ class Outcome(NamedTuple):
     run: str
     state: str
     error: str = ""
+
+
+class Errand(NamedTuple):
+    """Work in a folder that another machine can do, in a folder of its own.
+
+    Attributes:
+        folder: of the work; its name is that of the run or network.
+        work: (folder, place, whether to save and stop) -> what became of it; it is sent, and must be picklable.
+        done: the file that is written last and marks what is finished.
+    """
+
+    folder: Path
+    work: Callable[[Path, Place, Callable[[], bool]], Outcome]
+    done: str
 
 
 def attempt(spec: RunSpec, folder: Path, place: Place, stopped: Callable[[], bool], here: bool = False) -> Outcome:

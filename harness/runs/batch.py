@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from nas_stability.benchmarks.workers import Crew, Finished, Lost, Stopped, aske
 from nas_stability.harness.records.claiming import claim_study, names_of, refuse_other, refuse_records
 from nas_stability.harness.records.folder import is_study
 from nas_stability.harness.records.record import DONE, EPOCHS
-from nas_stability.harness.runs.attempt import NOT_CARRIED_OUT, Job, Outcome, attempt, failed, short_of_memory
+from nas_stability.harness.runs.attempt import NOT_CARRIED_OUT, Errand, Job, Outcome, attempt, failed, short_of_memory
 from nas_stability.harness.runs.cluster import on_cluster
 from nas_stability.harness.runs.inputs import open_inputs
 from nas_stability.harness.runs.machine import Place, find_device
@@ -88,7 +89,8 @@ def refuse_kinds(specs: Sequence[RunSpec], places: Sequence[Place]) -> None:
 def spread(todo: Sequence[Job], places: Sequence[Place], engine: Engine) -> Iterator[Outcome]:
     """The outcomes of the runs as they come, wherever they are carried out."""
     if engine.scheduler:
-        return on_cluster(todo, places[0], engine.scheduler)
+        errands = [Errand(job.folder, functools.partial(attempt, job.spec), DONE) for job in todo]
+        return on_cluster(errands, places[0], engine.scheduler)
     return on_this_machine(todo, places, min(engine.workers, len(todo)))
 
 

@@ -1,7 +1,7 @@
-"""The runs of a study on the workers of a dask cluster, which need not see the study's folder.
+"""The runs of a study, or the networks of an evaluation, on the workers of a dask cluster.
 
-A worker is sent a run's files and sends them back. A run whose worker dies is given to another one by the scheduler, as
-often as its setting ``allowed-failures`` says.
+These need not see the study's folder: a worker is sent a run's files and sends them back. A run whose worker dies is
+given to another one by the scheduler, as often as its setting ``allowed-failures`` says.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import filelock
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.benchmarks.stopping import signals
-from nas_stability.harness.records.record import DONE, LOCK
-from nas_stability.harness.runs.attempt import NOT_CARRIED_OUT, Job, Outcome, attempt, failed
+from nas_stability.harness.records.record import LOCK
+from nas_stability.harness.runs.attempt import NOT_CARRIED_OUT, Errand, Outcome, failed
 from nas_stability.harness.runs.run import Place
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PATIENCE = 30
 """Seconds in which the scheduler must answer, and a result must come over."""
 
 
-def on_cluster(todo: Sequence[Job], place: Place, scheduler: str) -> Iterator[Outcome]:
+def on_cluster(todo: Sequence[Errand], place: Place, scheduler: str) -> Iterator[Outcome]:
     """The outcomes as they come; where there is no worker, one is waited for.
 
     Each thread of a worker has one run at a time and none in reserve, which would be blamed for its worker's death.
@@ -46,7 +46,7 @@ def on_cluster(todo: Sequence[Job], place: Place, scheduler: str) -> Iterator[Ou
     """
     client = connect(scheduler)
     study = uuid.uuid4().hex
-    queue, away = deque(todo), dict[Any, Job]()
+    queue, away = deque(todo), dict[Any, Errand]()
     stopped: list[bool] = []
     told, missed, reason = False, False, ""
     with closing(client), signals(lambda: stopped.append(True)):
@@ -68,7 +68,7 @@ def on_cluster(todo: Sequence[Job], place: Place, scheduler: str) -> Iterator[Ou
                 job = queue.popleft()
                 away[submit(client, job, place, study)] = job
             for future in [future for future in away if future.done()]:
-                outcome = fetched(future, away[future].folder)
+                outcome = fetched(future, away[future])
                 if outcome is not None:
                     del away[future]
                     yield outcome
@@ -114,7 +114,7 @@ def threads_of(client: Client) -> int | None:
         return None
 
 
-def submit(client: Client, job: Job, place: Place, study: str) -> Any:
+def submit(client: Client, job: Errand, place: Place, study: str) -> Any:
     """Sends a run, with the files that it has already, to the cluster; returns dask's future."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
@@ -123,11 +123,12 @@ def submit(client: Client, job: Job, place: Place, study: str) -> Any:
         )
 
 
-def fetched(future: Any, folder: Path) -> Outcome | None:
+def fetched(future: Any, job: Errand) -> Outcome | None:
     """What became of a run that is over, its files delivered; None where it must be done again: its worker died."""
+    folder = job.folder
     try:
         outcome, content = future.result(timeout=PATIENCE)
-        return deliver(outcome, content, folder)
+        return deliver(outcome, content, folder, job.done)
     except TimeoutError:
         return None
     except Exception as error:
@@ -146,14 +147,14 @@ def stop_study(study: str) -> None:
     _stopped.add(study)
 
 
-def attempt_away(job: Job, place: Place, sent: dict[str, bytes], study: str) -> tuple[Outcome, dict[str, bytes]]:
+def attempt_away(job: Errand, place: Place, sent: dict[str, bytes], study: str) -> tuple[Outcome, dict[str, bytes]]:
     """One run in a folder of its own on whatever machine this is; returns the files that it left."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / job.folder.name
         folder.mkdir()
         for name, content in sent.items():
             (folder / name).write_bytes(content)
-        outcome = attempt(job.spec, folder, place, lambda: study in _stopped)
+        outcome = job.work(folder, place, lambda: study in _stopped)
         return outcome, files_of(folder)
 
 
@@ -162,15 +163,15 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
 
 
-def deliver(outcome: Outcome, content: dict[str, bytes], folder: Path) -> Outcome:
+def deliver(outcome: Outcome, content: dict[str, bytes], folder: Path, done: str) -> Outcome:
     """Makes the folder what came back, the mark of being finished last, unless another process holds the run."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / LOCK, blocking=False):
-            if not (folder / DONE).exists():
+            if not (folder / done).exists():
                 for name in files_of(folder).keys() - content.keys():
                     (folder / name).unlink()
-                for name in sorted(content, key=lambda name: name == DONE):
+                for name in sorted(content, key=lambda name: name == done):
                     files.write(folder / name, content[name])
     except filelock.Timeout:
         return Outcome(outcome.run, "held", f"another process is carrying out the run in {folder}")

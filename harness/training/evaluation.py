@@ -7,6 +7,7 @@ before anything is trained, and the rows whenever a network is done, so that a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from nas_stability.harness.records.folder import read_record, verified
 from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.rng import stream
+from nas_stability.harness.runs.attempt import Errand, Outcome
+from nas_stability.harness.runs.cluster import on_cluster
 from nas_stability.harness.runs.machine import Place
 from nas_stability.harness.runs.run import Interrupted, Watch
 from nas_stability.harness.specs.recorded import recorded_spec
@@ -36,20 +39,6 @@ from nas_stability.harness.training.protocol import RULES, Protocol, Request, ne
 LOCK = ".evaluate.lock"
 
 
-class Attempted(NamedTuple):
-    """What became of a network.
-
-    Attributes:
-        network: its name.
-        state: "trained", "held" (another process is at it), "interrupted" or "failed".
-        error: one line, where it failed.
-    """
-
-    network: str
-    state: str
-    error: str = ""
-
-
 class Plan(NamedTuple):
     """What is to be trained: the rows, and each network once."""
 
@@ -57,7 +46,9 @@ class Plan(NamedTuple):
     assignments: list[Assignment]
 
 
-def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Callable[[int], None]) -> list[Attempted]:
+def evaluate(
+    folder: Path, plan: Plan, place: Place, workers: int, progress: Callable[[int], None], scheduler: str = ""
+) -> list[Outcome]:
     """Trains what is planned, and writes evaluated.csv; what is trained already is left as it is.
 
     Args:
@@ -66,8 +57,10 @@ def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Cal
         place: device, threads per network and data folder.
         workers: networks at a time.
         progress: called with the number of networks done.
+        scheduler: address of a dask scheduler whose workers train them; empty: this machine does.
 
     Raises:
+        BadInput: the scheduler does not answer.
         CorruptFile: a record of what was trained before cannot be trusted.
     """
     todo = [one for one in plan.assignments if not (one.folder / NETWORK).exists()]
@@ -76,10 +69,10 @@ def evaluate(folder: Path, plan: Plan, place: Place, workers: int, progress: Cal
         write_requests(folder, plan.wanted)
         write_rows(folder)
     progress(done)
-    outcomes: list[Attempted] = []
-    for outcome in spread(todo, place, workers) if todo else ():
+    outcomes: list[Outcome] = []
+    for outcome in spread(todo, place, workers, scheduler) if todo else ():
         outcomes.append(outcome)
-        done += outcome.state == "trained"
+        done += outcome.state == "finished"
         with filelock.FileLock(folder / LOCK):
             write_rows(folder)
         progress(done)
@@ -199,8 +192,11 @@ def epoch_of(run: str, rows: Sequence[Mapping[str, str]], at: str) -> tuple[str,
     return "epoch", int(at)
 
 
-def spread(todo: Sequence[Assignment], place: Place, workers: int) -> Iterator[Attempted]:
-    """The outcomes as they come; a signal saves and stops all."""
+def spread(todo: Sequence[Assignment], place: Place, workers: int, scheduler: str) -> Iterator[Outcome]:
+    """The outcomes as they come, wherever the networks are trained; a signal saves and stops all."""
+    if scheduler:
+        yield from on_cluster([Errand(one.folder, partial(away, one), NETWORK) for one in todo], place, scheduler)
+        return
     given = [(one, place) for one in todo]
     if min(workers, len(todo)) <= 1:
         stopped: list[bool] = []
@@ -216,34 +212,39 @@ def spread(todo: Sequence[Assignment], place: Place, workers: int) -> Iterator[A
             yield outcome
 
 
-def in_a_worker(task: tuple[Assignment, Place]) -> Attempted:
+def away(assignment: Assignment, folder: Path, place: Place, stopped: Callable[[], bool]) -> Outcome:
+    """One network, in a folder on another machine."""
+    return attempted(assignment._replace(folder=folder), place, stopped)
+
+
+def in_a_worker(task: tuple[Assignment, Place]) -> Outcome:
     """One network, in a worker's process."""
     return attempted(*task, asked_to_stop)
 
 
-def attempted(assignment: Assignment, place: Place, stopped: Callable[[], bool]) -> Attempted:
+def attempted(assignment: Assignment, place: Place, stopped: Callable[[], bool]) -> Outcome:
     """One network, whose failure is a value."""
     if stopped():
-        return Attempted(assignment.name, "interrupted")
+        return Outcome(assignment.name, "interrupted")
     try:
         train_network(assignment, place, Watch(interrupted=stopped))
     except Held as error:
-        return Attempted(assignment.name, "held", str(error))
+        return Outcome(assignment.name, "held", str(error))
     except Interrupted as error:
-        return Attempted(assignment.name, "interrupted", str(error))
+        return Outcome(assignment.name, "interrupted", str(error))
     except Exception as error:
         line = str(error).partition("\n")[0]
-        return Attempted(assignment.name, "failed", f"{type(error).__name__}: {line}")
-    return Attempted(assignment.name, "trained")
+        return Outcome(assignment.name, "failed", f"{type(error).__name__}: {line}")
+    return Outcome(assignment.name, "finished")
 
 
-def outcome_of(answer: Finished[Attempted], name: str) -> Attempted:
+def outcome_of(answer: Finished[Outcome], name: str) -> Outcome:
     """What became of a network that was a worker's task."""
     try:
         return answer.result()
     except Stopped:
-        return Attempted(name, "interrupted")
+        return Outcome(name, "interrupted")
     except Lost as error:
-        return Attempted(name, "failed", f"{error}; go on with fewer --workers")
+        return Outcome(name, "failed", f"{error}; go on with fewer --workers")
     except Exception as error:
-        return Attempted(name, "failed", f"{type(error).__name__}: {error}")
+        return Outcome(name, "failed", f"{type(error).__name__}: {error}")

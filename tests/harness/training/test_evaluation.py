@@ -32,8 +32,9 @@ from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.sealed import SEAL, sealed
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.rng import stream
+from nas_stability.harness.runs.attempt import Outcome
 from nas_stability.harness.runs.check import check_study
-from nas_stability.harness.training.evaluation import Attempted, epoch_of, evaluate, planned
+from nas_stability.harness.training.evaluation import epoch_of, evaluate, planned
 from nas_stability.harness.training.protocol import Request
 from tests.small import PLACE
 
@@ -43,7 +44,7 @@ FEW = {"epochs": "2", "width": "2", "images": "60", "batch_size": "10"}
 REQUEST = Request(random=1, given=FEW)
 
 
-def trained(study: Path, request: Request = REQUEST, workers: int = 1) -> list[Attempted]:
+def trained(study: Path, request: Request = REQUEST, workers: int = 1) -> list[Outcome]:
     return evaluate(study, planned(study, request, PLACE), PLACE, workers, lambda done: None)
 
 
@@ -96,7 +97,7 @@ def test_again_there_is_nothing_to_do_and_more_can_be_asked_for(harmed: Path) ->
     before = (harmed / EVALUATED).read_bytes()
     assert trained(harmed) == []
     assert (harmed / EVALUATED).read_bytes() == before
-    assert {outcome.state for outcome in trained(harmed, REQUEST._replace(seeds=2))} == {"trained"}
+    assert {outcome.state for outcome in trained(harmed, REQUEST._replace(seeds=2))} == {"finished"}
     found = rows_of(harmed)
     assert sorted(found["network_seed"].unique()) == [0, 1]
     assert len(found) == 10
