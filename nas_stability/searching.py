@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas_stability.array_script import array_script
 from nas_stability.benchmarks import stopping
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.evaluating import carry_out
@@ -69,6 +70,9 @@ def add_verbs(verbs: Verbs) -> None:
     many.add_argument("--gpus", metavar="LIST", help="GPUs by number, such as 0,1; runs take them in turn")
     many.add_argument("--runs-per-gpu", type=whole(1), default=1, metavar="N", help="runs at a time on each GPU (1)")
     many.add_argument("--dry-run", action="store_true", help="print the runs and stop")
+    many.add_argument(
+        "--array", type=whole(1), metavar="N", help="print a script for SLURM, N jobs that share the folder, and stop"
+    )
     many.add_argument("--no-evaluate", action="store_true", help="do not train what was found, where the study says so")
     many.add_argument("--no-report", action="store_true", help="do not draw the report at the end")
     add_place(many, threads=1)
@@ -170,6 +174,11 @@ def study_verb(options: argparse.Namespace) -> int:
     found = find_study(options.study, options.set)
     folder: Path = options.out or Path("results") / found.name
     refuse_half_a_cluster(options)
+    if options.array:
+        if options.scheduler or options.gpus is not None:
+            raise BadInput("--array is a job for each member; it goes without --scheduler and --gpus")
+        print(array_script(options, found, folder), end="")
+        return 0
     if options.scheduler and options.gpus is not None:
         raise BadInput("--gpus is about GPUs here; with --backend dask each worker has its own (--device cuda)")
     devices = gpu_devices(options.gpus, options.runs_per_gpu)
