@@ -74,3 +74,13 @@ def test_every_room_says_what_lives_there() -> None:
     for room in rooms:
         text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
         assert len(text.splitlines()) >= 2, room
+
+
+def test_who_cites_the_harness_names_its_version_and_its_licence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {project['version']}\n" in citation
+    assert f"\nlicense: {project['license']}\n" in citation
+    paths = re.findall(r"\]\(([\w./-]+)\)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert paths
+    assert all((ROOT / path).exists() for path in paths)
