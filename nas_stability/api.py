@@ -108,7 +108,7 @@ def run(
     spec = spec if isinstance(spec, RunSpec) else run_spec(spec)
     folder = Path("results") / spec.run_id if folder is None else Path(folder)
     place = runs.Place(device, threads, str(data_dir))
-    with shown_bar(spec.epochs, spec.run_id, progress) as show:
+    with shown_bar(spec.last_epoch, spec.run_id, progress) as show:
         runs.run(spec, folder, place, runs.Watch(Teller(folder, on_epoch, show)))
     found = load_study(folder)
     return Run(spec, folder, found.epochs, found.spectrum, read_record(folder))
@@ -195,7 +195,7 @@ def study(
     planned = find_study(str(name))
     folder = Path("results") / planned.name if out is None else Path(out)
     engine = batch.Engine(min(workers, len(planned.runs)))
-    with shown_bar(sum(spec.epochs for spec in planned.runs), planned.name, progress) as show:
+    with shown_bar(sum(spec.last_epoch for spec in planned.runs), planned.name, progress) as show:
         outcomes = batch.run_study(planned, folder, Place(device, threads, str(data_dir)), engine, show)
     reasons = {one.run: one.error or one.state for one in outcomes if one.state not in ("finished", "skipped")}
     if reasons:

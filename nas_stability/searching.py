@@ -130,7 +130,7 @@ def run_verb(options: argparse.Namespace) -> int:
     place = place_of(options, options.device, [found])
     if asked_table.table_of(found) is None:
         print(asked_table.why_no_table(found), file=sys.stderr)
-    bar = progress_bar(found.epochs, found.run_id)
+    bar = progress_bar(found.last_epoch, found.run_id)
     try:
         code = watched(lambda watch: run.run(found, folder, place, watch), bar, folder, [])
     except FloatingPointError as error:
@@ -192,7 +192,7 @@ def study_verb(options: argparse.Namespace) -> int:
     if options.dry_run:
         print_plan(found, place, workers)
         return 0
-    total = sum(item.epochs for item in found.runs)
+    total = sum(item.last_epoch for item in found.runs)
     with progress_bar(total, found.name) as progress:
         engine = batch.Engine(workers, devices, options.scheduler)
         outcomes = batch.run_study(found, folder, place, engine, progress)
@@ -264,7 +264,7 @@ def print_plan(found: study_file.PlannedStudy, place: run.Place, workers: int) -
         cost = kinds[kind]
         total, measuring = total + cost.total, measuring + cost.measuring
         share = f"of which measuring {100 * cost.measuring / cost.total:.0f} %"
-        print(f"{item.run_id}  {item.epochs} epochs  about {status.duration(cost.total)}, {share}")
+        print(f"{item.run_id}  {item.last_epoch} epochs  about {status.duration(cost.total)}, {share}")
     for request in found.evaluations:
         print(f"then what was found is trained from scratch: {request.label}, {request.seeds} networks each")
     print(

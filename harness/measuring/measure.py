@@ -66,7 +66,7 @@ def due(search: Search) -> bool:
 
     That is curvature, gradient, ranks, and the supernet at its one-hot mixture.
     """
-    return search.epoch % search.spec.measure_every == 0 or search.epoch == search.spec.epochs
+    return search.epoch % search.spec.measure_every == 0 or search.epoch == search.spec.last_epoch
 
 
 def probe(search: Search, data: Dataset, dtype: torch.dtype) -> Batch:

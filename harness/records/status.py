@@ -57,7 +57,7 @@ def read_status(folder: Path) -> list[RunStatus]:
     found = survey(folder)
     there = {**found.finished, **found.unfinished}
     if found.kind == "study":
-        planned = {run: recorded_spec(values).epochs for run, values in read_study(folder).items()}
+        planned = {run: recorded_spec(values).last_epoch for run, values in read_study(folder).items()}
         return [run_status(run, there.get(run, folder / run), epochs) for run, epochs in planned.items()]
     return [run_status(run, place, epochs_of(place)) for run, place in there.items()]
 
@@ -65,7 +65,7 @@ def read_status(folder: Path) -> list[RunStatus]:
 def epochs_of(folder: Path) -> int:
     """Epochs of a run by its spec, 0 where that cannot be read."""
     try:
-        return recorded_spec(opened(folder / SPEC, "a run's spec")).epochs
+        return recorded_spec(opened(folder / SPEC, "a run's spec")).last_epoch
     except BadInput:
         return 0
 

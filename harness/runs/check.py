@@ -134,10 +134,10 @@ def check_end(folder: Path, spec: RunSpec, last: int) -> Iterator[str]:
     stops = stopping_rule(spec)
     rows = read_rows(folder / EPOCHS)
     if stops is None:
-        if last != spec.epochs:
+        if last != spec.last_epoch:
             yield f"{DONE}: the search ended after epoch {last}, and {spec.method} has no stopping rule"
         return
-    asked = range(1, min(last, spec.epochs - 1) + 1)
+    asked = range(1, min(last, spec.last_epoch - 1) + 1)
     if any(stops(rows[: epoch + 1]) != (epoch == last) for epoch in asked):
         yield f"{EPOCHS}: the stopping rule of {spec.method} does not end the search after epoch {last}"
 
@@ -149,7 +149,7 @@ def check_restarts(folder: Path, spec: RunSpec, decays: list[list[float]]) -> It
         return
     rows = read_rows(folder / EPOCHS)
     decay = decays[-1][1] if decays else spec.weight_decay
-    if any(rule(rows[: epoch + 1], decay) for epoch in range(1, spec.epochs)):
+    if any(rule(rows[: epoch + 1], decay) for epoch in range(1, spec.last_epoch)):
         yield f"{EPOCHS}: by its rule {spec.method} should have gone back, with a larger weight decay than {decay:g}"
 
 
@@ -203,7 +203,7 @@ def read_alphas(folder: Path, spec: RunSpec) -> list[torch.Tensor]:
 
 def check_ranks(row: dict[str, str], spec: RunSpec, epoch: int) -> Iterator[str]:
     """Ranks that nothing gives: tau outside [-1, 1], more architectures than were asked for, an epoch not due."""
-    due = epoch % spec.measure_every == 0 or epoch == spec.epochs
+    due = epoch % spec.measure_every == 0 or epoch == spec.last_epoch
     for name, cell in row.items():
         if name.startswith("rank_tau_") and cell:
             count = row[name.replace("rank_tau_", "rank_count_")]

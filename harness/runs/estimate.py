@@ -72,8 +72,10 @@ def run_cost(spec: RunSpec, place: Place) -> RunCost:
             lambda: ranks(search, data, answered),
         )
     )
-    due = len({*range(0, spec.epochs + 1, spec.measure_every), spec.epochs})
-    return RunCost(min(measured[1:] or measured) * steps * spec.epochs, every * (spec.epochs + 1) + when_due * due)
+    due = len({*range(0, spec.last_epoch + 1, spec.measure_every), spec.last_epoch})
+    return RunCost(
+        min(measured[1:] or measured) * steps * spec.last_epoch, every * (spec.last_epoch + 1) + when_due * due
+    )
 
 
 def seconds(work: Callable[[], object]) -> float:

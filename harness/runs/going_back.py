@@ -25,7 +25,7 @@ from nas_stability.harness.state import Search, start
 def going_back(search: Search, folder: Path) -> Returned | None:
     """Where the rule of the search's method takes it back to, by the rows that are there; None where it goes on."""
     rule = search.parts.goes_back
-    if rule is None or search.steps or not 0 < search.epoch < search.spec.epochs:
+    if rule is None or search.steps or not 0 < search.epoch < search.spec.last_epoch:
         return None
     return rule(read_rows(folder / EPOCHS), search.weight_decay)
 

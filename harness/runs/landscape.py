@@ -272,4 +272,4 @@ def proceed(folder: Path, search: Search, inputs: Inputs, plane: Plane, watch: W
 
 def arch_at(spec: RunSpec, logits: tuple[Tensor, ...]) -> Arch:
     """The architecture that the last logits, on the CPU, discretise to."""
-    return find_space(spec.space).discretize(decided(spec, logits, spec.epochs))
+    return find_space(spec.space).discretize(decided(spec, logits, spec.last_epoch))

@@ -131,13 +131,13 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
         record(search, data, answered, folder, log, None)
     launch, _ = capture.available(place.launch, device, spec)
     step = capture.transition(search, launch)
-    watch.progress(search.epoch, spec.epochs)
+    watch.progress(search.epoch, spec.last_epoch)
     while not ended(search, folder):
         if returned := going_back(search, folder):
             again = partial(capture.transition, launch=launch)
             if not go_back(search, data, returned, answered, folder, log, again, watch.interrupted):
                 raise Interrupted(f"stopped on the way back to epoch {returned.epoch}; {folder} is as it was")
-            watch.progress(search.epoch, spec.epochs)
+            watch.progress(search.epoch, spec.last_epoch)
         began = time.perf_counter()
         outcome = advance(search, data, watch.interrupted, step)
         log.seconds += time.perf_counter() - began
@@ -146,7 +146,7 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
             raise Interrupted(f"stopped after step {len(search.steps)} of epoch {search.epoch + 1}; saved in {folder}")
         log.history.append(snapshot(search))
         record(search, data, answered, folder, log, outcome)
-        watch.progress(search.epoch, spec.epochs)
+        watch.progress(search.epoch, spec.last_epoch)
         if not ended(search, folder) and watch.interrupted():
             raise Interrupted(f"stopped after epoch {search.epoch}; saved in {folder}")
     files.write(folder / DONE, provenance(search, answered, folder, log, place._replace(launch=launch)))
@@ -154,7 +154,7 @@ def proceed(spec: RunSpec, folder: Path, inputs: Inputs, place: Place, device: t
 
 def ended(search: Search, folder: Path) -> bool:
     """Whether the search has come to its end, or its stopping rule ends it after the rows that are there."""
-    if search.epoch == search.spec.epochs:
+    if search.epoch == search.spec.last_epoch:
         return True
     stops = search.parts.stops
     return stops is not None and search.epoch > 0 and not search.steps and stops(read_rows(folder / EPOCHS))
@@ -206,7 +206,7 @@ def provenance(search: Search, answered: Answers, folder: Path, log: Log, place:
             "table_missing": answered.missing,
             "files": {name: files.sha256(folder / name) for name in certified},
             **({"decays": [list(decay) for decay in search.decays]} if search.decays else {}),
-            **({"stopped": search.epoch} if search.epoch < search.spec.epochs else {}),
+            **({"stopped": search.epoch} if search.epoch < search.spec.last_epoch else {}),
             **({} if search.spec.space in BUILT_IN else {SPACE_FACTS: search.space.facts.json()}),
             "random": random_searches(answered.table, search.space, answered.columns, answered.epochs),
             "best_reachable": {f"{dataset}_{split}": value for (dataset, split), value in answered.best.items()},

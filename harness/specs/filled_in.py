@@ -181,6 +181,8 @@ def check_together(spec: RunSpec) -> None:
         raise BadInput(f"the field 'data_sha256' takes 64 hexadecimal digits, not {shown(spec.data_sha256)}")
     if 0 < spec.images < 4:
         raise BadInput(f"the field 'images' must be 0 or at least 4 (two halves of two), not {spec.images}")
+    if spec.until > spec.epochs:
+        raise BadInput(f"the field 'until' must be at most epochs, not {spec.until} with {spec.epochs} epochs")
     if spec.lr_min > spec.lr:
         raise BadInput(f"the field 'lr_min' must be at most lr, not {spec.lr_min:g} with an lr of {spec.lr:g}")
     if spec.radius_min > spec.radius and spec.radius_schedule == "linear":

@@ -72,4 +72,4 @@ def same_run(spec: RunSpec, values: Mapping[str, Value]) -> bool:
 
 def last_epoch(record: dict[str, Any]) -> int:
     """The epoch with which a finished run ended: its spec's last, or that in which a stopping rule ended it."""
-    return int(record.get("stopped", recorded_spec(record["spec"]).epochs))
+    return int(record.get("stopped", recorded_spec(record["spec"]).last_epoch))

@@ -158,6 +158,9 @@ class RunSpec:
         "as published, a training-mode forward of the last validation batch moves the running statistics each epoch",
     )
     hessian_dtype: Literal["float32", "float64"] = described("float32", "floating-point type of the Hessian")
+    until: int = described(
+        0, "epochs after which the search ends, its schedules being those of all epochs; 0: all", Range(0, 1_000_000)
+    )
     smoothing: bool = described(
         False, "measure how the loss answers to perturbations of the mixture, beside its expansion: smoothing.csv"
     )
@@ -170,6 +173,11 @@ class RunSpec:
         """The value of a field, of RunSpec's or of the method's own."""
         found: Value = own_values(self.settings)[name] if name not in FIELDS else getattr(self, name)
         return found
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which the search ends, unless a stopping rule ends it before."""
+        return self.until or self.epochs
 
     @property
     def run_id(self) -> str:

@@ -121,6 +121,7 @@ DEFAULTS = {
     "hessian_moves_statistics": False,
     "hessian_dtype": "float32",
     "smoothing": False,
+    "until": 0,
 }
 """Run ids do not hash a field at its default: another default would give one id to two different runs."""
 
