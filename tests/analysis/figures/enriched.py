@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy
@@ -10,6 +10,7 @@ import pandas
 
 from nas_stability.analysis.study import Study
 from nas_stability.benchmarks.catalog import SPACES
+from nas_stability.harness.records.record import SMOOTHING, SMOOTHING_COLUMNS
 from tests.small import load
 
 S1, S2, S3 = "nasbench1shot1-s1", "nasbench1shot1-s2", "nasbench1shot1-s3"
@@ -51,6 +52,7 @@ def enriched(place: Path, seed: int, space: str) -> None:
         every = sorted([*values, *generator.normal(0, 1e-9, directions)])
         lines += [f"{epoch},{index},{value}" for index, value in enumerate(every)]
     (place / "spectrum.csv").write_text("\n".join(lines) + "\n")
+    (place / SMOOTHING).write_text("\n".join([",".join(SMOOTHING_COLUMNS), *smoothing_lines(seed)]) + "\n")
     if seed > 0:  # so that the lowest seed that has one is 1
         points = numpy.linspace(-1.5, 1.5, 5)
         grid = [
@@ -60,6 +62,16 @@ def enriched(place: Path, seed: int, space: str) -> None:
         ]
         columns = ["x", "y", "valid_loss", "valid_accuracy", "arch", f"accuracy_{ANSWER}"]
         pandas.DataFrame(grid, columns=columns).to_csv(place / "landscape.csv", index=False)
+
+
+def smoothing_lines(seed: int) -> Iterator[str]:
+    """Rows of smoothing.csv."""
+    for epoch in range(3):
+        for radius in (0.03, 0.3):
+            for name, share in (("uniform", 0.1), ("projected", -0.01), ("attack", 1.0)):
+                rise = share * radius * (1 + epoch + seed)
+                expected = rise if name == "uniform" else ""
+                yield f"{epoch},{name},{radius},{rise * 0.9},{rise},{rise / 3},{2 * rise / 3},{expected}"
 
 
 def changed_study(folder: Path, out: Path, change: Enrich, spaces: tuple[str, ...] = ("nasbench201",)) -> Study:
