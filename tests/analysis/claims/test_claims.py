@@ -306,7 +306,11 @@ def test_the_command_line_prints_and_writes_only_where_it_is_told(
     written = pandas.read_csv(out)
     assert [row["claim"] for row in rows] == written["claim"].tolist()
     assert tuple(rows[0]) == tuple(written.columns) == COLUMNS
-    assert {row["verdict"] for row in rows if row["n"] == 3} == {"undecided"}
+    assert {row["verdict"] for row in rows if row["counts"] == "yes"} == {"supported"}
+    assert {row["claim"] for row in rows if row["counts"] == "yes"} == {
+        "sdarts-rs-hessian-smaller",
+        "sdarts-adv-hessian-smaller",
+    }
     assert rows[-1]["claim"] == "sdarts-adv-costs-more"
     assert main(["claims", str(tmp_path / "absent")]) == 2
     assert "absent does not exist" in capsys.readouterr().err
