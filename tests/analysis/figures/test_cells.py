@@ -87,7 +87,7 @@ def test_a_cell_of_nasbench101_as_a_graph() -> None:
 @pytest.mark.slow
 def test_every_published_architecture_can_be_drawn() -> None:
     finals = final_cells.final_cells(load(PUBLISHED))
-    assert len(finals) == 18
+    assert len(finals) == 36
     for row in finals.to_dict("records"):
         (graph,) = final_cells.graphs_of(load(PUBLISHED), row).values()
         arrows = sum(operation != "none" for _, _, operation in graph.edges)

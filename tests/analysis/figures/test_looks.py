@@ -55,7 +55,7 @@ def test_words_on_a_screen_are_large_enough_and_do_not_overlap(folder: Path, tmp
                 check_words(name, found.figure)
 
 
-WIDE = {"cells", "landscape", "paper-trajectory", "paper-hessian", "paper-landscape"}
+WIDE = {"cells", "landscape", "smoothing", "paper-trajectory", "paper-hessian", "paper-landscape"}
 """Figures that take both columns of a paper."""
 
 

@@ -42,8 +42,8 @@ def test_a_panel_per_space_and_radius_with_every_row_once(tmp_path: Path) -> Non
         drawn = smoothing(study)
     assert drawn is not None
     titles = [axes.get_title() for axes in drawn.figure.axes]
-    assert [title.rpartition(", radius ")[2] for title in titles] == ["0.03", "0.3", "0.03", "0.3"]
-    assert len({title.rpartition(", radius ")[0] for title in titles}) == 2
+    assert [title.rpartition("\nradius ")[2] for title in titles] == ["0.03", "0.3", "0.03", "0.3"]
+    assert len({title.rpartition("\nradius ")[0] for title in titles}) == 2
     assert len(drawn.numbers) == len(RUNS) * len(ROWS)
     assert set(drawn.numbers["method"]) == {"darts", "sdarts-rs"}
     marks = [line for axes in drawn.figure.axes for line in axes.get_lines() if line.get_marker() in MARKERS.values()]

@@ -352,7 +352,7 @@ def test_dask_needs_an_address() -> None:
 def test_what_came_back_replaces_what_an_earlier_failure_left(tmp_path: Path) -> None:
     (tmp_path / ERROR).write_text("ValueError: an earlier attempt\n")
     outcome = attempt.Outcome("run", "finished")
-    assert cluster.deliver(outcome, {"run.json": b"{}", EPOCHS: b"run\n"}, tmp_path) == outcome
+    assert cluster.deliver(outcome, {"run.json": b"{}", EPOCHS: b"run\n"}, tmp_path, "run.json") == outcome
     assert {path.name for path in tmp_path.glob("[!.]*")} == {"run.json", EPOCHS}
 
 

@@ -140,7 +140,7 @@ def test_what_is_varied_is_so_in_every_group_of_runs(setting: str) -> None:
     wanted = {"seed": {7, 8}, "method": {"darts"}, "epochs": {2, 3}}[name]
     for space in ("nasbench201", "nasbench1shot1-s1"):
         assert {getattr(spec, name) for spec in planned.runs if spec.space == space} == wanted, text
-    assert len(study_file.read(study_file.find("quick")).runs) == 18
+    assert len(study_file.read(study_file.find("quick")).runs) == 36
 
 
 def test_a_relative_path_of_a_setting_is_taken_from_the_working_folder(

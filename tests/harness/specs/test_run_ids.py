@@ -109,7 +109,7 @@ PUBLISHED = sorted((ROOT / "results" / "published").glob("*/*/spec.json"))
 
 
 def test_published_specs_pass_and_are_known_under_an_id_that_they_had() -> None:
-    assert len(PUBLISHED) == 48 + 42
+    assert len(PUBLISHED) >= 108, "more come"
     for path in PUBLISHED:
         values = json.loads(path.read_text())
         spec = recorded_spec(values)
