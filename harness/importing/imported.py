@@ -22,7 +22,7 @@ from nas_stability.benchmarks.names import check_name
 from nas_stability.benchmarks.spaces.facts import BUILT_IN
 from nas_stability.benchmarks.spaces.space import Mixture, Space
 from nas_stability.harness.measuring.asked_table import Answers, answers, neighbourhood, random_searches, table_of
-from nas_stability.harness.measuring.measure import entropy, shares
+from nas_stability.harness.measuring.measure import curvature_columns, entropy, shares
 from nas_stability.harness.methods.assembled import decided
 from nas_stability.harness.records.claiming import claim_study
 from nas_stability.harness.records.record import (
@@ -189,7 +189,6 @@ def record_of(run: LoggedRun, epoch: int, space: Space, answered: Answers) -> Ep
     neighbours = () if queried is None else space.neighbours(queried)
     table = None if queried is None else answered.table
     around = neighbourhood(table, neighbours, answered.columns, answered.epochs)
-    values = logged.eigenvalues
     return EpochRecord(
         run=spec.run_id,
         space=spec.space,
@@ -203,9 +202,7 @@ def record_of(run: LoggedRun, epoch: int, space: Space, answered: Answers) -> Ep
         train_accuracy=logged.train_accuracy,
         valid_loss=logged.valid_loss,
         valid_accuracy=logged.valid_accuracy,
-        eigenvalue_max=values[-1] if values else None,
-        spectral_norm=max(abs(values[0]), abs(values[-1])) if values else None,
-        hessian_trace=sum(values) if values else None,
+        **curvature_columns(logged.eigenvalues),
         entropy=None if logged.logits is None else entropy(decided(spec, logged.logits, epoch)),
         **(dict.fromkeys(SHARES) if queried is None else shares(space, queried)),
         **dict.fromkeys(NEVER_TOLD),

@@ -203,6 +203,15 @@ def shares(space: Space, mixture: Mixture) -> dict[str, float | None]:
     return {f"share_{kind}": chosen.count(kind) / len(chosen) if kind in facts.kinds() else None for kind in kinds}
 
 
+def curvature_columns(values: Sequence[float]) -> dict[str, float | None]:
+    """The columns of epochs.csv that follow from a spectrum, ascending; None of each where there is none."""
+    return {
+        "eigenvalue_max": values[-1] if values else None,
+        "spectral_norm": max(abs(values[0]), abs(values[-1])) if values else None,
+        "hessian_trace": sum(values) if values else None,
+    }
+
+
 def measure(
     search: Search, data: Dataset, answered: Answers, outcome: Epoch | None, queried: Mixture, seconds: float
 ) -> tuple[EpochRecord, list[SpectrumRecord]]:
@@ -245,9 +254,7 @@ def measure(
         discrete_valid_loss=None if hard is None else hard.loss,
         discrete_valid_accuracy=None if hard is None else hard.accuracy,
         gradient_norm=slope(search, data) if search.parts.smooth and due(search) else None,
-        eigenvalue_max=values[-1] if values else None,
-        spectral_norm=max(abs(values[0]), abs(values[-1])) if values else None,
-        hessian_trace=sum(values) if values else None,
+        **curvature_columns(values),
         entropy=entropy(mixture),
         **shares(space, queried),
         radius=None if outcome is None else outcome.radius,

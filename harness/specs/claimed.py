@@ -44,6 +44,17 @@ NOTHING_COUNTS = Counting()
 """Of a study that did not say: all that it is judged by is corrected together."""
 
 
+def refuse_unknown_keys(section: Section, entries: Collection[str], known: Collection[str]) -> None:
+    """Refuses an entry of another name, with its line and the nearest known one.
+
+    Raises:
+        BadInput: naming file, line and name.
+    """
+    for key in entries:
+        if key not in known:
+            raise section.error(key, unknown("key", key, known))
+
+
 def claim_of(section: Section, entries: object, methods: Collection[str]) -> tuple[str, str, str]:
     """Template, method and base of one [[claim]], whose methods are among those of the study.
 
@@ -52,9 +63,7 @@ def claim_of(section: Section, entries: object, methods: Collection[str]) -> tup
     """
     if not isinstance(entries, dict):
         raise section.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
-    for key in entries:
-        if key not in CLAIM_KEYS:
-            raise section.error(key, unknown("key", key, CLAIM_KEYS))
+    refuse_unknown_keys(section, entries, CLAIM_KEYS)
     known = {"template": OWN, "method": methods, "base": methods}
     found = {
         key: value.lower().replace("_", "-") if isinstance(value, str) else value for key, value in entries.items()
@@ -79,9 +88,7 @@ def counting_of(section: Section, entries: object) -> Counting:
     """
     if not isinstance(entries, dict):
         raise section.error("claims", BadInput("'claims' is written [claims], once; a claim of its own is a [[claim]]"))
-    for key in entries:
-        if key not in COUNTING_KEYS:
-            raise section.error(key, unknown("key", key, COUNTING_KEYS))
+    refuse_unknown_keys(section, entries, COUNTING_KEYS)
     question, names = entries.get("question", ""), entries.get("count", [])
     if not isinstance(question, str):
         raise section.error("question", BadInput(f"'question' takes a sentence, not {shown(question)}"))
