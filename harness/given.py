@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nas_stability.benchmarks.images.dataset import Augmentation, Dataset, Half, draw_batches, sent, steps_per_epoch
-from nas_stability.benchmarks.spaces.layers.noise import Values, standard_normal
+from nas_stability.benchmarks.spaces.layers.noise import Values, float32_normal, standard_normal
 from nas_stability.benchmarks.spaces.space import Mixture
 from nas_stability.harness.methods.architects import Batch, Batches
 from nas_stability.harness.rng import stream
@@ -83,7 +83,9 @@ def operation_draws(search: Search, step: int) -> Callable[[], Values] | None:
     if search.net.drawn is None:
         return None
     dtype = getattr(torch, search.spec.dtype)
-    source = standard_normal(stream(search.spec.seed, "operations", search.epoch, step), dtype)
+    generator = stream(search.spec.seed, "operations", search.epoch, step)
+    quick = dtype == torch.float32
+    source = float32_normal(generator.initial_seed()) if quick else standard_normal(generator, dtype)
     return lambda: source
 
 

