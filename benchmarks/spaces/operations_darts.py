@@ -8,6 +8,7 @@ every BatchNorm has weights, and pools have none.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_stability.benchmarks.errors import BadInput
+from nas_stability.benchmarks.spaces.layers.batch_norm import ConvolutionAndNorm, Folded
 from nas_stability.benchmarks.spaces.layers.dilated import DilatedDepthwise
 from nas_stability.benchmarks.spaces.layers.noise import DrawnValues
 
@@ -33,22 +35,29 @@ class ReluConvNorm(nn.Module):
     def __init__(self, in_width: int, width: int, norm: Norm) -> None:
         super().__init__()
         self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(in_width, width, 1, bias=False), norm(width))
+        self.folded: Folded = ()
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H, W)."""
-        return normed(self.op[1], self.op[2], F.relu(features))
-
-
-def normed(convolution: nn.Module, norm: nn.Module, features: Tensor) -> Tensor:
-    """A convolution and the BatchNorm behind it; by running statistics as one convolution, where it has no weights."""
-    if not isinstance(norm, nn.BatchNorm2d) or norm.training or norm.affine:
-        found: Tensor = norm(convolution(features))
+        opened = F.relu(features)
+        for weight, bias in self.folded:
+            return F.conv2d(opened, weight, bias)
+        _, convolution, norm = self.op
+        found: Tensor = norm(convolution(opened))
         return found
-    assert isinstance(convolution, nn.Conv2d)
-    scale = torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
-    kernel = convolution.weight * scale[:, None, None, None]
-    shift = -norm.get_buffer("running_mean") * scale
-    return F.conv2d(features, kernel, shift, convolution.stride, convolution.padding, groups=convolution.groups)
+
+    def pairs(self) -> list[ConvolutionAndNorm]:
+        """The convolution with its BatchNorm."""
+        return pairs_of(self.op)
+
+
+def pairs_of(op: nn.Sequential) -> list[ConvolutionAndNorm]:
+    """Every BatchNorm with the convolution before it, in order."""
+    return [
+        (convolution, norm)
+        for convolution, norm in itertools.pairwise(op)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
 
 
 class FactorizedReduce(nn.Module):
@@ -85,6 +94,7 @@ class Convolutions(nn.Module):
                 for part in (nn.ReLU(), convolution, nn.Conv2d(width, width, 1, bias=False), norm(width))
             )
         )
+        self.folded: Folded = ()
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, width, H, W) -> (B, width, H / stride, W / stride)."""
@@ -92,12 +102,16 @@ class Convolutions(nn.Module):
 
     def behind_relu(self, opened: Tensor) -> Tensor:
         """``forward`` of features that went through the first ReLU."""
-        _, depthwise, pointwise, norm, *others = self.op
-        found = normed(pointwise, norm, depthwise(opened))
-        while others:
-            relu, depthwise, pointwise, norm, *others = others
-            found = normed(pointwise, norm, depthwise(relu(found)))
+        parts, found = list(self.op), opened
+        for place in range(len(parts) // 4):
+            _, depthwise, pointwise, norm = parts[4 * place : 4 * place + 4]
+            inner = depthwise(F.relu(found, inplace=True) if place else found)
+            found = F.conv2d(inner, *self.folded[place]) if self.folded else norm(pointwise(inner))
         return found
+
+    def pairs(self) -> list[ConvolutionAndNorm]:
+        """Of each round the 1x1 convolution with its BatchNorm."""
+        return pairs_of(self.op)
 
 
 class PooledNorm(nn.Sequential):

@@ -9,8 +9,9 @@ itself. Here each column of pixels has its own first, and they are put together:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -153,7 +154,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_width, width, kernel, stride, kernel // 2, bias=False)
         self.norm = BatchNorm(width, momentum=momentum, affine=affine)
-        self.folded: tuple[Tensor, Tensor] | None = None
+        self.folded: Folded = ()
         self.optional = False  # whether a pass may leave it out (single_path.py)
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -163,34 +164,68 @@ class ConvNorm(nn.Module):
 
     def parts(self, features: Tensor) -> tuple[Tensor, BatchNorm | None]:
         """The convolved features, and the BatchNorm that they still have before them: None while the net is folded."""
-        if self.folded:
-            weight, bias = self.folded
+        for weight, bias in self.folded:
             return F.conv2d(features, weight, bias, self.conv.stride, self.conv.padding), None
         return self.conv(features), self.norm
+
+    def pairs(self) -> list[ConvolutionAndNorm]:
+        """Itself; none without affine part, whose scale may be the mixture."""
+        return [(self.conv, self.norm)] if self.norm.affine else []
+
+
+ConvolutionAndNorm = tuple[nn.Conv2d, nn.BatchNorm2d]
+"""A convolution without bias and the BatchNorm behind it."""
+
+Folded = tuple[tuple[Tensor, Tensor], ...]
+"""Of each pair of a module the weight and bias of the one convolution that it is; empty while the net is not folded."""
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that knows which of its convolutions have a BatchNorm behind them.
+
+    Attributes:
+        folded: of each of ``pairs``, while the net is folded.
+    """
+
+    folded: Folded
+
+    def pairs(self) -> list[ConvolutionAndNorm]:
+        """In the order of ``folded``."""
 
 
 @contextlib.contextmanager
 def folded(net: nn.Module) -> Iterator[None]:
-    """Running statistics and affine part of each BatchNorm in the convolution before it, for a net in evaluation mode.
+    """Running statistics and affine part of BatchNorms in the convolutions before them, for a net in evaluation mode.
 
-    Exact but for rounding; for an attack, which passes the same weights through many mixtures. BatchNorms without
-    affine part stay: the mixture is their scale.
+    Exact but for rounding; for an attack, which passes the same weights through many mixtures.
     """
-    pairs = [module for module in net.modules() if isinstance(module, ConvNorm) and module.norm.affine]
-    if not pairs:
-        yield
-        return
-    norms = [pair.norm for pair in pairs]
-    means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
-    with torch.no_grad():
-        spread = torch._foreach_add(variances, norms[0].eps)
-        gains = torch._foreach_div([norm.weight for norm in norms], torch._foreach_sqrt(spread))
-        shifts = torch._foreach_addcmul([norm.bias for norm in norms], gains, means, value=-1.0)
-        weights = torch._foreach_mul([pair.conv.weight for pair in pairs], [gain.view(-1, 1, 1, 1) for gain in gains])
-    for pair, weight, shift in zip(pairs, weights, shifts, strict=True):
-        pair.folded = (weight, shift)
+    of_modules = [(module, module.pairs()) for module in net.modules() if isinstance(module, Foldable)]
+    each = iter(merged([pair for _, pairs in of_modules for pair in pairs]))
+    for module, pairs in of_modules:
+        module.folded = tuple(itertools.islice(each, len(pairs)))
     try:
         yield
     finally:
-        for pair in pairs:
-            pair.folded = None
+        for module, _ in of_modules:
+            module.folded = ()
+
+
+@torch.no_grad()
+def merged(pairs: Sequence[ConvolutionAndNorm]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of the convolution that each pair is by running statistics; all in few operations."""
+    if not pairs:
+        return []
+    kernels, norms = [convolution.weight for convolution, _ in pairs], [norm for _, norm in pairs]
+    means, variances = ([norm.get_buffer(f"running_{name}") for norm in norms] for name in ("mean", "var"))
+    scales: list[Tensor] = [
+        one.weight if one.affine else torch.ones_like(one.get_buffer("running_var")) for one in norms
+    ]
+    biases: list[Tensor] = [
+        one.bias if one.affine else torch.zeros_like(one.get_buffer("running_var")) for one in norms
+    ]
+    spread = torch._foreach_sqrt(torch._foreach_add(variances, norms[0].eps))
+    gains = torch._foreach_div(scales, list(spread))
+    shifts = torch._foreach_addcmul(biases, gains, means, value=-1.0)
+    weights = torch._foreach_mul(kernels, [gain.view(-1, 1, 1, 1) for gain in gains])
+    return list(zip(weights, shifts, strict=True))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas_stability.benchmarks.catalog import SPACES
-from nas_stability.benchmarks.spaces.layers.batch_norm import FEW, BatchNorm, normalized, with_statistics
+from nas_stability.benchmarks.spaces.layers.batch_norm import FEW, BatchNorm, folded, normalized, with_statistics
 from nas_stability.benchmarks.spaces.layers.lean_operations import PlainOperations
 from nas_stability.benchmarks.spaces.space import SupernetShape, softmax
 from nas_stability.harness.measuring.curvature import validation_hessian
@@ -168,3 +168,29 @@ def hessian_error(space: str, seed: int) -> float:
 def test_a_hessian_in_float32_is_that_in_float64_but_for_rounding(space: str) -> None:
     """In the median: where a rounding opens a ReLU or moves a maximum, a Hessian jumps."""
     assert 0 < statistics.median(hessian_error(space, seed) for seed in range(5)) < 1e-4
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_a_folded_net_is_the_net_in_evaluation_mode(name: str) -> None:
+    """Of running statistics that are no longer 0 and 1, with fewer BatchNorms asked than there are."""
+    space, generator = SPACES[name], torch.Generator().manual_seed(3)
+    net = space.supernet(SupernetShape(4, 3, 5, 3, 0.1)).double()
+    images = torch.randn(4, 3, 8, 8, generator=generator, dtype=torch.float64)
+    mixture = tuple(torch.rand(shape, generator=generator, dtype=torch.float64).softmax(-1) for shape in space.shapes)
+    for _ in range(3):
+        net(images, mixture)
+    net.eval()
+    asked: list[nn.Module] = []
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(lambda norm, *_: asked.append(norm))
+    with torch.no_grad():
+        plainly, every = net(images, mixture), len(asked)
+        asked.clear()
+        with folded(net):
+            found, others = net(images, mixture), len(asked)
+        asked.clear()
+        again = net(images, mixture)
+    torch.testing.assert_close(found, plainly, rtol=1e-10, atol=1e-12)
+    assert others < every == len(asked)
+    assert torch.equal(again, plainly)
