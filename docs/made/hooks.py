@@ -1,0 +1,70 @@
+"""What MkDocs calls while it builds the site: pages made from the code, files from beside docs/, links, formulas.
+
+A document is written for whoever reads it in the repository, where its links are paths. Those that lead out of docs/
+lead to the same file on the site where the site has it (``places.py``), and become plain text where it does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import command_pages
+import formulas
+import list_pages
+import places
+import python_pages
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+
+
+def made_pages() -> dict[str, str]:
+    """Place on the site -> Markdown, of every page that is made from the code."""
+    return {**command_pages.pages(), **list_pages.pages(), **python_pages.pages()}
+
+
+def on_config(config: Any) -> Any:
+    """Completes the navigation: recipes and notebooks that have no line in mkdocs.yml, and the pages of modules."""
+    for section in config["nav"]:
+        (title,) = section
+        if title == "How to":
+            section[title] += unlisted("how-to", "*.md", section[title])
+        if title == "Understand":
+            place = section[title].index({"Published studies": "published/index.md"})
+            pages = [{study: f"published/{study}/index.md"} for study in places.STUDIES]
+            section[title][place] = {"Published studies": ["published/index.md", *pages]}
+        if title == "Reference":
+            section[title].append({"Python": python_pages.nav()})
+    notebooks = unlisted("notebooks", "*.ipynb", [])
+    if notebooks:
+        config["nav"].insert(-1, {"Notebooks": notebooks})
+    return config
+
+
+def unlisted(folder: str, pattern: str, listed: list[Any]) -> list[str]:
+    """The files of a folder of docs/ that the navigation does not have yet."""
+    known = {place for entry in listed for place in (entry.values() if isinstance(entry, dict) else [entry])}
+    found = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.joinpath("docs", folder).glob(pattern))
+    return [place for place in found if place not in known]
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Adds what is not in docs/: pages made from the code, and files of the repository."""
+    for place, text in made_pages().items():
+        files.append(File.generated(config, place, content=text))
+    for path, place in places.SHOWN.items():
+        files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+    for place, text in places.study_pages().items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
+    """Links as the site has them."""
+    return places.relinked(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
+    """Formulas as MathML, which browsers draw without a script."""
+    return formulas.drawn(html)
