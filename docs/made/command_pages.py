@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.command_line import build_parser
@@ -86,23 +86,32 @@ def verb(parser: argparse.ArgumentParser, line: str) -> str:
     actions = [action for action in parser._actions if action.dest not in ("help", "debug")]
     fields = [action for action in actions if action.dest.startswith("field_")]
     others = [action for action in actions if action not in fields]
-    text = f"\n## {name} {{ #{name.replace(' ', '-')} }}\n\n{escaped(line)}.\n"
-    usage = " ".join([parser.prog, *(shown(action) for action in others), *(["[FIELDS]"] if fields else [])])
-    text += f"\n```text\n{usage}\n```\n"
+    text = f"\n## {name} {{ #{name.replace(' ', '-')} }}\n\n{sentence(line)}\n\n```text\n{usage(parser.prog, actions)}\n```\n"
     if fields:
-        page = "fields" if parser.prog.split()[-1] == "run" else "protocol"
+        page = "fields" if name == "run" else "protocol"
         text += f"\nEvery [field]({page}.md) is a flag of its own name, with dashes.\n"
     text += "".join(entry(action) for action in others)
     return text + (f"\n```text\n{parser.epilog.rstrip()}\n```\n" if parser.epilog else "")
 
 
+def sentence(line: str) -> str:
+    """A line of help as a sentence."""
+    text = escaped(line.replace("%%", "%"))
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def usage(name: str, actions: Sequence[argparse.Action]) -> str:
+    """A verb with what it cannot do without, and a word for the rest."""
+    needed = [action for action in actions if action.required or not action.option_strings]
+    return " ".join([name, *map(shown, needed), *(["[FLAGS]"] if len(needed) < len(actions) else [])])
+
+
 def shown(action: argparse.Action) -> str:
     """What an argument looks like in the usage."""
     value = value_of(action)
-    if not action.option_strings:
-        return f"{value}..." if action.nargs == "+" else f"[{value}]" if action.nargs == "?" else value
-    text = f"{action.option_strings[0]} {value}".strip()
-    return text if action.required else f"[{text}]"
+    if action.option_strings:
+        return f"{action.option_strings[0]} {value}".strip()
+    return {"+": f"{value}...", "*": f"[{value}...]", "?": f"[{value}]"}.get(str(action.nargs), value)
 
 
 def value_of(action: argparse.Action) -> str:
@@ -135,18 +144,26 @@ def run_fields() -> str:
     return text
 
 
+KINDS = {"true|false": "`true` or `false`", "N": "a whole number", "X": "a number", "TEXT": "text"}
+"""What stands for a value in the help -> in words."""
+
+LINKED = {"method": "one of the [methods](methods.md)", "table": "`auto`, `none`, or one of the [tables](tables.md), or a path"}
+"""Field -> what it takes, where that is listed on another page."""
+
+
 def field(name: str, takes: str, item: dataclasses.Field[object], defaults: str) -> str:
     """One field: what it is, what it takes, its default."""
-    notes = [f"takes `{takes}`"]
+    kind = KINDS.get(takes) or " or ".join(f"`{choice}`" for choice in takes.split("|"))
     if name in NAMES:
-        notes = ["takes " + ", ".join(f"`{one}`" for one in NAMES[name])]
+        kind = ", ".join(f"`{one}`" for one in NAMES[name]) + (", `npz:PATH`, `folder:PATH`" if name == "data" else "")
+    notes = [f"Takes {LINKED.get(name, kind)}"]
     if item.metadata["range"] is not None:
-        notes.append(f"in {escaped(str(item.metadata['range']))}")
+        notes[0] += f" in {escaped(str(item.metadata['range']))}"
     notes.append(defaults)
     if name in OTHERWISE:
         notes.append("not a flag of its own name")
-    text = escaped(str(item.metadata["help"]))
-    return f"\n### `{name}` {{ #{name} }}\n\n{text[:1].upper()}{text[1:]}.\n\n{'; '.join(filter(None, notes))}\n"
+    text = sentence(str(item.metadata["help"]))
+    return f"\n### `{name}` {{ #{name} }}\n\n{text}\n\n{'; '.join(notes)}.\n{{ .takes }}\n"
 
 
 def defaults_by(name: str) -> str:

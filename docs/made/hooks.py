@@ -6,6 +6,7 @@ lead to the same file on the site where the site has it (``places.py``), and bec
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import python_pages
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+NAME_IN_TABLE = re.compile(r"<td[^>]*>(<code>\w+</code>(, )?)+</td>")
 
 
 def made_pages() -> dict[str, str]:
@@ -66,5 +68,5 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
-    """Formulas as MathML, which browsers draw without a script."""
-    return formulas.drawn(html)
+    """Formulas as MathML, which browsers draw without a script; long names in tables may break behind a _."""
+    return NAME_IN_TABLE.sub(lambda found: found[0].replace("_", "_<wbr>"), formulas.drawn(html))
