@@ -28,7 +28,7 @@ return [...document.body.querySelectorAll("*")].filter(element => {
 
 @contextlib.contextmanager
 def opened(profile: Path) -> Iterator[Any]:
-    """Debian's Chromium without a window, with a profile of its own; nothing is downloaded. Skips where there is none."""
+    """Debian's Chromium without a window, with a profile of its own; nothing is downloaded. Without one: skips."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
         pytest.skip("there is no chromium or no chromedriver here")

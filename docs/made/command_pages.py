@@ -11,7 +11,6 @@ from nas_stability.benchmarks.spaces.facts import FACTS
 from nas_stability.command_line import build_parser
 from nas_stability.evaluating import values_of
 from nas_stability.field_flags import NAMES, OTHERWISE, field_values, text_of
-from nas_stability.flags import flag
 from nas_stability.harness.specs.fields import Value
 from nas_stability.harness.specs.published import AUGMENTATION, PUBLISHED_AUGMENTATION
 from nas_stability.harness.specs.spec import FIELDS
@@ -86,7 +85,8 @@ def verb(parser: argparse.ArgumentParser, line: str) -> str:
     actions = [action for action in parser._actions if action.dest not in ("help", "debug")]
     fields = [action for action in actions if action.dest.startswith("field_")]
     others = [action for action in actions if action not in fields]
-    text = f"\n## {name} {{ #{name.replace(' ', '-')} }}\n\n{sentence(line)}\n\n```text\n{usage(parser.prog, actions)}\n```\n"
+    text = f"\n## {name} {{ #{name.replace(' ', '-')} }}\n\n{sentence(line)}\n"
+    text += f"\n```text\n{usage(parser.prog, actions)}\n```\n"
     if fields:
         page = "fields" if name == "run" else "protocol"
         text += f"\nEvery [field]({page}.md) is a flag of its own name, with dashes.\n"
@@ -147,7 +147,10 @@ def run_fields() -> str:
 KINDS = {"true|false": "`true` or `false`", "N": "a whole number", "X": "a number", "TEXT": "text"}
 """What stands for a value in the help -> in words."""
 
-LINKED = {"method": "one of the [methods](methods.md)", "table": "`auto`, `none`, or one of the [tables](tables.md), or a path"}
+LINKED = {
+    "method": "one of the [methods](methods.md)",
+    "table": "`auto`, `none`, one of the [tables](tables.md), or a path",
+}
 """Field -> what it takes, where that is listed on another page."""
 
 

@@ -6,6 +6,7 @@ lead to the same file on the site where the site has it (``places.py``), and bec
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import command_pages
 import formulas
 import list_pages
+import notebook_pages
 import places
 import python_pages
 from mkdocs.structure.files import File, Files
@@ -21,44 +23,42 @@ ROOT = Path(__file__).parents[2]
 NAME_IN_TABLE = re.compile(r"<td[^>]*>(<code>\w+</code>(, )?)+</td>")
 
 
-def made_pages() -> dict[str, str]:
-    """Place on the site -> Markdown, of every page that is made from the code."""
-    return {**command_pages.pages(), **list_pages.pages(), **python_pages.pages()}
+def made_files() -> dict[str, str | bytes]:
+    """Place on the site -> Markdown, or a picture, of everything that is made from the code, records and notebooks."""
+    made = {**command_pages.pages(), **list_pages.pages(), **python_pages.pages(), **places.study_pages()}
+    return {**made, **notebook_pages.pages()}
 
 
 def on_config(config: Any) -> Any:
-    """Completes the navigation: recipes and notebooks that have no line in mkdocs.yml, and the pages of modules."""
+    """Completes the navigation: recipes that have no line in mkdocs.yml, notebooks, studies, pages of modules."""
     for section in config["nav"]:
         (title,) = section
         if title == "How to":
-            section[title] += unlisted("how-to", "*.md", section[title])
+            section[title] += unlisted("how-to", section[title])
         if title == "Understand":
             place = section[title].index({"Published studies": "published/index.md"})
             pages = [{study: f"published/{study}/index.md"} for study in places.STUDIES]
             section[title][place] = {"Published studies": ["published/index.md", *pages]}
         if title == "Reference":
             section[title].append({"Python": python_pages.nav()})
-    notebooks = unlisted("notebooks", "*.ipynb", [])
-    if notebooks:
-        config["nav"].insert(-1, {"Notebooks": notebooks})
+    if notebook_pages.places():
+        config["nav"].insert(2, {"Notebooks": notebook_pages.places()})
     return config
 
 
-def unlisted(folder: str, pattern: str, listed: list[Any]) -> list[str]:
-    """The files of a folder of docs/ that the navigation does not have yet."""
+def unlisted(folder: str, listed: list[Any]) -> list[str]:
+    """The documents of a folder of docs/ that the navigation does not have yet."""
     known = {place for entry in listed for place in (entry.values() if isinstance(entry, dict) else [entry])}
-    found = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.joinpath("docs", folder).glob(pattern))
+    found = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.joinpath("docs", folder).glob("*.md"))
     return [place for place in found if place not in known]
 
 
 def on_files(files: Files, *, config: Any) -> Files:
-    """Adds what is not in docs/: pages made from the code, and files of the repository."""
-    for place, text in made_pages().items():
-        files.append(File.generated(config, place, content=text))
+    """Adds what is not in docs/: what is made, and files of the repository."""
+    for place, content in made_files().items():
+        files.append(File.generated(config, place, content=content))
     for path, place in places.SHOWN.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
-    for place, text in places.study_pages().items():
-        files.append(File.generated(config, place, content=text))
     return files
 
 
@@ -70,3 +70,18 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
     """Formulas as MathML, which browsers draw without a script; long names in tables may break behind a _."""
     return NAME_IN_TABLE.sub(lambda found: found[0].replace("_", "_<wbr>"), formulas.drawn(html))
+
+
+def on_post_page(output: str, *, page: Any, config: Any) -> str:
+    """A page, with what it runs."""
+    return at_hand(output, posixpath.dirname(page.url))
+
+
+def on_post_template(output_content: str, *, template_name: str, config: Any) -> str:
+    """A page of the theme's own, likewise."""
+    return at_hand(output_content, posixpath.dirname(template_name))
+
+
+def at_hand(html: str, folder: str) -> str:
+    """The theme takes what lets a page that is opened as a file be searched from another host; here it is at hand."""
+    return html.replace("https://unpkg.com/iframe-worker/shim", posixpath.relpath("made/worker.js", folder or "."))

@@ -47,8 +47,8 @@ def first_line(thing: object) -> str:
 def methods() -> str:
     """Every method and its parts."""
     return (
-        "# Methods\n\nEach is a composition of named parts; what is not said is as in DARTS. `BASE-rs` and `BASE-adv` are "
-        "generated of every base that can be perturbed. One of your own: [Own method](../how-to/own-method.md).\n"
+        "# Methods\n\nEach is a composition of named parts; what is not said is as in DARTS. `BASE-rs` and `BASE-adv` "
+        "are generated of every base that can be perturbed. One of your own: [Own method](../how-to/own-method.md).\n"
         + definitions({name: escaped(described(method)) for name, method in METHODS.items()})
     )
 
@@ -122,14 +122,16 @@ def claim(name: str, template: Template) -> str:
         "supported where it is": f"{side} {number(made.threshold)} {made.unit}",
         "needs": escaped(made.data),
     }
-    return f"\n## {name}\n\n{escaped(made.statement)}\n\n" + "".join(f"* {what}: {text}\n" for what, text in rows.items())
+    return f"\n## {name}\n\n{escaped(made.statement)}\n\n" + "".join(
+        f"* {what}: {text}\n" for what, text in rows.items()
+    )
 
 
 def figures() -> str:
     """Every figure and table of a report."""
     text = (
-        "# Figures and tables of a report\n\n`nas-stability report STUDY` writes all for which the study has data, each "
-        "figure as PNG and PDF with its numbers as CSV; `--only NAME` one of them. In Python: "
+        "# Figures and tables of a report\n\n`nas-stability report STUDY` writes all for which the study has data, "
+        "each figure as PNG and PDF with its numbers as CSV; `--only NAME` one of them. In Python: "
         '`ns.figure(study, "NAME")`.\n\n## Figures\n'
     )
     text += definitions({name: first_line(draw) for name, draw in FIGURES.items()})

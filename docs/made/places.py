@@ -60,7 +60,9 @@ def study_page(study: str) -> str:
         text += f"\n\n## What `{path.name}` says\n\n```text\n{path.read_text('utf-8').rstrip()}\n```"
     figures = [path.name for path in sorted(folder.glob("*.png")) if f"({path.name})" not in text]
     if figures:
-        text += "\n\n## Figures\n" + "".join(f"\n![{name.removesuffix('.png')} of {study}]({name})\n" for name in figures)
+        text += "\n\n## Figures\n" + "".join(
+            f"\n![{name.removesuffix('.png')} of {study}]({name})\n" for name in figures
+        )
     tables = [path for path in sorted(folder.glob("*.md")) if path.name != "README.md"]
     text += "".join(f"\n\n## Table `{path.stem}`\n\n{path.read_text('utf-8').rstrip()}" for path in tables)
     numbers = [f"[{path.name}]({path.name})" for path in sorted(folder.glob("*.csv"))]

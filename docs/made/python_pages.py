@@ -65,7 +65,10 @@ def pages() -> dict[str, str]:
 
 def nav() -> list[dict[str, object]]:
     """The pages for the navigation."""
-    groups = {heading: [{module.rpartition(".")[2]: place_of(module)} for module in group] for heading, group in MODULES.items()}
+    groups = {
+        heading: [{module.rpartition(".")[2]: place_of(module)} for module in group]
+        for heading, group in MODULES.items()
+    }
     return [{"nas_stability": place_of("nas_stability")}, *({heading: group} for heading, group in groups.items())]
 
 

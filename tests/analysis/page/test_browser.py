@@ -58,8 +58,8 @@ def test_a_browser_shows_it_whole(browser: Any, written: Path, width: int, schem
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     browser.get(written.as_uri())
     assert browser.title == "mine · nas-stability report"
-    for opened in (False, True):
-        if opened:
+    for unfolded in (False, True):
+        if unfolded:
             browser.execute_script("for (const e of document.querySelectorAll('details')) e.open = true")
         assert browser.execute_script("return innerWidth") == width
         assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
