@@ -20,7 +20,8 @@ import python_pages
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-NAME_IN_TABLE = re.compile(r"<td[^>]*>(<code>\w+</code>(, )?)+</td>")
+NAMES = re.compile(r"<td[^>]*>.*?</td>|<h1[^>]*>[\w.]+", re.DOTALL)
+"""Where a long name would be wider than a phone: cells, and the titles of modules."""
 
 
 def made_files() -> dict[str, str | bytes]:
@@ -68,8 +69,16 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
-    """Formulas as MathML, which browsers draw without a script; long names in tables may break behind a _."""
-    return NAME_IN_TABLE.sub(lambda found: found[0].replace("_", "_<wbr>"), formulas.drawn(html))
+    """Formulas as MathML, which browsers draw without a script; long names may break."""
+    return NAMES.sub(breaking, formulas.drawn(html))
+
+
+def breaking(found: re.Match[str]) -> str:
+    """A cell or a title whose names may break behind a _ or a dot."""
+    if found[0].startswith("<h1"):
+        start, end, name = found[0].partition(">")
+        return start + end + name.replace(".", ".<wbr>")
+    return re.sub(r"<code>\w+</code>", lambda name: name[0].replace("_", "_<wbr>"), found[0])
 
 
 def on_post_page(output: str, *, page: Any, config: Any) -> str:

@@ -14,6 +14,7 @@ from nas_stability.analysis.report import TABLES as REPORT_TABLES
 from nas_stability.benchmarks.catalog import TABLES
 from nas_stability.benchmarks.spaces.facts import FACTS, Facts
 from nas_stability.benchmarks.tables.packing import DUMPS
+from nas_stability.field_flags import text_of
 from nas_stability.harness.methods.compositions import METHODS
 from nas_stability.harness.specs import study_file
 from nas_stability.listing import described, first_sentence
@@ -66,7 +67,7 @@ def space(name: str, facts: Facts) -> str:
         "operations": ", ".join(f"`{one}`" for one in facts.operations),
         "its public table answers for": ", ".join(facts.datasets) or "nothing: it has none",
         "an architecture is written as": escaped(facts.form.words) if facts.form else "any text",
-        "published settings": ", ".join(f"`{field} = {value}`" for field, value in facts.defaults.items()),
+        "published settings": ", ".join(f"`{field} = {text_of(value)}`" for field, value in facts.defaults.items()),
     }
     return f"\n## {name}\n\n" + "".join(f"* {what}: {text}\n" for what, text in rows.items() if text)
 
