@@ -116,8 +116,7 @@ def gradient_norm(
 ) -> float:
     """L2 norm of the gradient of the same cross-entropy with respect to all logits, in nats; the net is not touched.
 
-    Args:
-        net, alpha, batch, statistics, dtype, relax: as of ``validation_hessian``.
+    The arguments are as of ``validation_hessian``.
     """
     point = tuple(logits.detach().to(dtype).requires_grad_() for logits in alpha)
     with probe_loss(net, batch, statistics, dtype) as loss:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +12,9 @@ import numpy
 import pytest
 from PIL import Image
 
+from tests.browsers import OUTSIDE, opened, set_width
+
 pytestmark = pytest.mark.slow  # a whole report is drawn for it
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync"
-)
-
-OUTSIDE = """
-const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
-const inside = element => { for (let e = element.parentElement; e; e = e.parentElement) if (scrolls(e)) return true; };
-return [...document.body.querySelectorAll("*")].filter(element => {
-  const box = element.getBoundingClientRect();
-  return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5) && !inside(element);
-}).map(element => element.outerHTML.slice(0, 200));
-"""
-"""Elements that reach beyond the window and are not in a box that scrolls."""
 
 FAINT = """
 const context = Object.assign(document.createElement("canvas"), {width: 1, height: 1})
@@ -59,33 +45,21 @@ return [...document.body.querySelectorAll("*")].filter(element =>
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Debian's Chromium without a window; nothing is downloaded."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("there is no chromium or no chromedriver here")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
+    """A browser of this module's."""
+    with opened(tmp_path_factory.mktemp("profile")) as found:
+        yield found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_whole(browser: Any, written: Path, width: int, scheme: str, tmp_path: Path) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    set_width(browser, width)
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     browser.get(written.as_uri())
     assert browser.title == "mine · nas-stability report"
-    for opened in (False, True):
-        if opened:
+    for unfolded in (False, True):
+        if unfolded:
             browser.execute_script("for (const e of document.querySelectorAll('details')) e.open = true")
         assert browser.execute_script("return innerWidth") == width
         assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width

@@ -48,8 +48,9 @@ def test_an_array_that_nobody_can_mean_for_images_is_let_be(tmp_path: Path) -> N
     assert len(npz.read(saved(tmp_path / "mine.npz", training(**names))).labels) == 12
 
 
-def test_the_recipe_of_the_readme_writes_a_file_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[3] / "README.md").read_text(), re.DOTALL)
+def test_the_documented_recipe_writes_a_file_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "own-data.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     (recipe,) = (block for block in blocks if "numpy.savez" in block)
     monkeypatch.chdir(tmp_path)
     exec(recipe, {"fractions": images(12, 30, 30, 3) / 255, "names": numpy.array(["cat", "dog", "cow"] * 4)})

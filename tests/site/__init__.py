@@ -1,0 +1,1 @@
+"""The site: what its pages are made of, links between documents, the built pages."""
