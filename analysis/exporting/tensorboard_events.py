@@ -36,17 +36,20 @@ def write_events(place: Path, run: TrackedRun, since: int) -> None:
     Args:
         place: folder of the logs.
         run: to tell of.
-        since: rows that are there.
+        since: rows that are there; with 0 the earlier files are void.
     """
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     folder = place / run.study / run.run
-    number = len(list(folder.glob(f"{PREFIX}*{SUFFIX}")))
+    earlier = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))
+    number = int(earlier[-1].name.removeprefix(PREFIX).removesuffix(SUFFIX)) + 1 if earlier else 0
     with files.aside(folder / f"{PREFIX}{number:06}{SUFFIX}") as part, part.open("wb") as file:
         writer = RecordWriter(file)
         for event in events(run, since):
             writer.write(event.SerializeToString())
         writer.flush()
+    for path in earlier if since == 0 else ():  # not every reader heeds where a file goes on from
+        path.unlink()
 
 
 def events(run: TrackedRun, since: int) -> Iterator[Any]:

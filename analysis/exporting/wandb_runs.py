@@ -64,13 +64,13 @@ def begun(place: Path, run: TrackedRun, since: int) -> Any:
 
 
 def log(session: Any, run: TrackedRun, since: int) -> None:
-    """The new rows by epoch; the spectrum, and what the run is from."""
+    """The new rows by epoch; the spectrum, one step further, when the run is over; and what the run is from."""
     import wandb
 
     for row in run.epochs[since:]:
-        last = row.epoch == run.epochs[-1].epoch
-        spectrum = numpy.histogram(run.spectrum, bins="auto") if last and run.spectrum else None
-        drawn = {} if spectrum is None else {"spectrum": wandb.Histogram(np_histogram=spectrum)}
-        session.log({**row.scalars, "epoch": row.epoch, "_timestamp": row.at, **drawn}, step=row.epoch)
+        session.log({**row.scalars, "epoch": row.epoch, "_timestamp": row.at}, step=row.epoch)
+    if run.spectrum:
+        counts = numpy.histogram(run.spectrum, bins="auto")
+        session.log({"spectrum": wandb.Histogram(np_histogram=counts)}, step=run.epochs[-1].epoch + 1)
     session.config.update({"provenance": dict(run.provenance)}, allow_val_change=True)
     session.tags = (run.state,)
