@@ -16,7 +16,7 @@ from nas_stability.analysis.exporting.tracked import OVER, Tell, TrackedRun
 DIGITS = 16
 """Of a run's id: the beginning of a SHA-256 over the names of study and run."""
 
-NOTHING_OF_HERE = {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
+NOTHING_OF_HERE: dict[str, Any] = {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
 """Settings without which W&B tells of this machine, of which the run says nothing."""
 
 
@@ -49,6 +49,7 @@ def begun(place: Path, run: TrackedRun, since: int) -> Any:
     """A session of a run: a new one, or one that goes on from the rows that are there."""
     import wandb
 
+    mode: Any = os.environ.get("WANDB_MODE", "offline")
     return wandb.init(
         project=run.study,
         id=hashlib.sha256(f"{run.study}/{run.run}".encode()).hexdigest()[:DIGITS],
@@ -56,7 +57,7 @@ def begun(place: Path, run: TrackedRun, since: int) -> Any:
         group=f"{run.fields['space']} {run.fields['method']}",
         config=dict(run.fields),
         dir=place,
-        mode=os.environ.get("WANDB_MODE", "offline"),
+        mode=mode,
         resume="allow" if since else None,
         reinit="create_new",
         settings=wandb.Settings(silent=True, console="off", disable_git=True, **NOTHING_OF_HERE),
