@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.field_flags import add_plugins, load_plugins
 from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
 from nas_stability.harness.records.outputs import refuse_output
@@ -52,9 +53,24 @@ def add_verbs(verbs: Verbs) -> None:
     check.add_argument("folder", metavar="DIR", type=folder)
     finish(check, check_verb)
 
+    add_collect(verbs)
+
+
+def add_collect(verbs: Verbs) -> None:
+    """collect."""
     collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
     collect.add_argument("folder", metavar="DIR", type=folder)
     collect.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/collected)")
+    collect.add_argument(
+        "--croissant", action="store_true", help="also croissant.json: what the files are, for readers"
+    )
+    collect.add_argument(
+        "--about",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what only you can say in croissant.json: licence, creator, url, published, version, cite; repeatable",
+    )
     add_unverified(collect)
     finish(collect, collect_verb)
 
@@ -237,9 +253,18 @@ def check_verb(options: argparse.Namespace) -> int:
 
 
 def collect_verb(options: argparse.Namespace) -> int:
-    """One tidy file per kind."""
-    from nas_stability.analysis import collect
+    """One tidy file per kind, and what they are."""
+    from nas_stability.analysis import collect, croissant
 
-    written = collect.collect(loaded(options.folder, options.unverified), options.out)
+    if options.about and not options.croissant:
+        raise BadInput("--about is of --croissant")
+    about = croissant.about(options.about)
+    study = loaded(options.folder, options.unverified)
+    written = collect.collect(study, options.out)
     print("\n".join(map(str, written)))
+    if options.croissant:
+        made = croissant.write_croissant(study, written, about)
+        print(made.path)
+        if made.unsaid:
+            print(f"nas-stability: it does not say: {'; '.join(made.unsaid)} (--about NAME=VALUE)", file=sys.stderr)
     return 0
