@@ -149,7 +149,9 @@ def metadata(study: Study, written: Sequence[Path], known: Mapping[str, str]) ->
     """The content of the file: the same of the same study."""
     epochs, spectrum = frames(study)
     by_name = {path.name: path for path in written}
-    author = {word: known[name] for name, (word, _) in ABOUT.items() if name in known and name != "creator"}
+    author: dict[str, Any] = {
+        word: known[name] for name, (word, _) in ABOUT.items() if name in known and name != "creator"
+    }
     if "creator" in known:
         author["creator"] = {"@type": "sc:Person", "name": known["creator"]}
     return {

@@ -25,6 +25,9 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("folder", metavar="DIR", type=folder)
     report.add_argument("--only", metavar="NAME", help="one figure or table")
     report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument(
+        "--checklist", action="store_true", help="just checklist.md: what of good practice records show"
+    )
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
     add_unverified(report)
@@ -126,6 +129,8 @@ def loaded(folder: Path, unverified: bool, stop: str = "", best_of: str = "") ->
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
     load_plugins(options)
+    if options.checklist:
+        return print_checklist(options)
     return print_report(
         options.folder,
         options.out,
@@ -136,6 +141,19 @@ def report_verb(options: argparse.Namespace) -> int:
         options.stop,
         options.best_of,
     )
+
+
+def print_checklist(options: argparse.Namespace) -> int:
+    """What the records answer of the checklist of best practices, to a file."""
+    from nas_stability.analysis.checklist import checklist
+
+    if options.only:
+        raise BadInput("--checklist draws no figure or table: leave out --only")
+    if options.out is not None:
+        refuse_output(options.out)
+    study = loaded(options.folder, options.unverified, options.stop, options.best_of)
+    print(f"checklist: {checklist.write_checklist(study, options.out)}")
+    return 0
 
 
 def print_report(
