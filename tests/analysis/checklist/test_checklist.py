@@ -119,8 +119,8 @@ def test_what_differs_between_methods_is_named(good: Study) -> None:
     assert found["confounders"][1].startswith("Not the same in all runs: device. device cpu (x86_64) and cuda (H100)")
     assert found["same_evaluation"] == (
         "no",
-        "Not the same within a space: table.sha256. Each run's last row, asked of nasbench201 (SHA-256 a77623d2 and other, "
-        "200 epochs of training).",
+        "Not the same within a space: table.sha256. Each run's last row, asked of nasbench201 "
+        "(SHA-256 a77623d2 and other, 200 epochs of training).",
     )
     assert found["repeated"] == (
         "no",
