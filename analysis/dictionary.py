@@ -16,7 +16,7 @@ ROW = re.compile(r"\| (`[^|]+) \| ([^|]*)\| (.*) \|")
 """Of a table of columns: their names, their units, what they are."""
 
 
-class Column(NamedTuple):
+class Meaning(NamedTuple):
     """What a column means.
 
     Attributes:
@@ -35,7 +35,7 @@ class Column(NamedTuple):
 
 
 @functools.cache
-def columns(file: str) -> dict[str, Column]:
+def columns(file: str) -> dict[str, Meaning]:
     """The columns of a file of records, by the names that the dictionary has for them.
 
     Args:
@@ -50,11 +50,11 @@ def columns(file: str) -> dict[str, Column]:
     for names, units, definition in ROW.findall(tables[file]):
         listed, each = re.findall("`([^`]+)`", names), units.strip().split(", ")
         for place, name in enumerate(listed):
-            found[name] = Column(each[place] if len(each) == len(listed) else units.strip(), definition)
+            found[name] = Meaning(each[place] if len(each) == len(listed) else units.strip(), definition)
     return found
 
 
-def described(column: str, file: str) -> Column | None:
+def described(column: str, file: str) -> Meaning | None:
     """What a column means; None where the dictionary does not say.
 
     Args:

@@ -23,8 +23,8 @@ from nas_stability.harness.records.outputs import REPORT, refuse_output
 CHECKLIST = "checklist.md"
 
 
-class Item(NamedTuple):
-    """An item of the checklist.
+class Practice(NamedTuple):
+    """A practice that the checklist asks for.
 
     Attributes:
         question: in our words.
@@ -35,28 +35,30 @@ class Item(NamedTuple):
     answer: Callable[[Study], Answer]
 
 
-ITEMS: dict[str, tuple[Item, ...]] = {
+ITEMS: dict[str, tuple[Practice, ...]] = {
     "Code and settings": (
-        Item("Is the code that trains the architectures released?", answers.training_code),
-        Item("Is the code of the search space released?", answers.search_space),
-        Item("Are settings and seeds of that training released?", answers.training_settings),
-        Item("Is the code of the search methods released?", answers.search_method),
-        Item("Are settings and seeds of the searches released?", answers.search_settings),
+        Practice("Is the code that trains the architectures released?", answers.training_code),
+        Practice("Is the code of the search space released?", answers.search_space),
+        Practice("Are settings and seeds of that training released?", answers.training_settings),
+        Practice("Is the code of the search methods released?", answers.search_method),
+        Practice("Are settings and seeds of the searches released?", answers.search_settings),
     ),
     "Comparison": (
-        Item("Did all methods meet the same space, images, split and training?", answers.same_benchmark),
-        Item("Were hardware and library versions the same, and which times did the methods take?", answers.confounders),
-        Item("Are there ablations?", answers.ablations),
-        Item("Was everything evaluated in one way?", answers.same_evaluation),
-        Item("Is performance shown over time?", answers.over_time),
-        Item("Is random search among what is compared?", answers.random_search),
-        Item("Was every method run several times, and are the seeds named?", answers.repeated),
-        Item("Was a table or a surrogate used to look closer?", answers.tabular),
+        Practice("Did all methods meet the same space, images, split and training?", answers.same_benchmark),
+        Practice(
+            "Were hardware and library versions the same, and how long did the methods take?", answers.confounders
+        ),
+        Practice("Are there ablations?", answers.ablations),
+        Practice("Was everything evaluated in one way?", answers.same_evaluation),
+        Practice("Is performance shown over time?", answers.over_time),
+        Practice("Is random search among what is compared?", answers.random_search),
+        Practice("Was every method run several times, and are the seeds named?", answers.repeated),
+        Practice("Was a table or a surrogate used to look closer?", answers.tabular),
     ),
     "What is reported": (
-        Item("Is it said how settings were tuned, and what that took?", answers.tuning),
-        Item("Is the time of the whole told, not just that of the search?", answers.whole_time),
-        Item("Are all details of the setting told?", answers.all_details),
+        Practice("Is it said how settings were tuned, and what that took?", answers.tuning),
+        Practice("Is the time of the whole told, not just that of the search?", answers.whole_time),
+        Practice("Are all details of the setting told?", answers.all_details),
     ),
 }
 """Part of the checklist -> its items."""
