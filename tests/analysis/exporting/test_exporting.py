@@ -40,6 +40,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
+@pytest.fixture(autouse=True)
+def nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes to a store that whoever runs it has named."""
+    for name in ("MLFLOW_TRACKING_URI", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def out(tracker: str, empty_store: Path, tmp_path: Path) -> Path:
     """Where to export to; skips where the tracker's library is absent."""
@@ -171,7 +178,13 @@ def test_following_tells_new_epochs_and_new_runs_until_all_are_done(
     whole = tmp_path / "whole"
     shutil.copytree(study, whole)
     growing, absent = sorted(path.parent for path in study.glob(f"*/{DONE}"))[:2]
-    steps = [lambda: back(growing, 2), lambda: back(absent, 1), lambda: back(growing, 3), lambda: back(absent, 3)]
+    steps = [
+        lambda: back(growing, 2),
+        lambda: None,
+        lambda: back(absent, 1),
+        lambda: back(growing, 3),
+        lambda: back(absent, 3),
+    ]
 
     def back(run: Path, rows: int) -> None:
         shutil.rmtree(run, ignore_errors=True)
@@ -195,6 +208,56 @@ def test_following_tells_new_epochs_and_new_runs_until_all_are_done(
         assert run.histogram == (None if tracker == "mlflow" else 30)
     if tracker == "wandb":
         assert len(list(out.glob("wandb/offline-run-*"))) == 4, "one session a run"
+
+
+class Session:
+    """What a run of W&B is told."""
+
+    def __init__(self, **given: object) -> None:
+        self.given = given
+        self.told: list[tuple[str, int]] = []
+        self.code: int | None = None
+        self.config: dict[str, object] = {}
+
+    def log(self, row: dict[str, object], step: int) -> None:
+        self.told.append(("spectrum" if "spectrum" in row else "row", step))
+
+    def finish(self, exit_code: int = 0) -> None:
+        self.code = exit_code
+
+
+def test_a_later_session_of_wandb_goes_on_and_is_told_no_row_twice(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W&B itself drops rows of steps that it has, so that its files do not show them."""
+    wandb = pytest.importorskip("wandb")
+    sessions: list[Session] = []
+
+    class Config(dict[str, object]):
+        def update(self, values: dict[str, object], allow_val_change: bool) -> None:  # type: ignore[override]
+            assert allow_val_change
+
+    def begin(**given: object) -> Session:
+        sessions.append(Session(**given))
+        sessions[-1].config = Config()
+        return sessions[-1]
+
+    monkeypatch.setattr(wandb, "init", begin)
+    whole = tmp_path / "whole"
+    shutil.copytree(study, whole)
+    going = sorted(path.parent for path in study.glob(f"*/{DONE}"))[0]
+    cut(going, 2)
+    export(study, "wandb", tmp_path / "out")
+    first = next(one for one in sessions if one.given["name"] == going.name)
+    assert (first.given["resume"], first.told, first.code) == (None, [("row", 0), ("row", 1)], 0)
+    shutil.rmtree(going)
+    shutil.copytree(whole / going.name, going)
+    sessions.clear()
+    export(study, "wandb", tmp_path / "out")
+    [second] = sessions
+    assert (second.given["resume"], second.told) == ("allow", [("row", 2), ("spectrum", 3)])
+    assert second.given["id"] == first.given["id"]
+    assert (second.given["mode"], second.given["project"]) == ("offline", "study")
 
 
 def test_ctrl_c_ends_following_and_breaks_off_what_is_not_followed(
@@ -258,6 +321,21 @@ def test_where_it_may_not_write(study: Path, tmp_path: Path, capsys: Capture) ->
     (out / "exported-tensorboard.json").write_text("[1]")
     with pytest.raises(BadInput, match=r"exported-tensorboard\.json is damaged"):
         export(study, "tensorboard", out)
+
+
+def test_mlflow_goes_where_it_is_told_to(
+    study: Path, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    pytest.importorskip("mlflow")
+    elsewhere = tmp_path / "server"
+    elsewhere.mkdir()
+    shutil.copy(empty_store, elsewhere)
+    address = f"sqlite:///{elsewhere / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert main(["export", str(study), "--to", "mlflow", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith(f"look: mlflow ui --backend-store-uri {address}\n")
+    assert not (tmp_path / "out" / "mlflow.db").exists()
+    assert len(READERS["mlflow"](elsewhere, "study")) == 4
 
 
 def test_without_out_it_goes_beside_the_study(study: Path, capsys: Capture) -> None:
