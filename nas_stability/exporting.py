@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TRACKERS = {
     "tensorboard": "tensorboard --logdir {place}",
     "mlflow": "mlflow ui --backend-store-uri {store}",
-    "wandb": "wandb sync --include-offline {place}/wandb/offline-run-*",
+    "wandb": "wandb sync {place}/wandb/offline-run-*",
 }
 """Tracker -> the command that shows what was exported; a test holds them to EXPORTERS, which takes pandas."""
 
