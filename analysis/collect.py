@@ -30,12 +30,7 @@ def collect(study: Study, out: Path | None = None) -> list[Path]:
     if out is not None:
         refuse_output(out)
     place = out or study.folder / COLLECTED
-    epochs = study.epochs.drop(columns="variant").sort_values(
-        ["space", "method", "seed", "run", "epoch"], ignore_index=True
-    )
-    spectrum = study.spectrum.drop(columns="variant").sort_values(
-        ["space", "method", "seed", "run", "epoch", "index"], ignore_index=True
-    )
+    epochs, spectrum = frames(study)
     contents = {
         place / "epochs.csv": escape.csv(epochs).encode(),
         place / "epochs.parquet": parquet(epochs),
@@ -44,6 +39,14 @@ def collect(study: Study, out: Path | None = None) -> list[Path]:
     for path, content in contents.items():
         files.write(path, content)
     return list(contents)
+
+
+def frames(study: Study) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """What is collected of epochs and of the spectrum: the rows of all finished runs, sorted by run and epoch."""
+    order = ["space", "method", "seed", "run", "epoch"]
+    epochs = study.epochs.drop(columns="variant").sort_values(order, ignore_index=True)
+    spectrum = study.spectrum.drop(columns="variant").sort_values([*order, "index"], ignore_index=True)
+    return epochs, spectrum
 
 
 def parquet(frame: pandas.DataFrame) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from nas_stability import asking, evaluating, importing, listing, proving, reading, searching
+from nas_stability import asking, completing, evaluating, exporting, importing, listing, proving, reading, searching
 from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.flags import BROKEN_OFF, FAILED, MISUSED, Parser
 
@@ -53,6 +53,7 @@ def parsed(arguments: Sequence[str] | None) -> Any:
     not be written.
     """
     parser = build_parser()
+    completing.complete_if_asked(parser, every(parser))
     try:
         options, rest = parser.parse_known_args(arguments)
     except SystemExit:
@@ -98,7 +99,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="nas-stability", description="Searches architectures and records how stable the search is.")
     parser.add_argument("--version", action="version", version=f"nas-stability {version('nas-stability')}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
-    for group in (searching, evaluating, importing, reading, listing, asking, proving):
+    for group in (searching, evaluating, importing, reading, exporting, listing, asking, proving, completing):
         group.add_verbs(verbs)
     for inner in every(parser):
         inner.add_argument("--debug", action="store_true", default=False, help="show where an error comes from")

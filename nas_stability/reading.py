@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas_stability.benchmarks.errors import BadInput
 from nas_stability.field_flags import add_plugins, load_plugins
 from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
 from nas_stability.harness.records.outputs import refuse_output
@@ -24,6 +25,9 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("folder", metavar="DIR", type=folder)
     report.add_argument("--only", metavar="NAME", help="one figure or table")
     report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument(
+        "--checklist", action="store_true", help="just checklist.md: what of good practice records show"
+    )
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
     add_unverified(report)
@@ -52,9 +56,24 @@ def add_verbs(verbs: Verbs) -> None:
     check.add_argument("folder", metavar="DIR", type=folder)
     finish(check, check_verb)
 
+    add_collect(verbs)
+
+
+def add_collect(verbs: Verbs) -> None:
+    """collect."""
     collect = verbs.add_parser("collect", help="one tidy CSV and Parquet file for a study", allow_abbrev=False)
     collect.add_argument("folder", metavar="DIR", type=folder)
     collect.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/collected)")
+    collect.add_argument(
+        "--croissant", action="store_true", help="also croissant.json: what the files are, for readers"
+    )
+    collect.add_argument(
+        "--about",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what only you can say in croissant.json: licence, creator, url, published, version, cite; repeatable",
+    )
     add_unverified(collect)
     finish(collect, collect_verb)
 
@@ -110,6 +129,8 @@ def loaded(folder: Path, unverified: bool, stop: str = "", best_of: str = "") ->
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
     load_plugins(options)
+    if options.checklist:
+        return print_checklist(options)
     return print_report(
         options.folder,
         options.out,
@@ -120,6 +141,19 @@ def report_verb(options: argparse.Namespace) -> int:
         options.stop,
         options.best_of,
     )
+
+
+def print_checklist(options: argparse.Namespace) -> int:
+    """What the records answer of the checklist of best practices, to a file."""
+    from nas_stability.analysis.checklist import checklist
+
+    if options.only:
+        raise BadInput("--checklist draws no figure or table: leave out --only")
+    if options.out is not None:
+        refuse_output(options.out)
+    study = loaded(options.folder, options.unverified, options.stop, options.best_of)
+    print(f"checklist: {checklist.write_checklist(study, options.out)}")
+    return 0
 
 
 def print_report(
@@ -237,9 +271,18 @@ def check_verb(options: argparse.Namespace) -> int:
 
 
 def collect_verb(options: argparse.Namespace) -> int:
-    """One tidy file per kind."""
-    from nas_stability.analysis import collect
+    """One tidy file per kind, and what they are."""
+    from nas_stability.analysis import collect, croissant
 
-    written = collect.collect(loaded(options.folder, options.unverified), options.out)
+    if options.about and not options.croissant:
+        raise BadInput("--about is of --croissant")
+    about = croissant.about(options.about)
+    study = loaded(options.folder, options.unverified)
+    written = collect.collect(study, options.out)
     print("\n".join(map(str, written)))
+    if options.croissant:
+        made = croissant.write_croissant(study, written, about)
+        print(made.path)
+        if made.unsaid:
+            print(f"nas-stability: it does not say: {'; '.join(made.unsaid)} (--about NAME=VALUE)", file=sys.stderr)
     return 0

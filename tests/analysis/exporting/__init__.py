@@ -1,0 +1,1 @@
+"""Records in trackers, read back by the trackers' own libraries."""
