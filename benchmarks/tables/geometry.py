@@ -71,7 +71,7 @@ class Surroundings(NamedTuple):
     classes: Floats
 
 
-class Correlation(NamedTuple):
+class FitnessDistance(NamedTuple):
     """Fitness-distance correlation: of accuracy and decisions to the nearest best architecture, within [-1, 1].
 
     Where the one determines the other it is -1: accuracy falls with every decision away from the best. Source: Jones
@@ -219,16 +219,16 @@ def optima(found: Terrain) -> tuple[int, int]:
     return int(local.sum()), int((local & lacking).sum())
 
 
-def correlation(found: Terrain) -> Correlation:
+def fitness_distance(found: Terrain) -> FitnessDistance:
     """Fitness-distance correlation over every architecture that the table answers for."""
     from scipy import stats  # takes as long to import as the rest takes to compute
 
     there = ~numpy.isnan(found.values) & (found.to_best.distance != UNREACHED)
     values, distance = found.values[there], found.to_best.distance[there]
     if len(values) < 2 or numpy.ptp(values) == 0 or numpy.ptp(distance) == 0:
-        return Correlation(numpy.nan, numpy.nan, len(values))
+        return FitnessDistance(numpy.nan, numpy.nan, len(values))
     pearson = float(stats.pearsonr(values, distance).statistic)
-    return Correlation(pearson, float(stats.spearmanr(values, distance).statistic), len(values))
+    return FitnessDistance(pearson, float(stats.spearmanr(values, distance).statistic), len(values))
 
 
 def to_best_rows(found: Terrain) -> list[dict[str, object]]:

@@ -83,7 +83,7 @@ def test_two_that_are_equally_good_are_both_the_best() -> None:
     assert found.best.tolist() == [0, 4]
     assert found.to_best.distance.tolist() == [0, 1, 1, 1, 0, walks.UNREACHED]
     assert geometry.optima(found) == (2, 0)
-    assert geometry.correlation(found).size == 5  # f is not reached, and has no answer
+    assert geometry.fitness_distance(found).size == 5  # f is not reached, and has no answer
     with pytest.raises(Unanswered, match="the table has none of the 6 architectures"):
         geometry.over(HAND, numpy.full(6, NAN))
 
@@ -148,7 +148,7 @@ def test_distances_to_the_best_and_their_correlation(digits: Terrain, cifar10: T
         there = ~numpy.isnan(found.values)
         fitness, distance = found.values[there], found.to_best.distance[there].astype(float)
         covariance = ((fitness - fitness.mean()) * (distance - distance.mean())).mean()
-        ours = geometry.correlation(found)
+        ours = geometry.fitness_distance(found)
         assert ours.pearson == pytest.approx(covariance / fitness.std() / distance.std(), abs=1e-12)
         ranks = numpy.corrcoef(stats.rankdata(fitness), stats.rankdata(distance))[0, 1]
         assert ours.spearman == pytest.approx(ranks, abs=1e-12)
@@ -157,9 +157,9 @@ def test_distances_to_the_best_and_their_correlation(digits: Terrain, cifar10: T
 
 def test_fitness_that_is_distance_correlates_fully() -> None:
     found = geometry.over(HAND, numpy.array([90.0, 80.0, 80.0, 70.0, 60.0, NAN]))
-    assert geometry.correlation(found)[:2] == pytest.approx((-1, -1))
+    assert geometry.fitness_distance(found)[:2] == pytest.approx((-1, -1))
     flat = geometry.over(HAND, numpy.full(6, 50.0))
-    assert numpy.isnan(geometry.correlation(flat).pearson)
+    assert numpy.isnan(geometry.fitness_distance(flat).pearson)
 
 
 def test_rows_are_those_of_double_loops(digits: Terrain) -> None:
