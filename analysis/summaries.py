@@ -15,6 +15,7 @@ from nas_stability.analysis.retrained import retrained
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.stopped import stops
 from nas_stability.analysis.study import Study
+from nas_stability.analysis.surrounded import surrounded
 from nas_stability.analysis.variants import Group, told
 
 COLLAPSE = 5.0
@@ -154,6 +155,11 @@ HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.
     "error": "supernet error there (%)",
     "error_at_end": "at the end (%)",
     "saved": "at the end, less there (points)",
+    "around_distance": "decisions from the best",
+    "around_barrier": "barrier to the best (points)",
+    "around_alike": "within one point, of two decisions around (%)",
+    "around_mean": "mean around (%)",
+    "around_worst": "worst around (%)",
 }
 
 NOTES = {
@@ -182,6 +188,12 @@ NOTES = {
         "Searches as a stopping rule would have stopped them: how many, the epoch whose architecture is returned (of "
         "a search that goes on, the last), and the validation error of the supernet there, at the end of the search, "
         "and the second less the first."
+    ),
+    "geometry": (
+        "Where the last architecture of a search lies in the table: decisions to the nearest best architecture of the "
+        "space; the barrier between them, the lower of both accuracies less the lowest along the shortest path whose "
+        "lowest is highest; and of the architectures within two decisions the share whose accuracy is at most one "
+        "point from its own, their mean and the lowest."
     ),
 }
 """Name of a table -> how its numbers were made."""
@@ -274,5 +286,10 @@ TABLES: dict[str, Tabulate] = {
     "results": results,
 }
 
-OCCASIONAL: dict[str, Callable[[Study], pandas.DataFrame | None]] = {"evaluated": retrained, "stops": stops}
-"""Tables that a study has only if something of it was trained from scratch, or is read as stopped by a rule."""
+OCCASIONAL: dict[str, Callable[[Study], pandas.DataFrame | None]] = {
+    "evaluated": retrained,
+    "stops": stops,
+    "geometry": surrounded,
+}
+"""Tables that a study has only if something of it was trained from scratch, is read as stopped by a rule, or was looked
+for in the table's geometry."""

@@ -26,6 +26,9 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument("--paper", action="store_true", help="column width and serif text")
     report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
     add_workers(report, "figures drawn at a time")
+    report.add_argument(
+        "--geometry", action="store_true", help="first look for each run's last architecture in its table's geometry"
+    )
     add_unverified(report)
     add_stop(report)
     add_best_of(report)
@@ -110,6 +113,8 @@ def loaded(folder: Path, unverified: bool, stop: str = "", best_of: str = "") ->
 def report_verb(options: argparse.Namespace) -> int:
     """Figures and tables of a study."""
     load_plugins(options)
+    if options.geometry:
+        write_terrain(options.folder)
     return print_report(
         options.folder,
         options.out,
@@ -120,6 +125,16 @@ def report_verb(options: argparse.Namespace) -> int:
         options.stop,
         options.best_of,
     )
+
+
+def write_terrain(folder: Path) -> None:
+    """A study's geometry.csv, which the report then tells of; runs that have none are said."""
+    from nas_stability.harness.measuring import final_terrain
+
+    found = final_terrain.write_final_terrain(folder)
+    for line in final_terrain.left_out(found):
+        print(f"nas-stability: {line}", file=sys.stderr)
+    print(f"geometry of {found.runs} runs: {found.path}")
 
 
 def print_report(

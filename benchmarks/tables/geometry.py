@@ -124,7 +124,7 @@ def class_of(values: Floats, ends: Floats) -> Places:
 
 
 def surroundings(found: Terrain, place: int, radii: Sequence[int], ends: Floats) -> list[Surroundings]:
-    """What lies within each radius, ascending, of an architecture that the table answers for."""
+    """What lies within each radius, ascending, of an architecture; ``alike`` is NaN where the table lacks its own."""
     shells = dict(zip(range(1 + max(radii)), levels(found.graph, [place]), strict=False))
     return [
         summarised(
@@ -144,7 +144,7 @@ def summarised(values: Floats, around: Places, middle: float, ends: Floats) -> S
     if not len(present):
         return Surroundings(len(around), missing, numpy.nan, numpy.nan, numpy.nan, numpy.full(BINS, numpy.nan))
     counts = numpy.bincount(class_of(present, ends), minlength=BINS)
-    alike = 100 * float((numpy.abs(present - middle) <= WITHIN).mean())
+    alike = numpy.nan if numpy.isnan(middle) else 100 * float((numpy.abs(present - middle) <= WITHIN).mean())
     mean, worst = float(present.mean()), float(present.min())
     return Surroundings(len(around), missing, mean, worst, alike, 100 * counts / len(present))
 
