@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas_stability.field_flags import add_plugins, load_plugins
-from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
+from nas_stability.flags import FAILED, Verbs, add_place, add_workers, finish, folder
 from nas_stability.harness.records.outputs import refuse_output
+from nas_stability.progress import progress_bar
 
 if TYPE_CHECKING:
     from nas_stability.analysis.study import Study
@@ -29,6 +30,14 @@ def add_verbs(verbs: Verbs) -> None:
     report.add_argument(
         "--geometry", action="store_true", help="first look for each run's last architecture in its table's geometry"
     )
+    report.add_argument(
+        "--discretise",
+        metavar="POLICY",
+        nargs="?",
+        const="all",
+        help="first decide each run by policies besides argmax: edge, projection, both joined by a comma, or all (all)",
+    )
+    add_place(report, threads=0)
     add_unverified(report)
     add_stop(report)
     add_best_of(report)
@@ -115,6 +124,8 @@ def report_verb(options: argparse.Namespace) -> int:
     load_plugins(options)
     if options.geometry:
         write_terrain(options.folder)
+    if options.discretise is not None:
+        write_discretised(options)
     return print_report(
         options.folder,
         options.out,
@@ -132,9 +143,26 @@ def write_terrain(folder: Path) -> None:
     from nas_stability.harness.measuring import final_terrain
 
     found = final_terrain.write_final_terrain(folder)
-    for line in final_terrain.left_out(found):
+    for line in final_terrain.by_reason(found.without, "geometry"):
         print(f"nas-stability: {line}", file=sys.stderr)
     print(f"geometry of {found.runs} runs: {found.path}")
+
+
+def write_discretised(options: argparse.Namespace) -> None:
+    """A study's discretised.csv, which the report then tells of; runs that lack a row are said."""
+    from nas_stability.harness.measuring.final_terrain import by_reason
+    from nas_stability.harness.records import folder as folders
+    from nas_stability.harness.runs import discretised
+    from nas_stability.harness.runs.machine import Place
+
+    policies = discretised.wanted_policies(options.discretise)
+    place = Place(options.device, options.threads, str(options.data_dir))
+    runs = len(folders.survey(options.folder).finished)
+    with progress_bar(runs, f"{options.folder.name}, discretised", "run") as progress:
+        found = discretised.discretise(options.folder, policies, place, progress)
+    for line in by_reason(found.without, "projection"):
+        print(f"nas-stability: {line}", file=sys.stderr)
+    print(f"{found.rows} rows: {found.path}")
 
 
 def print_report(

@@ -130,8 +130,8 @@ COLUMNS = ("accuracy", "distance", "barrier", "around", "missing", "mean", "wors
 """Columns behind those that say whose architecture it is."""
 
 
-def left_out(found: FinalTerrain) -> Iterator[str]:
-    """Which runs have no geometry, a line for each reason."""
-    for reason in dict.fromkeys(found.without.values()):
-        runs = [run for run, why in found.without.items() if why == reason]
-        yield f"no geometry of {len(runs)} run{'s' * (len(runs) > 1)} ({runs[0]}{', ...' * (len(runs) > 1)}): {reason}"
+def by_reason(without: Mapping[str, str], what: str) -> Iterator[str]:
+    """Which runs have none of something, a line for each reason."""
+    for reason in dict.fromkeys(without.values()):
+        runs = [run for run, why in without.items() if why == reason]
+        yield f"no {what} of {len(runs)} run{'s' * (len(runs) > 1)} ({runs[0]}{', ...' * (len(runs) > 1)}): {reason}"

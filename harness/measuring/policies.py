@@ -49,7 +49,7 @@ def by_strength(rows: Tensor, nothing: Tensor) -> Tensor:
     weights = rows.masked_fill(nothing, 0.0)
     importance = weights.sum(-1, keepdim=True)
     choices = (~nothing).sum(-1, keepdim=True)
-    entropy = torch.special.entr(weights / importance.clamp_min(1e-300)).sum(-1, keepdim=True)
+    entropy = torch.special.entr(weights / importance.clamp_min(torch.finfo(rows.dtype).tiny)).sum(-1, keepdim=True)
     certainty = (1 - entropy / choices.clamp_min(2).double().log()).clamp_min(0.0)
     strength: Tensor = importance * certainty
     return heaviest(rows, nothing) * strength

@@ -67,9 +67,7 @@ def wanted_policies(text: str) -> tuple[str, ...]:
     return tuple(name for name in POLICIES if name in (ARGMAX, *names))
 
 
-def discretise(
-    folder: Path, policies: Sequence[str], place: Place, progress: Callable[[int, int], None]
-) -> Discretised:
+def discretise(folder: Path, policies: Sequence[str], place: Place, progress: Callable[[int], None]) -> Discretised:
     """Decides every finished run of a study by some policies; what was projected before stays, if it is of the same
     checkpoint.
 
@@ -77,7 +75,7 @@ def discretise(
         folder: of the study, or of runs.
         policies: of POLICIES; argmax is always among the rows, so that the others can be compared with it.
         place: device, threads and data folder, for the supernets.
-        progress: called with (runs done, runs in all).
+        progress: called with the number of runs done.
 
     Raises:
         BadInput: it is no study's folder, no run is finished, or a run's table or images are not there.
@@ -94,14 +92,14 @@ def discretise(
     with alone(folder, LOCK, "discretising the runs"):
         before = rows_of(path)
         made: dict[str, list[Row]] = {}
-        progress(0, len(found.finished))
+        progress(0)
         for run, at in found.finished.items():
             kept = before.get(run, [])
             made[run], lacking = decided_by(run, at, policies, place, kept)
             if lacking:
                 without[run] = lacking
             write(path, {**before, **made}, found.finished)
-            progress(len(made), len(found.finished))
+            progress(len(made))
     return Discretised(path, len(read_rows(path)), without)
 
 
@@ -126,13 +124,14 @@ def decided_by(
     rows: list[Row] = [
         row(policy, arch) for policy, arch in by_logits(spec, folder, int(last["epoch"])) if policy in policies
     ]
+    own = record["files"].get(CHECKPOINT)
+    known = next((one for one in before if (one["policy"], one["checkpoint"]) == (PROJECTION, own)), None)
+    if known is not None:
+        return [*rows, row(PROJECTION, known["arch"], int(known["evaluations"]))], ""
     if PROJECTION not in policies:
-        return [*rows, *(kept for kept in before if kept["policy"] == PROJECTION)], ""
+        return rows, ""
     if why := not_projected(spec, folder):
         return rows, why
-    same = (one for one in before if one["policy"] == PROJECTION and one["checkpoint"] == record["files"][CHECKPOINT])
-    if (known := next(same, None)) is not None:
-        return [*rows, row(PROJECTION, known["arch"], int(known["evaluations"]))], ""
     return [*rows, row(PROJECTION, *by_supernet(spec, folder, record, place))], ""
 
 

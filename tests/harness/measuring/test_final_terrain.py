@@ -136,7 +136,7 @@ def test_what_has_no_geometry_says_why(written: Path, tmp_path: Path, capsys: py
     folder = copied(written, tmp_path)
     shutil.copytree(tmp_path / "runs" / spec.run_id, folder / spec.run_id)
     found = final_terrain.write_final_terrain(folder)
-    assert list(final_terrain.left_out(found)) == [
+    assert list(final_terrain.by_reason(found.without, "geometry")) == [
         f"no geometry of 1 run ({spec.run_id}): darts-s2 has too many architectures to list"
     ]
     assert spec.run_id not in found.path.read_text()
