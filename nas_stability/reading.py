@@ -21,28 +21,7 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: Verbs) -> None:
     """report, claims, status, check and collect."""
-    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
-    report.add_argument("folder", metavar="DIR", type=folder)
-    report.add_argument("--only", metavar="NAME", help="one figure or table")
-    report.add_argument("--paper", action="store_true", help="column width and serif text")
-    report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
-    add_workers(report, "figures drawn at a time")
-    report.add_argument(
-        "--geometry", action="store_true", help="first look for each run's last architecture in its table's geometry"
-    )
-    report.add_argument(
-        "--discretise",
-        metavar="POLICY",
-        nargs="?",
-        const="all",
-        help="first decide each run by policies besides argmax: edge, projection, both joined by a comma, or all (all)",
-    )
-    add_place(report, threads=0)
-    add_unverified(report)
-    add_stop(report)
-    add_best_of(report)
-    add_plugins(report)
-    finish(report, report_verb)
+    add_report(verbs)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
     claims.add_argument("folder", metavar="DIR", type=folder)
@@ -69,6 +48,32 @@ def add_verbs(verbs: Verbs) -> None:
     collect.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/collected)")
     add_unverified(collect)
     finish(collect, collect_verb)
+
+
+def add_report(verbs: Verbs) -> None:
+    """report."""
+    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
+    report.add_argument("folder", metavar="DIR", type=folder)
+    report.add_argument("--only", metavar="NAME", help="one figure or table")
+    report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
+    add_workers(report, "figures drawn at a time")
+    report.add_argument(
+        "--geometry", action="store_true", help="first look for each run's last architecture in its table's geometry"
+    )
+    report.add_argument(
+        "--discretise",
+        metavar="POLICY",
+        nargs="?",
+        const="all",
+        help="first decide each run by policies besides argmax: edge, projection, both joined by a comma, or all (all)",
+    )
+    add_place(report, threads=0)
+    add_unverified(report)
+    add_stop(report)
+    add_best_of(report)
+    add_plugins(report)
+    finish(report, report_verb)
 
 
 def add_unverified(parser: argparse.ArgumentParser) -> None:

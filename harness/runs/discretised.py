@@ -37,7 +37,7 @@ LOCK = ".discretise.lock"
 COLUMNS = ("run", "space", "method", "seed", "epoch", "policy", "arch", "evaluations", "checkpoint")
 """Columns of discretised.csv before those of the table's answers."""
 
-Row = Mapping[str, object]
+PolicyRow = Mapping[str, object]
 
 
 class Discretised(NamedTuple):
@@ -91,7 +91,7 @@ def discretise(folder: Path, policies: Sequence[str], place: Place, progress: Ca
     without: dict[str, str] = {}
     with alone(folder, LOCK, "discretising the runs"):
         before = rows_of(path)
-        made: dict[str, list[Row]] = {}
+        made: dict[str, list[PolicyRow]] = {}
         progress(0)
         for run, at in found.finished.items():
             kept = before.get(run, [])
@@ -105,7 +105,7 @@ def discretise(folder: Path, policies: Sequence[str], place: Place, progress: Ca
 
 def decided_by(
     run: str, folder: Path, policies: Sequence[str], place: Place, before: Sequence[Mapping[str, str]]
-) -> tuple[list[Row], str]:
+) -> tuple[list[PolicyRow], str]:
     """The rows of a run, and why one is lacking; empty where none is."""
     record = folders.read_record(folder)
     spec = recorded_spec(record["spec"])
@@ -116,12 +116,12 @@ def decided_by(
     asked = record.get("table")
     table = table_of(spec, sha256=asked["sha256"]) if asked else None
 
-    def row(policy: str, arch: Arch, evaluations: int | None = None) -> Row:
+    def row(policy: str, arch: Arch, evaluations: int | None = None) -> PolicyRow:
         said = (run, spec.space, spec.method, spec.seed, int(last["epoch"]), policy, arch, evaluations)
         checkpoint = None if evaluations is None else record["files"][CHECKPOINT]
         return {**dict(zip(COLUMNS, (*said, checkpoint), strict=True)), **answers_of(table, spec, arch)}
 
-    rows: list[Row] = [
+    rows: list[PolicyRow] = [
         row(policy, arch) for policy, arch in by_logits(spec, folder, int(last["epoch"])) if policy in policies
     ]
     own = record["files"].get(CHECKPOINT)

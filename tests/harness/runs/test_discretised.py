@@ -23,7 +23,6 @@ from nas_stability.harness.measuring import policies
 from nas_stability.harness.records.outputs import DISCRETISED
 from nas_stability.harness.records.record import ALPHAS, CHECKPOINT
 from nas_stability.harness.runs import checkpoint, discretised
-from nas_stability.harness.runs.discretised import LOCK
 from nas_stability.harness.runs.run import Watch
 from nas_stability.harness.runs.run import run as execute
 from nas_stability.harness.runs.saving import restore
@@ -255,4 +254,3 @@ def test_the_flag_of_report(decided: Path, tmp_path: Path, capsys: pytest.Captur
     assert "| gain over argmax (points) |" in (folder / "report" / "discretised.md").read_text()
     assert main([*ask, "--discretise", "edge,projektion"]) == MISUSED
     assert capsys.readouterr().err == "nas-stability: unknown policy 'projektion'; did you mean 'projection'?\n"
-    assert LOCK not in contents(folder)
