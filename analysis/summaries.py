@@ -10,11 +10,13 @@ import pandas
 import scipy.stats
 
 from nas_stability.analysis import by_chance
+from nas_stability.analysis.discretised import TITLES, discretised
 from nas_stability.analysis.names import answer_name, answer_of, method_name, space_name
 from nas_stability.analysis.retrained import retrained
 from nas_stability.analysis.statistics.intervals import CONFIDENCE, FEWEST, Estimate, Floats, estimate, summarised
 from nas_stability.analysis.stopped import stops
 from nas_stability.analysis.study import Study
+from nas_stability.analysis.surrounded import surrounded
 from nas_stability.analysis.variants import Group, told
 
 COLLAPSE = 5.0
@@ -154,6 +156,14 @@ HEADINGS = {name: column.heading for name, column in {**EIGENVALUES, **RESULTS}.
     "error": "supernet error there (%)",
     "error_at_end": "at the end (%)",
     "saved": "at the end, less there (points)",
+    "differ": "other than argmax",
+    "decided": "by the table (%)",
+    "gain": "gain over argmax (points)",
+    "around_distance": "decisions from the best",
+    "around_barrier": "barrier to the best (points)",
+    "around_alike": "within one point, of two decisions around (%)",
+    "around_mean": "mean around (%)",
+    "around_worst": "worst around (%)",
 }
 
 NOTES = {
@@ -183,6 +193,20 @@ NOTES = {
         "a search that goes on, the last), and the validation error of the supernet there, at the end of the search, "
         "and the second less the first."
     ),
+    "discretised": (
+        "Table accuracy of the architecture that a run ended with, by how its logits are decided (`policy`), and that "
+        "less the accuracy by argmax, which is what runs record, seed by seed. Edge first: the edges of a node by "
+        "their strength (SGAS's criterion), an edge of NAS-Bench-201 where it outweighs `none`, then the operations. "
+        "Projection: edge by edge the operation, then the inputs, without which the supernet of the checkpoint has the "
+        "lowest validation accuracy (DARTS-PT), without tuning in between. Column `differ`: runs whose architecture is "
+        "another than by argmax."
+    ),
+    "geometry": (
+        "Where the last architecture of a search lies in the table: decisions to the nearest best architecture of the "
+        "space; the barrier between them, the lower of both accuracies less the lowest along the shortest path whose "
+        "lowest is highest; and of the architectures within two decisions the share whose accuracy is at most one "
+        "point from its own, their mean and the lowest."
+    ),
 }
 """Name of a table -> how its numbers were made."""
 
@@ -193,6 +217,7 @@ NAMES: dict[str, Callable[[str], str]] = {
     "answer": answer_name,
     "protocol": str,
     "rule": str,
+    "policy": lambda policy: TITLES.get(policy, policy),
 }
 """Columns of names, and how people write them."""
 
@@ -274,5 +299,11 @@ TABLES: dict[str, Tabulate] = {
     "results": results,
 }
 
-OCCASIONAL: dict[str, Callable[[Study], pandas.DataFrame | None]] = {"evaluated": retrained, "stops": stops}
-"""Tables that a study has only if something of it was trained from scratch, or is read as stopped by a rule."""
+OCCASIONAL: dict[str, Callable[[Study], pandas.DataFrame | None]] = {
+    "evaluated": retrained,
+    "stops": stops,
+    "geometry": surrounded,
+    "discretised": discretised,
+}
+"""Tables that a study has only if something of it was trained from scratch, is read as stopped by a rule, was looked
+for in the table's geometry, or was decided by several policies."""

@@ -1,4 +1,4 @@
-"""The verbs of ``table``: list, fetch, pack, import, query, verify, best, train, fit."""
+"""The verbs of ``table``: list, fetch, pack, import, query, verify, best, geometry, train, fit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.flags import FAILED, Parser, Verbs, flag, folder, integer, number, whole
+from nas_stability.geometry import add_geometry, table_geometry_verb
 from nas_stability.harness.records import outputs
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ def add_table_verbs(table: Parser) -> None:
     verify = verb("verify", "check a table against itself and what is published", table_verify_verb, "name")
     best = verb("best", "best reachable architectures of a space, and coverage", table_best_verb, "name")
     best.add_argument("--space", required=True)
+    ask_terrain = partial(table_geometry_verb, open_table=asked_table)
+    terrain = verb("geometry", "accuracy over a space's graph of decisions: paths, barriers", ask_terrain, "name")
+    add_geometry(terrain)
     train = verb("train", "train every distinct cell of a space, or cells of the DARTS spaces", table_train_verb)
     train.add_argument(
         "--out", metavar="DIR", type=folder, help="folder of the parts and the table (results/tables/NAME)"
@@ -72,7 +77,7 @@ def add_table_verbs(table: Parser) -> None:
         other = f"; {DARTS_DEFAULTS[name]} for darts" if name in DARTS_DEFAULTS else ""
         train.add_argument(flag(name), type=kind, metavar="VALUE", help=f"({default}{other})")
     fit = verb("fit", "fit a surrogate to a packed table of genotypes, beside it", table_fit_verb, "file")
-    for added in (*verbs_of, fetch, pack, importing, query, verify, best, train, fit):
+    for added in (*verbs_of, fetch, pack, importing, query, verify, best, terrain, train, fit):
         added.set_defaults(flags=[text for action in added._actions for text in action.option_strings])
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from nas_stability.benchmarks.errors import BadInput
 from nas_stability.field_flags import add_plugins, load_plugins
-from nas_stability.flags import FAILED, Verbs, add_workers, finish, folder
+from nas_stability.flags import FAILED, Verbs, add_place, add_workers, finish, folder
 from nas_stability.harness.records.outputs import refuse_output
+from nas_stability.progress import progress_bar
 
 if TYPE_CHECKING:
     from nas_stability.analysis.study import Study
@@ -21,20 +22,7 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: Verbs) -> None:
     """report, claims, status, check and collect."""
-    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
-    report.add_argument("folder", metavar="DIR", type=folder)
-    report.add_argument("--only", metavar="NAME", help="one figure or table")
-    report.add_argument("--paper", action="store_true", help="column width and serif text")
-    report.add_argument(
-        "--checklist", action="store_true", help="just checklist.md: what of good practice records show"
-    )
-    report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
-    add_workers(report, "figures drawn at a time")
-    add_unverified(report)
-    add_stop(report)
-    add_best_of(report)
-    add_plugins(report)
-    finish(report, report_verb)
+    add_report(verbs)
 
     claims = verbs.add_parser("claims", help="which claims of the paper a study supports", allow_abbrev=False)
     claims.add_argument("folder", metavar="DIR", type=folder)
@@ -76,6 +64,35 @@ def add_collect(verbs: Verbs) -> None:
     )
     add_unverified(collect)
     finish(collect, collect_verb)
+
+
+def add_report(verbs: Verbs) -> None:
+    """report."""
+    report = verbs.add_parser("report", help="draw figures and tables of a study", allow_abbrev=False)
+    report.add_argument("folder", metavar="DIR", type=folder)
+    report.add_argument("--only", metavar="NAME", help="one figure or table")
+    report.add_argument("--paper", action="store_true", help="column width and serif text")
+    report.add_argument(
+        "--checklist", action="store_true", help="just checklist.md: what of good practice records show"
+    )
+    report.add_argument("--out", metavar="DIR", type=folder, help="where to write (DIR/report)")
+    add_workers(report, "figures drawn at a time")
+    report.add_argument(
+        "--geometry", action="store_true", help="first look for each run's last architecture in its table's geometry"
+    )
+    report.add_argument(
+        "--discretise",
+        metavar="POLICY",
+        nargs="?",
+        const="all",
+        help="first decide each run by policies besides argmax: edge, projection, both joined by a comma, or all (all)",
+    )
+    add_place(report, threads=0)
+    add_unverified(report)
+    add_stop(report)
+    add_best_of(report)
+    add_plugins(report)
+    finish(report, report_verb)
 
 
 def add_unverified(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +148,10 @@ def report_verb(options: argparse.Namespace) -> int:
     load_plugins(options)
     if options.checklist:
         return print_checklist(options)
+    if options.geometry:
+        write_terrain(options.folder)
+    if options.discretise is not None:
+        write_discretised(options)
     return print_report(
         options.folder,
         options.out,
@@ -154,6 +175,33 @@ def print_checklist(options: argparse.Namespace) -> int:
     study = loaded(options.folder, options.unverified, options.stop, options.best_of)
     print(f"checklist: {checklist.write_checklist(study, options.out)}")
     return 0
+
+
+def write_terrain(folder: Path) -> None:
+    """A study's geometry.csv, which the report then tells of; runs that have none are said."""
+    from nas_stability.harness.measuring import final_terrain
+
+    found = final_terrain.write_final_terrain(folder)
+    for line in final_terrain.by_reason(found.without, "geometry"):
+        print(f"nas-stability: {line}", file=sys.stderr)
+    print(f"geometry of {found.runs} runs: {found.path}")
+
+
+def write_discretised(options: argparse.Namespace) -> None:
+    """A study's discretised.csv, which the report then tells of; runs that lack a row are said."""
+    from nas_stability.harness.measuring.final_terrain import by_reason
+    from nas_stability.harness.records import folder as folders
+    from nas_stability.harness.runs import discretised
+    from nas_stability.harness.runs.machine import Place
+
+    policies = discretised.wanted_policies(options.discretise)
+    place = Place(options.device, options.threads, str(options.data_dir))
+    runs = len(folders.survey(options.folder).finished)
+    with progress_bar(runs, f"{options.folder.name}, discretised", "run") as progress:
+        found = discretised.discretise(options.folder, policies, place, progress)
+    for line in by_reason(found.without, "projection"):
+        print(f"nas-stability: {line}", file=sys.stderr)
+    print(f"{found.rows} rows: {found.path}")
 
 
 def print_report(

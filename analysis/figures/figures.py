@@ -5,7 +5,16 @@ The figures of one kind and their panels are in curves, spectrum, final_cells an
 
 from __future__ import annotations
 
-from nas_stability.analysis.figures import ablation, final_cells, multiples, planes, smoothing, spectrum, trajectories
+from nas_stability.analysis.figures import (
+    ablation,
+    final_cells,
+    multiples,
+    planes,
+    policies,
+    smoothing,
+    spectrum,
+    trajectories,
+)
 from nas_stability.analysis.figures.panels import PAPER, SCREEN, DrawFigure, Drawn, Page, colour, style
 
 __all__ = ["FIGURES", "PAPER", "SCREEN", "DrawFigure", "Drawn", "Page", "colour", "style"]
@@ -27,6 +36,7 @@ FIGURES: dict[str, DrawFigure] = {
     "rank": trajectories.rank,
     "ablation": ablation.ablation,
     "smoothing": smoothing.smoothing,
+    "policies": policies.policies,
     "paper-trajectory": trajectories.paper_trajectory,
     "paper-hessian": trajectories.paper_hessian,
     "paper-landscape": planes.paper_landscape,

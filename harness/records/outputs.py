@@ -13,6 +13,9 @@ from nas_stability.harness.records.folder import is_run, is_study
 REPORT, COLLECTED = "report", "collected"
 """Folders in a study's, where verbs write what they make of it unless --out says otherwise."""
 
+TERRAIN, DISCRETISED = "geometry.csv", "discretised.csv"
+"""Files in a study's folder that ``report`` writes on request: --geometry, --discretise."""
+
 
 def refuse_output(path: Path, flag: str = "--out") -> None:
     """Passes a file or folder that an output may be written to: no record is there, around or in it.
