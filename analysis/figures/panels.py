@@ -26,7 +26,7 @@ PALETTE = (
     *("#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000"),
     *("#882255", "#999933", "#332288", "#888888", "#44AA99"),
     *("#CC6677", "#117733", "#AA4499", "#88CCEE", "#DDCC77", "#661100"),
-    *("#4477AA", "#CC3311", "#AA3377", "#EE3377", "#228833", "#BBBBBB"),
+    *("#4477AA", "#CC3311", "#AA3377", "#EE3377", "#228833", "#5C5C5C"),
 )
 """Okabe and Ito's colours, told apart with every common colour blindness, for an eighth method on Tol's muted ones, and
 last some of his bright and vibrant ones, which are near others; in the order of METHODS, others after."""

@@ -69,6 +69,15 @@ def test_the_published_methods_keep_their_colours_and_no_two_of_a_study_share_on
     assert len({colour(method, study) for method in study}) == len(PALETTE)
 
 
+def test_a_method_from_outside_can_be_seen_on_white() -> None:
+    """W3C's contrast, of what text needs: a light grey has 1.9."""
+    for method in ("darts-gaussian", "new"):
+        shares = [int(colour(method, ["darts", method])[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        luminance = sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+        assert 1.05 / (luminance + 0.05) >= 4.5
+
+
 def test_a_colour_that_another_method_of_the_study_has_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     many = {**names.METHODS, **{f"later-{index}": "" for index in range(len(PALETTE))}}
     monkeypatch.setattr(names, "METHODS", many)

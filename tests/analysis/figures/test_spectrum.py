@@ -25,7 +25,7 @@ def test_the_spectrum_is_the_mean_by_place_and_marks_the_null_directions(study: 
         directions = sum(rows for rows, _ in shapes)
         found = numbers[(numbers["space"] == space) & (numbers["method"] == "darts") & (numbers["epoch"] == 1)]
         rows = study.spectrum[(study.spectrum["space"] == space) & (study.spectrum["method"] == "darts")]
-        runs = [run.loc[run["epoch"] == 1, "eigenvalue"].tolist() for _, run in rows.groupby("run")]
+        runs = [run.loc[run["epoch"] == 1, "eigenvalue"].tolist() for _, run in rows.groupby("run", observed=True)]
         null = [oracles.null_places(run, directions, 0.0) for run in runs]
         assert found["null_share"].sum() == pytest.approx(directions)
         for row in found.itertuples():
