@@ -52,9 +52,9 @@ def add_verbs(verbs: Verbs) -> None:
 
 def completion_verb(options: argparse.Namespace) -> int:
     """Prints the script."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(argcomplete.shellcode(["nas-stability"], shell=options.shell))
+    print(shellcode(["nas-stability"], shell=options.shell))
     return 0
 
 
@@ -68,12 +68,13 @@ def complete_if_asked(parser: argparse.ArgumentParser, parsers: Iterable[argpars
     if ASKED not in os.environ:
         return
     import argcomplete
+    from argcomplete.completers import ChoicesCompleter
 
     for verb in parsers:
         for action in verb._actions:
             names = names_of(action)
             if names is not None:
-                typing.cast("Any", action).completer = argcomplete.ChoicesCompleter(names)
+                typing.cast("Any", action).completer = ChoicesCompleter(dict.fromkeys(names, ""))
     argcomplete.autocomplete(parser, always_complete_options="long")
 
 
