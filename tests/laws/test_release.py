@@ -126,7 +126,8 @@ def test_the_version_stands_in_the_changelog() -> None:
 
 
 def test_every_requirement_has_a_lower_bound_and_no_other() -> None:
-    extras = tuple(PROJECT["project"]["optional-dependencies"])
+    """But of what makes the site, which nobody imports: MkDocs 2 is another program."""
+    extras = tuple(name for name in PROJECT["project"]["optional-dependencies"] if name != "docs")
     pinned = [lowest.lowest(one) for one in lowest.requirements(extras)]
     assert len(pinned) == len(set(pinned)) > 20
     assert all("==" in one for one in pinned)
