@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[dict[str, Content], str]] = {
     "transparent grey": ({**usual("", 0, 5, 4), "cat/9.png": with_alpha(1, 0, 5, 4)}, "is transparent in places"),
     "a transparent grey value": ({**usual("", 0, 5, 4), "cat/9.png": KEYED}, "is transparent in places"),
     "CMYK": ({**usual(), "cat/9.jpg": encoded(picture(3).convert("CMYK"), "JPEG")}, "has the mode CMYK, not 8 bits"),
-    "16 bits of grey": ({**usual(), "cat/9.png": Image.fromarray(pixels(3, 5, 4) * numpy.uint16(9))}, "has the mode I"),
+    "16 bits of grey": ({**usual(), "cat/9.png": Image.fromarray(pixels(3, 5, 4).astype("u2") * 9)}, "has the mode I"),
     "16 bits of colour": ({**usual(), "cat/9.png": png(4, 5, 16)}, "has the mode RGB, not 8 bits"),
     "moving": ({**usual(), "cat/9.gif": MOVING}, r"'cat/9\.gif' holds several images"),
     "one class": ({"cat/1.png": picture(1), "cat/2.png": picture(2)}, "has the class 'cat' alone"),
