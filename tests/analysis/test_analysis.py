@@ -143,7 +143,7 @@ def test_the_report_has_every_figure_and_table_and_its_numbers(folder: Path, tmp
     out = tmp_path / "out"
     written = write_report(load(folder), out)
     names = {path.name for path in out.iterdir()}
-    absent = ("methods", "cells", "landscape", "flatness", "rank", "ablation", "smoothing")
+    absent = ("methods", "cells", "landscape", "flatness", "rank", "ablation", "smoothing", "policies")
     absent += ("paper-trajectory", "paper-hessian", "paper-landscape")
     assert written.absent == absent
     figures = {f"{name}.{kind}" for name in FIGURES.keys() - set(absent) for kind in ("png", "pdf", "csv")}

@@ -39,7 +39,7 @@ def test_every_figure_has_every_variant_by_itself_and_can_be_read(
 ) -> None:
     study = studies[name]
     found = drawn_by(study, paper)
-    expected = {*FIGURES} - {"methods", "paper-trajectory", "paper-hessian", "paper-landscape"}
+    expected = {*FIGURES} - {"methods", "policies", "paper-trajectory", "paper-hessian", "paper-landscape"}
     assert {*found} == expected
     labels = {label for label in study.variants if label}
     for figure, drawn in found.items():
