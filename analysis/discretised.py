@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy
 import pandas
 
+from nas_stability.analysis.made_later import alike, last_epochs, refuse_other_ends, rows_made_later
 from nas_stability.analysis.names import answer_of, answering
 from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import told
-from nas_stability.benchmarks.errors import CorruptFile
 from nas_stability.harness.records.outputs import DISCRETISED
 
 ARGMAX = "argmax"
@@ -25,28 +25,15 @@ def policy_rows(study: Study) -> pandas.DataFrame | None:
     Raises:
         CorruptFile: a run's argmax is not what it ended with; rows of runs that are not there are left out.
     """
-    path = study.folder / DISCRETISED
-    if not path.exists():
+    rows = rows_made_later(study, DISCRETISED)
+    if rows is None:
         return None
-    rows = pandas.read_csv(path, dtype={"arch": str})
-    rows = rows[rows["run"].isin(study.places)]
-    last = study.epochs.groupby("run", observed=True).tail(1).set_index("run")
-    answers = [name for name in answering(rows.columns) if name in last]
-    recorded = last.loc[rows["run"]]
-    same = (rows["arch"].to_numpy() == recorded["arch"].to_numpy()) & (
-        rows["epoch"].to_numpy() == recorded["epoch"].to_numpy()
-    )
-    for name in answers:
-        left, right = (part[name].to_numpy(dtype=numpy.float64) for part in (rows, recorded))
-        same &= (left == right) | (numpy.isnan(left) & numpy.isnan(right))
-    wrong = rows[(rows["policy"] == ARGMAX) & ~same]
-    if study.verified and len(wrong):
-        raise CorruptFile(
-            f"the file {path} is not of what {wrong['run'].iloc[0]} ended with; nas-stability report {study.folder} "
-            "--discretise writes it again"
-        )
-    variant = dict(zip(study.runs["run"].astype(str), study.runs["variant"], strict=True))
-    return rows.assign(variant=[variant.get(run, "") for run in rows["run"]])
+    recorded = last_epochs(study, rows)
+    names = ("arch", "epoch", *(name for name in answering(rows.columns) if name in recorded))
+    same = numpy.logical_and.reduce([alike(rows[name], recorded[name]) for name in names])
+    other = pandas.Series((rows["policy"] != ARGMAX).to_numpy())
+    refuse_other_ends(study, DISCRETISED, rows, other | same, "--discretise")
+    return rows
 
 
 def discretised(study: Study) -> pandas.DataFrame | None:

@@ -16,7 +16,7 @@ import pandas
 from nas_stability.analysis.names import RANDOM
 from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
-from nas_stability.analysis.variants import told
+from nas_stability.analysis.variants import told, with_variant
 
 SEARCHES = 4
 """Of which the best counts."""
@@ -28,11 +28,9 @@ def retrained(study: Study) -> pandas.DataFrame | None:
     """Test accuracy of what was found, trained from scratch: mean over searches, and the best of four by validation."""
     if study.evaluated is None:
         return None
-    found = study.evaluated.copy()
+    found = with_variant(study.evaluated, study.runs)
     column = "accuracy_" + found["data"] + "_test"
     found["table"] = [row.get(name, math.nan) for row, name in zip(found.to_dict("records"), column, strict=True)]
-    variant = dict(zip(study.runs["run"].astype(str), study.runs["variant"], strict=True))
-    found["variant"] = [variant.get(run, "") for run in found["run"]]
     keys = ["space", "method", "variant", "data", "protocol", "rule", "seed", "run"]
     searches = found.groupby(keys, sort=False)[list(NUMBERS)].mean().reset_index()
     searches["chosen"] = choosing(searches)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy
 import pandas
 
+from nas_stability.analysis.made_later import alike, last_epochs, refuse_other_ends, rows_made_later
 from nas_stability.analysis.statistics.intervals import estimate
 from nas_stability.analysis.study import Study
 from nas_stability.analysis.variants import told
-from nas_stability.benchmarks.errors import CorruptFile
 from nas_stability.harness.records.outputs import TERRAIN
 
 NUMBERS = ("distance", "barrier", "alike", "mean", "worst")
@@ -20,23 +20,15 @@ def final_terrain(study: Study) -> pandas.DataFrame | None:
     Raises:
         CorruptFile: a row is not of what its run ended with; rows of runs that are not there are left out.
     """
-    path = study.folder / TERRAIN
-    if not path.exists():
-        return None
-    rows = pandas.read_csv(path, dtype={"arch": str})
-    rows = rows[rows["run"].isin(study.places)]
-    variant = dict(zip(study.runs["run"].astype(str), study.runs["variant"], strict=True))
-    last = study.epochs.groupby("run", observed=True).tail(1).set_index("run")
-    for row in rows.to_dict("records") if study.verified else ():
-        said = last.loc[row["run"]]
-        accuracy = said.get(f"accuracy_{row['answer']}", numpy.nan)
-        same = row["accuracy"] == accuracy or (numpy.isnan(row["accuracy"]) and numpy.isnan(accuracy))
-        if (row["epoch"], row["arch"]) != (said["epoch"], said["arch"]) or not same:
-            raise CorruptFile(
-                f"the file {path} is not of what {row['run']} ended with; nas-stability report {study.folder} "
-                "--geometry writes it again"
-            )
-    return rows.assign(variant=[variant.get(run, "") for run in rows["run"]])
+    rows = rows_made_later(study, TERRAIN)
+    if rows is None or not study.verified:
+        return rows
+    recorded = last_epochs(study, rows)
+    columns = zip("accuracy_" + rows["answer"], recorded.to_dict("records"), strict=True)
+    accuracy = pandas.Series([row.get(column, numpy.nan) for column, row in columns], dtype=float)
+    same = alike(rows["arch"], recorded["arch"]) & alike(rows["epoch"], recorded["epoch"])
+    refuse_other_ends(study, TERRAIN, rows, same & alike(rows["accuracy"], accuracy), "--geometry")
+    return rows
 
 
 def surrounded(study: Study) -> pandas.DataFrame | None:

@@ -310,6 +310,12 @@ def natural(text: str) -> tuple[bool, bool, list[str | float]]:
     return text != "", text != BASE, [float(word) if place % 2 else word for place, word in enumerate(words)]
 
 
+def with_variant(rows: pandas.DataFrame, runs: pandas.DataFrame) -> pandas.DataFrame:
+    """Rows that name their run, with its variant; empty for a run that is not among them."""
+    variant = dict(zip(runs["run"].astype(str), runs["variant"], strict=True))
+    return rows.assign(variant=[variant.get(run, "") for run in rows["run"]])
+
+
 def told(frame: pandas.DataFrame) -> pandas.DataFrame:
     """A frame without its column ``variant`` where nothing varies."""
     return frame if (frame["variant"] != "").any() else frame.drop(columns="variant")

@@ -6,6 +6,7 @@ What the table does not answer for is counted as missing and is in no mean.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,6 +51,17 @@ class Terrain:
     def highest(self) -> float:
         """Accuracy of the best in percent."""
         return float(self.values[self.best[0]])
+
+    @functools.cached_property
+    def ends(self) -> Floats:
+        """The BINS + 1 ends of the classes of accuracy, in percent: quantiles over what the table answers for."""
+        found: Floats = numpy.nanquantile(self.values, numpy.linspace(0, 1, BINS + 1))
+        return found
+
+    @functools.cached_property
+    def falls(self) -> Floats:
+        """The barrier between each architecture and the nearest best one (n,), in points; as ``barriers``."""
+        return barriers(self.values, self.to_best, self.highest)
 
 
 class Surroundings(NamedTuple):
@@ -112,12 +124,6 @@ def over(graph: DecisionGraph, values: Floats, name: str = "the table") -> Terra
     return Terrain(graph, values, best, ways(graph, values, best))
 
 
-def bounds(found: Terrain) -> Floats:
-    """The BINS + 1 ends of the classes of accuracy, in percent: quantiles over what the table answers for."""
-    ends: Floats = numpy.nanquantile(found.values, numpy.linspace(0, 1, BINS + 1))
-    return ends
-
-
 def class_of(values: Floats, ends: Floats) -> Places:
     """The class of each accuracy, 0 the lowest; one on a bound is of the higher class, but for the highest."""
     return numpy.searchsorted(ends[1:-1], values, side="right")
@@ -169,7 +175,7 @@ def geometry_rows(found: Terrain, radii: Sequence[int] = RADII, most: int = MOST
         radii: ascending.
         most: architectures around which is looked.
     """
-    ends = bounds(found)
+    ends = found.ends
     middles = centres(found, most)
     of_class = class_of(found.values[middles], ends)
     seen: dict[tuple[int, int], list[Surroundings]] = {}
@@ -233,8 +239,7 @@ def fitness_distance(found: Terrain) -> FitnessDistance:
 
 def to_best_rows(found: Terrain) -> list[dict[str, object]]:
     """The rows of distances.csv: per number of decisions to the nearest best architecture, accuracy and barriers."""
-    fall = barriers(found.values, found.to_best, found.highest)
-    return [of_distance(found, fall, decisions) for decisions in range(int(found.to_best.distance.max()) + 1)]
+    return [of_distance(found, found.falls, decisions) for decisions in range(int(found.to_best.distance.max()) + 1)]
 
 
 def of_distance(found: Terrain, fall: Floats, decisions: int) -> dict[str, object]:

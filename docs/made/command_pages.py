@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from nas_stability.benchmarks.spaces.facts import FACTS
-from nas_stability.command_line import build_parser
+from nas_stability.command_line import build_parser, every
 from nas_stability.evaluating import values_of
 from nas_stability.field_flags import NAMES, OTHERWISE, field_values, text_of
 from nas_stability.harness.specs.fields import Value
@@ -45,16 +45,6 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-def listed(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of all verbs, in the order of the help."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        yield parser
-    for group in groups:
-        for inner in group.choices.values():
-            yield from listed(inner)
-
-
 def told(parser: argparse.ArgumentParser) -> dict[str, str]:
     """Verb -> the line that the help has for it."""
     found: dict[str, str] = {}
@@ -76,7 +66,7 @@ def command_line() -> str:
         "standard output, progress and errors to standard error. Exit codes: 0 done, 1 something failed, 2 unusable "
         "input, 75 stopped by a signal with everything saved, 130 Ctrl-C.\n"
     )
-    return text + "".join(verb(inner, lines[inner.prog]) for inner in listed(parser))
+    return text + "".join(verb(inner, lines[inner.prog]) for inner in every(parser))
 
 
 def verb(parser: argparse.ArgumentParser, line: str) -> str:

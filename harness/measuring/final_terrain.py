@@ -18,9 +18,9 @@ from nas_stability.benchmarks.spaces.decision_graph import DecisionGraph, decisi
 from nas_stability.benchmarks.tables import geometry
 from nas_stability.benchmarks.tables.geometry import Terrain
 from nas_stability.benchmarks.tables.table import Table, Unanswered
-from nas_stability.benchmarks.tables.walks import UNREACHED, barriers
+from nas_stability.benchmarks.tables.walks import UNREACHED
 from nas_stability.harness.measuring.asked_table import columns_of, table_of
-from nas_stability.harness.records.folder import read_record, verified
+from nas_stability.harness.records.folder import finished_runs, read_record
 from nas_stability.harness.records.outputs import TERRAIN
 from nas_stability.harness.records.record import EPOCHS, csv_text
 from nas_stability.harness.records.status import read_rows
@@ -53,16 +53,11 @@ def write_final_terrain(folder: Path) -> FinalTerrain:
             is not there.
         CorruptFile: a record of a run cannot be trusted.
     """
-    found = verified(folder)
-    if found.kind == "run":
-        raise BadInput(f"{folder} is a run's folder; name that of its study")
-    if not found.finished:
-        raise BadInput(f"no run in {folder} is finished; nas-stability status {folder} says how far it is")
     graph_of = functools.cache(lambda space: decision_graph(find_space(space)))
     known: dict[tuple[str, str, str, str, int], Terrain] = {}
     rows: list[dict[str, object]] = []
     without: dict[str, str] = {}
-    for run, place in found.finished.items():
+    for run, place in finished_runs(folder).items():
         record = read_record(place)
         spec = recorded_spec(record["spec"])
         plugins.load_recorded(spec.plugins)
@@ -70,12 +65,12 @@ def write_final_terrain(folder: Path) -> FinalTerrain:
         if isinstance(table, str):
             without[run] = table
             continue
+        last = read_rows(place / EPOCHS)[-1]
         for dataset, split in columns_of(table, find_space(spec.space)):
             key = (spec.space, table.sha256, dataset, split, spec.table_epochs)
             if key not in known and table.has(dataset, split, spec.table_epochs):
                 known[key] = over(graph_of(spec.space), table, *key[2:])
             if key in known:
-                last = read_rows(place / EPOCHS)[-1]
                 rows.append(
                     {**own(run, spec, last), "answer": f"{dataset}_{split}", **row_of(known[key], last["arch"])}
                 )
@@ -117,9 +112,9 @@ def row_of(found: Terrain, arch: str) -> dict[str, object]:
         place = geometry.place_of(found, arch)
     except Unanswered:
         return {"arch": arch, **dict.fromkeys(COLUMNS)}
-    (around,) = geometry.surroundings(found, place, (RADIUS,), geometry.bounds(found))
+    (around,) = geometry.surroundings(found, place, (RADIUS,), found.ends)
     distance = int(found.to_best.distance[place])
-    fall = barriers(found.values, found.to_best, found.highest)[place]
+    fall = found.falls[place]
     numbers = (found.values[place], fall, around.mean, around.worst, around.alike)
     accuracy, barrier, mean, worst, alike = (None if math.isnan(one) else float(one) for one in numbers)
     told = (accuracy, None if distance == UNREACHED else distance, barrier, around.size, around.missing)

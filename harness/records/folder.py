@@ -322,3 +322,18 @@ def verified(folder: Path) -> Survey:
             f"(nas-stability check {folder} tells all; --unverified takes the files as they are)"
         )
     return found
+
+
+def finished_runs(folder: Path) -> dict[str, Path]:
+    """The verified finished runs of a study by id, each with its folder.
+
+    Raises:
+        BadInput: it is no study's folder, or no run is finished.
+        CorruptFile: a record of a run cannot be trusted.
+    """
+    found = verified(folder)
+    if found.kind == "run":
+        raise BadInput(f"{folder} is a run's folder; name that of its study")
+    if not found.finished:
+        raise BadInput(f"no run in {folder} is finished; nas-stability status {folder} says how far it is")
+    return dict(found.finished)

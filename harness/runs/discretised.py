@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from nas_stability.benchmarks import files, plugins
 from nas_stability.benchmarks.catalog import find_space
-from nas_stability.benchmarks.errors import BadInput, CorruptFile, unknown
+from nas_stability.benchmarks.errors import CorruptFile, unknown
 from nas_stability.benchmarks.spaces.space import Arch, Mixture
 from nas_stability.benchmarks.tables.table import Scorer
 from nas_stability.harness.measuring.asked_table import ask_all, columns_of, table_of
@@ -82,25 +82,21 @@ def discretise(folder: Path, policies: Sequence[str], place: Place, progress: Ca
         CorruptFile: a record or checkpoint of a run cannot be trusted.
         Held: another process is at it.
     """
-    found = folders.verified(folder)
-    if found.kind == "run":
-        raise BadInput(f"{folder} is a run's folder; name that of its study")
-    if not found.finished:
-        raise BadInput(f"no run in {folder} is finished; nas-stability status {folder} says how far it is")
+    finished = folders.finished_runs(folder)
     path = folder / DISCRETISED
     without: dict[str, str] = {}
     with alone(folder, LOCK, "discretising the runs"):
         before = rows_of(path)
         made: dict[str, list[PolicyRow]] = {}
         progress(0)
-        for run, at in found.finished.items():
+        for run, at in finished.items():
             kept = before.get(run, [])
             made[run], lacking = decided_by(run, at, policies, place, kept)
             if lacking:
                 without[run] = lacking
-            write(path, {**before, **made}, found.finished)
+            rows = write(path, {**before, **made}, finished)
             progress(len(made))
-    return Discretised(path, len(read_rows(path)), without)
+    return Discretised(path, rows, without)
 
 
 def decided_by(
@@ -207,11 +203,12 @@ def rows_of(path: Path) -> dict[str, list[dict[str, str]]]:
 
 def write(
     path: Path, rows: Mapping[str, Sequence[Mapping[str, object]]], runs: Sequence[str] | Mapping[str, Path]
-) -> None:
-    """Writes the rows in the order of the study's runs; those of runs that are not there any more are left out."""
+) -> int:
+    """Writes the rows in the order of the study's runs, and counts them; those of runs that are gone are left out."""
     every = [row for run in runs for row in rows.get(run, ())]
     answers = sorted({name for row in every for name in row if name not in COLUMNS})
     names = (*COLUMNS, *answers)
     files.write(
         path, csv_text([{name: name for name in names}, *({name: row.get(name) for name in names} for row in every)])
     )
+    return len(every)

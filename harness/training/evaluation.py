@@ -22,7 +22,7 @@ from nas_stability.harness.measuring.asked_table import ask_all, columns_of, tab
 from nas_stability.harness.methods.early_stopping import stop_of
 from nas_stability.harness.records.claiming import Held
 from nas_stability.harness.records.evaluated import NETWORK, NETWORKS, RANDOM, Wanted, write_requests, write_rows
-from nas_stability.harness.records.folder import read_record, verified
+from nas_stability.harness.records.folder import finished_runs, read_record
 from nas_stability.harness.records.record import EPOCHS
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.rng import stream
@@ -87,16 +87,12 @@ def planned(folder: Path, request: Request, place: Place) -> Plan:
             images.
         CorruptFile: a record of a run cannot be trusted.
     """
-    found = verified(folder)
-    if found.kind == "run":
-        raise BadInput(f"{folder} is a run's folder; name that of its study")
-    if not found.finished:
-        raise BadInput(f"no run in {folder} is finished; nas-stability status {folder} says how far it is")
-    specs = {run: recorded_spec(read_record(path)["spec"]) for run, path in found.finished.items()}
+    finished = finished_runs(folder)
+    specs = {run: recorded_spec(read_record(path)["spec"]) for run, path in finished.items()}
     for spec in specs.values():
         plugins.load_recorded(spec.plugins)
     chosen = [
-        *(found_by(run, spec, found.finished[run], request.at) for run, spec in specs.items()),
+        *(found_by(run, spec, finished[run], request.at) for run, spec in specs.items()),
         *(one for spec, count in random_plan(list(specs.values()), request.random) for one in drawn(spec, count)),
     ]
     protocols: dict[RunSpec, Protocol] = {}
