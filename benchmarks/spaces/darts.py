@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,15 +73,19 @@ class MixedOperation(nn.Module):
         self.choices = nn.ModuleList(OPERATIONS[name](width, stride, norm, drawn) for name in names)
         self.stride = stride
 
-    def forward(self, seen: Seen, weights: Tensor) -> Tensor:
-        """A state (B, width, H, W) and weights (choices,) -> (B, width, H / stride, W / stride)."""
-        weighted = zip(weights, self.choices, strict=True)
-        made = ((weight, result(choice, seen)) for weight, choice in weighted if not isinstance(choice, Nothing))
-        first, features = next(made)
-        total: Tensor = functools.reduce(lambda found, one: plus(found, *one), made, first * features)
-        if seen.passing is None:
-            return total
-        return shuffled(total, seen.passing if self.stride == 1 else F.max_pool2d(seen.passing, 2))
+    def forward(self, seen: Seen, weights: Tensor, node: Tensor | None) -> Tensor:
+        """A state (B, width, H, W), weights (choices,) and the sum of the node's edges before this one, None at first
+        -> the sum with this one (B, width, H / stride, W / stride).
+        """
+        total: Any = node if seen.passing is None else None
+        for weight, choice in zip(weights, self.choices, strict=True):
+            if not isinstance(choice, Nothing):
+                total = plus(total, weight, result(choice, seen))
+        if seen.passing is not None:
+            total = shuffled(total, seen.passing if self.stride == 1 else F.max_pool2d(seen.passing, 2))
+            total = total if node is None else node + total
+        found: Tensor = total
+        return found
 
 
 def result(choice: nn.Module, seen: Seen) -> Tensor:
@@ -130,24 +135,31 @@ class SupernetCell(nn.Module):
         self.halves, self.partial = halves, partial
 
     def forward(self, states: States, weights: Tensor) -> States:
-        """The last two outputs and weights (edges, choices) -> the last one, and this cell's (B, 4 * width, H', W')."""
-        before, last = (states, states) if isinstance(states, Tensor) else states
+        """The last two outputs and weights (edges, choices) -> the last one, and this cell's (B, 4 * width, H', W').
+
+        Of the output before the last, and of the one returned as such, it is what went through a ReLU: two cells read
+        an output, both through one, which is computed once. The stem's output comes alone, as it is.
+        """
+        opened_before, last = (None, states) if isinstance(states, Tensor) else states
         if self.halves and (last.shape[-1] % 2 or last.shape[-2] % 2):
             raise BadInput(
                 f"a cell cannot halve features of {last.shape[-2]}x{last.shape[-1]} pixels: DARTS cells take images "
                 "whose sides are multiples of 4"
             )
-        nodes = [self.preprocess0(before), self.preprocess1(last)]
+        opened = F.relu(last)
+        nodes = [
+            self.preprocess0.behind_relu(opened if opened_before is None else opened_before),
+            self.preprocess1.behind_relu(opened),
+        ]
         seen = [Seen(node, self.partial) for node in nodes]
         for node in range(NODES):
-            arriving = [
-                edge(seen[source], row)
-                for (target, source), edge, row in zip(EDGES, self.edges, weights, strict=True)
-                if target == node
-            ]
-            nodes.append(functools.reduce(torch.add, arriving))
+            total: Any = None
+            for (target, source), edge, row in zip(EDGES, self.edges, weights, strict=True):
+                if target == node:
+                    total = edge(seen[source], row, total)
+            nodes.append(total)
             seen.append(Seen(nodes[-1], self.partial))
-        return last, torch.cat(nodes[INPUTS:], 1)
+        return opened, torch.cat(nodes[INPUTS:], 1)
 
 
 class Head(nn.Module):

@@ -39,7 +39,10 @@ class ReluConvNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_width, H, W) -> (B, width, H, W)."""
-        opened = F.relu(features)
+        return self.behind_relu(F.relu(features))
+
+    def behind_relu(self, opened: Tensor) -> Tensor:
+        """``forward`` of features that went through the ReLU."""
         for weight, bias in self.folded:
             return F.conv2d(opened, weight, bias)
         _, convolution, norm = self.op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -189,17 +190,17 @@ def choice(call: Call, slopes: Slopes) -> tuple[tuple[Tensor, ...], tuple[Tensor
 
 def added_to(call: Call, slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
     """``plus``."""
-    base, weight, features = call.args
+    _, weight, features = call.args
     of_base, of_weight, of_features = map(call.tangents, call.args)
     form = features.new_zeros(call.number, call.number)
-    moved = torch.zeros_like(base).expand(call.number, *base.shape) if of_base is None else of_base
+    parts = [] if of_base is None else [of_base]
     if of_features is not None:
-        moved = moved + weight * of_features
+        parts.append(weight * of_features)
     if of_weight is not None:
-        moved = moved + beneath(of_weight, features.ndim) * features
+        parts.append(beneath(of_weight, features.ndim) * features)
         if of_features is not None:
             form = both(torch.outer(pulled(of_features, slopes[0], of_weight), of_weight))
-    return call.value(), moved, form
+    return call.value(), functools.reduce(torch.add, parts), form
 
 
 def rows_for(call: Call, features: Sequence[Tensor]) -> Tensor | None:

@@ -31,39 +31,43 @@ def shuffled(mixed: Tensor, passing: Tensor) -> Tensor:
 
 
 @replaceable
-def plus(base: Tensor, weight: Tensor, features: Tensor) -> Tensor:
+def plus(base: Tensor | None, weight: Tensor, features: Tensor) -> Tensor:
     """``base + weight * features``, in one pass; first derivatives alone.
 
     Args:
-        base, features: (B, C, H, W), channels-last.
+        base: (B, C, H, W), channels-last; None for zeros.
         weight: of the mixture, without dimensions.
+        features: as ``base``.
     """
     found: Tensor = Plus.apply(base, weight, features)
     return found
 
 
-def plainly_plus(base: Tensor, weight: Tensor, features: Tensor) -> Tensor:
+def plainly_plus(base: Tensor | None, weight: Tensor, features: Tensor) -> Tensor:
     """``plus``, of PyTorch's operations."""
-    return base + weight * features
+    weighted = weight * features
+    return weighted if base is None else base + weighted
 
 
 class Plus(Function):
     """The slope of the weight is an inner product, which reads both features once and writes nothing."""
 
     @staticmethod
-    def forward(ctx: Any, base: Tensor, weight: Tensor, features: Tensor) -> Tensor:
-        ctx.save_for_backward(weight, features)
-        return torch.addcmul(base, features, weight.to(features.dtype))
+    def forward(ctx: Any, base: Tensor | None, weight: Tensor, features: Tensor) -> Tensor:
+        _, of_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(weight, features if of_weight else None)
+        as_factor = weight.to(features.dtype)
+        return as_factor * features if base is None else torch.addcmul(base, features, as_factor)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Any:
         weight, features = ctx.saved_tensors
         of_weight = None
-        if ctx.needs_input_grad[1]:
+        if features is not None:
             of_weight = torch.dot(in_line(slope), in_line(features.to(slope.dtype))).to(weight.dtype)
         of_features = slope * weight.to(slope.dtype) if ctx.needs_input_grad[2] else None
-        return slope, of_weight, of_features
+        return slope if ctx.needs_input_grad[0] else None, of_weight, of_features
 
 
 def in_line(features: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ def test_chosen_equals_its_composition(receivers: int, breadth: int, sparing: bo
 def test_plus_equals_its_composition() -> None:
     base, added, weight = features(3, 4, 5, 6), features(3, 4, 5, 6, seed=1), shares(7)[1]
     assert_alike(lambda: (plus(base, weight, added),), (base, weight, added))
+    assert_alike(lambda: (plus(None, weight, added),), (weight, added))
 
 
 def test_a_shuffle_takes_each_channel_to_its_place() -> None:

@@ -115,6 +115,7 @@ CASES: dict[str, Callable[[Maker], Tensor]] = {
     "plus": lambda of: plus(of(*FEATURES), of(1)[0], of(*FEATURES, 2)[..., 0]),
     "plus, the weight alone moves": lambda of: plus(features(4), of(1)[0], features(5)),
     "plus, the weight stands still": lambda of: plus(of(*FEATURES), normal(1)[0], of(*FEATURES, 2)[..., 0]),
+    "plus, without a base": lambda of: plus(None, of(1)[0], of(*FEATURES, 2)[..., 0]),
     "plus, the base stands still": lambda of: plus(features(4), of(1)[0], of(*FEATURES)),
     "blend": lambda of: sums(blend(rows(of(3, 2)), [of(*FEATURES), of(*FEATURES, 2)[..., 0]])),
     "blend, one stands still": lambda of: sums(blend(rows(of(3, 2)), [of(*FEATURES), features(4)])),
