@@ -25,7 +25,9 @@ def test_ci_runs_readmes_two_commands() -> None:
         "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/nas-stability study quick",
         ".venv/bin/pip install tox && .venv/bin/tox",
     ]
-    assert "tests/readme.py" in (ROOT / ".ci" / "run").read_text()
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert ci.index("tests/readme.py") < ci.index("tox exec -e tests -- sh tests/thorough.sh")
+    assert "pytest -m slow\n" in (ROOT / "tests" / "thorough.sh").read_text()
 
 
 def test_every_column_is_in_the_data_dictionary() -> None:
