@@ -73,7 +73,7 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 def test_argmax_is_what_the_run_recorded_and_edge_is_of_its_logits(decided: Path) -> None:
     rows = rows_of(decided)
     for run, spec in SPECS.items():
-        last = pandas.read_csv(decided / run / "epochs.csv", dtype={"arch": str}).iloc[-1]
+        last = pandas.read_csv(decided / run / "epochs.csv", dtype={"arch": str}, float_precision="round_trip").iloc[-1]
         recorded = rows[run, "argmax"]
         assert (recorded["arch"], int(recorded["epoch"])) == (last["arch"], last["epoch"])
         answers = [name for name in recorded if name.startswith("accuracy_") and recorded[name]]
