@@ -3,7 +3,6 @@
 set -eux
 
 pytest -m slow
-pytest --nbmake --nbmake-timeout=600 docs/notebooks
 
 # A study is killed thirty times (500 by hand: --kills 500), its files are mutated two hundred times (2,000 by hand),
 # and one runs on two hosts where namespaces can be made (77: not).

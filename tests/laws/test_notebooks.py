@@ -1,6 +1,6 @@
 """The notebooks are stored executed, small, and without anything of the machine; what their texts say is what came out.
 
-That they still run is tried by nbmake, in thorough.sh.
+That they still run is tried by nbmake, in tox.
 """
 
 from __future__ import annotations
