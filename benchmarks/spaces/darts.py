@@ -137,8 +137,8 @@ class SupernetCell(nn.Module):
     def forward(self, states: States, weights: Tensor) -> States:
         """The last two outputs and weights (edges, choices) -> the last one, and this cell's (B, 4 * width, H', W').
 
-        Of the output before the last, and of the one returned as such, it is what went through a ReLU: two cells read
-        an output, both through one, which is computed once. The stem's output comes alone, as it is.
+        The output before the last comes, and the last one goes on, behind the ReLU through which both cells that read
+        it see it, so that it is computed once. The stem's output comes alone, as it is.
         """
         opened_before, last = (None, states) if isinstance(states, Tensor) else states
         if self.halves and (last.shape[-1] % 2 or last.shape[-2] % 2):
