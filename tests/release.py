@@ -88,12 +88,15 @@ def in_sdist(path: Path) -> list[str]:
 
 
 def of_checkout(root: Path) -> set[str]:
-    """What a wheel is to hold: the package's files that git tracks, under the names by which they are imported."""
+    """What a wheel is to hold: the package's files that git tracks, under the names by which they are imported.
+
+    A link to a file is one of them; links to folders are how the checkout is imported, not a file of the wheel.
+    """
     names = call(["git", "ls-files", "benchmarks", "harness", "analysis", "nas_stability"], root).split()
     return {
         name if name.startswith("nas_stability/") else f"nas_stability/{name}"
         for name in names
-        if not (root / name).is_symlink()
+        if not (root / name).is_dir()
     }
 
 
