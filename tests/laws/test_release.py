@@ -95,6 +95,14 @@ def test_a_wheel_without_the_linked_folders_is_refused(tmp_path: Path, checkout:
     assert f"differ in {HELD[1]}, {HELD[2]}" in found
 
 
+def test_a_link_to_a_file_is_a_file_of_the_wheel(tmp_path: Path, checkout: Path) -> None:
+    (checkout / "harness" / "columns.md").symlink_to(checkout / HELD[0])
+    subprocess.run(["git", "-C", str(checkout), "add", "."], check=True)
+    more = {**WHOLE, "nas_stability/harness/columns.md": LINE}
+    assert told(tmp_path, checkout, more, more) == ""
+    assert "lacks nas_stability/harness/columns.md" in told(tmp_path, checkout, WHOLE, WHOLE)
+
+
 def test_other_contents_and_files_that_nobody_knows_are_refused(tmp_path: Path, checkout: Path) -> None:
     assert told(tmp_path, checkout, WHOLE, {**WHOLE, HELD[0]: "x = 2\n"}).endswith(f"differ in {HELD[0]}")
     more = {**WHOLE, "harness/__init__.py": LINE}
