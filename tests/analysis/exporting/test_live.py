@@ -35,13 +35,14 @@ seed = [0]
 
 
 def started(*words: str) -> subprocess.Popen[str]:
-    """A command in a process of its own."""
+    """A command in a process of its own, that hears Ctrl-C even where the tests themselves ignore it."""
     return subprocess.Popen(
         [sys.executable, "-m", "nas_stability", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
