@@ -56,7 +56,7 @@ RAISED = [
     ("recursion", RecursionError, "maximum recursion depth"),
     ("memory", MemoryError, ""),
     ("unreadable", RuntimeError, "Unreadable: 1 and 2"),
-    ("unsendable", RuntimeError, "pickle"),
+    ("unsendable", RuntimeError, "what it returned cannot be pickled"),
 ]
 
 

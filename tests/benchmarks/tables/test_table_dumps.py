@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ ANSWERS: dict[str, tuple[Callable[[Answer], None], str]] = {
     "C1: a web page that is called a file": (lambda answer: answer.send(200, b"<!DOCTYPE html>" * 9),
                                              "what arrived cannot be packed and is thrown away"),
     "C1: a 206 that nobody asked for": (lambda answer: answer.send(206, HALF, Content_Range="bytes 9-99/100"), "206"),
-    "C1: HTTP 416": (lambda answer: answer.send(416), "the answer is 416 (Requested Range Not Satisfiable), not the f"),
+    "C1: HTTP 416": (lambda answer: answer.send(416), f"the answer is 416 ({HTTPStatus(416).phrase}), not the file"),
     "C1: HTTP 404": (lambda answer: answer.send(404), "the answer is 404 (Not Found), not the file"),
     "C1: redirects without end": (lambda answer: answer.send(302, Location=answer.path), "Exceeded 30 redirects"),
     "C1: a redirect to a file": (lambda answer: answer.send(302, Location="file:///etc/passwd"), "cannot fetch http://"),

@@ -73,12 +73,12 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 def test_argmax_is_what_the_run_recorded_and_edge_is_of_its_logits(decided: Path) -> None:
     rows = rows_of(decided)
     for run, spec in SPECS.items():
-        last = pandas.read_csv(decided / run / "epochs.csv", dtype={"arch": str}, float_precision="round_trip").iloc[-1]
+        last = pandas.read_csv(decided / run / "epochs.csv", dtype=str).iloc[-1]  # pandas' own parser may be an ulp off
         recorded = rows[run, "argmax"]
-        assert (recorded["arch"], int(recorded["epoch"])) == (last["arch"], last["epoch"])
+        assert (recorded["arch"], recorded["epoch"]) == (last["arch"], last["epoch"])
         answers = [name for name in recorded if name.startswith("accuracy_") and recorded[name]]
         assert answers
-        assert [float(recorded[name]) for name in answers] == [last[name] for name in answers]
+        assert [float(recorded[name]) for name in answers] == [float(last[name]) for name in answers]
         with numpy.load(decided / run / ALPHAS) as archive:
             logits = [torch.from_numpy(archive[name])[-1] for name in sorted(archive.files)]
         if spec.method == "darts":
