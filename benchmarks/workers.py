@@ -329,5 +329,5 @@ def packed(value: object, error: Exception | None) -> bytes:
             pickle.loads(content)
         return content
     except Exception as obstacle:
-        why = f"what it returned cannot be pickled: {obstacle}" if error is None else f"{type(error).__name__}: {error}"
-        return pickle.dumps((None, RuntimeError(why)))
+        why = f"{type(error or obstacle).__name__}: {error or obstacle}"
+        return pickle.dumps((None, RuntimeError(why if error else f"what it returned cannot be pickled: {why}")))
