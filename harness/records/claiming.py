@@ -13,9 +13,10 @@ import filelock
 
 from nas_stability.benchmarks import files
 from nas_stability.benchmarks.errors import BadInput
-from nas_stability.harness.records.folder import counted, is_run, is_study, some
+from nas_stability.harness.records.folder import is_run, is_study
 from nas_stability.harness.records.outputs import refuse_output
 from nas_stability.harness.records.record import CHECKPOINT, EPOCHS, LOCK, SCHEMA, SPEC, STUDY
+from nas_stability.harness.records.saying import counted, some
 from nas_stability.harness.records.sealed import opened, sealed
 from nas_stability.harness.records.status import read_rows
 from nas_stability.harness.records.study_record import ids_of, read_claims, read_counting, read_study

@@ -34,6 +34,7 @@ from nas_stability.harness.records.record import (
     SPECTRUM_COLUMNS,
     STUDY,
 )
+from nas_stability.harness.records.saying import SAID, counted, no_folder, no_records, some
 from nas_stability.harness.records.sealed import opened, read_head
 from nas_stability.harness.records.study_record import has_id, ids_of, read_study
 from nas_stability.harness.specs.recorded import last_epoch, recorded_spec
@@ -41,9 +42,6 @@ from nas_stability.harness.specs.spec import RunSpec
 
 CERTIFIED = (EPOCHS, SPECTRUM, ALPHAS)
 """Files of a finished run that analysis reads, besides run.json itself; run.json has the checksum of each."""
-
-SAID = 3
-"""Damages that a message names; the rest are counted."""
 
 
 class Survey(NamedTuple):
@@ -78,17 +76,6 @@ class Survey(NamedTuple):
         return [f"{counted(list(names))} {state}: {some(list(names))}" for state, names in lines.items() if names]
 
 
-def counted(names: list[str]) -> str:
-    """1 run, 2 runs"""
-    return f"{len(names)} run{'' if len(names) == 1 else 's'}"
-
-
-def some(names: list[str]) -> str:
-    """The first few of them, and how many more."""
-    more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
-    return ", ".join(names[:SAID]) + more
-
-
 def is_run(folder: Path) -> bool:
     """Whether the folder holds a run's records: one file of such a name alone may be anybody's."""
     return sum((folder / name).is_file() for name in (SPEC, DONE, CHECKPOINT, EPOCHS, ALPHAS)) > 1
@@ -107,7 +94,7 @@ def survey(folder: Path) -> Survey:
         CorruptFile: study.json is damaged.
     """
     if not folder.is_dir():
-        raise BadInput(f"the folder {folder} does not exist" if not folder.exists() else f"{folder} is not a folder")
+        raise BadInput(no_folder(folder))
     if is_run(folder) and is_study(folder):
         raise BadInput(f"the folder {folder} holds a run's records among a study's; move {SPEC} and its like elsewhere")
     if is_run(folder):
@@ -118,11 +105,7 @@ def survey(folder: Path) -> Survey:
     if is_study(folder):
         return of_study(folder, places)
     if not places:
-        inner = sorted(path.parent.name for path in folder.glob(f"*/{STUDY}"))
-        raise BadInput(
-            f"the folder {folder} holds no study and no run: it has no {STUDY} and no {SPEC}"
-            + (f"; it holds the studies {some(inner)}: name one of them" if inner else "")
-        )
+        raise BadInput(no_records(folder))
     return of_runs(folder, places)
 
 

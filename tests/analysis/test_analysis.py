@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy
@@ -51,8 +52,15 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         load(folder / "absent")
     (folder / "empty").mkdir()
-    with pytest.raises(BadInput, match="holds no study and no run"):
+    with pytest.raises(BadInput, match=r"holds no study and no run: it has no study\.json and no spec\.json$"):
         load(folder / "empty")
+    for name, how in {"r.tar.xz": "tar -xf {} -C COPY$", "r.zip": "unzip {} -d COPY$"}.items():
+        archive = folder / "empty" / name
+        archive.write_bytes(b"")
+        for what in (archive, archive.parent):
+            with pytest.raises(BadInput, match=how.format(re.escape(str(archive)))):
+                load(what)
+        archive.unlink()
     place = next(folder.glob("*-s0-*"))
     record = (place / "run.json").read_text()
     (place / "run.json").write_text(record[:-5])
