@@ -24,9 +24,9 @@ STUDIES = sorted(path.name for path in ROOT.joinpath(PUBLISHED).iterdir() if pat
 
 
 def files_of(study: str) -> list[str]:
-    """The files of a published study that its page shows or links: figures, verdicts, small tables."""
+    """The files of a published study that its page shows or links: figures, verdicts, small tables, packed records."""
     folder = ROOT / PUBLISHED / study
-    texts = [path for ending in ("*.png", "*.csv", "claims*.txt") for path in sorted(folder.glob(ending))]
+    texts = [path for ending in ("*.png", "*.csv", "*.tar.xz", "claims*.txt") for path in sorted(folder.glob(ending))]
     return [path.relative_to(ROOT).as_posix() for path in texts]
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
+
+from nas_stability.analysis.claims.judging import judge, printed
+from nas_stability.analysis.study import load
+from nas_stability.harness.runs.check import check_study
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results" / "published"
@@ -43,9 +48,30 @@ def test_every_published_study_has_its_row() -> None:
     assert all(len(row) == 6 and all(row) for row in rows().values())
 
 
-@pytest.mark.parametrize("study", [name for name in STUDIES if any((PUBLISHED / name).glob("*/run.json"))])
-def test_a_row_says_how_many_runs_of_which_commits_there_are(study: str) -> None:
-    records = [json.loads(path.read_text()) for path in (PUBLISHED / study).glob("*/run.json")]
+PACKED = "records.tar.xz"
+"""Archive of the records of a study that has many runs."""
+
+RECORDED = [
+    name for name in STUDIES if (PUBLISHED / name / "study.json").exists() or (PUBLISHED / name / PACKED).exists()
+]
+"""Published with their records."""
+
+
+@pytest.fixture(scope="module", params=RECORDED)
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A published study and a folder of its records."""
+    folder = PUBLISHED / request.param
+    if not (folder / PACKED).exists():
+        return request.param, folder
+    unpacked = tmp_path_factory.mktemp(request.param)
+    with tarfile.open(folder / PACKED) as archive:
+        archive.extractall(unpacked, filter="data")
+    return request.param, unpacked
+
+
+def test_a_row_says_how_many_runs_of_which_commits_there_are(recorded: tuple[str, Path]) -> None:
+    study, folder = recorded
+    records = [json.loads(path.read_text()) for path in folder.glob("*/run.json")]
     _, question, runs, time, commits, verdicts = rows()[study]
     assert question.endswith(("?", ".", "seen with", "overfit"))
     assert int(runs.split()[0]) == len(records)
@@ -56,6 +82,21 @@ def test_a_row_says_how_many_runs_of_which_commits_there_are(study: str) -> None
     searched = sum(record["seconds"] for record in records) / 60
     assert 60 * hours + minutes == pytest.approx(searched, abs=1)
     assert verdicts
+
+
+def test_its_verdicts_are_what_its_records_say(recorded: tuple[str, Path]) -> None:
+    study, folder = recorded
+    assert printed(judge(load(folder))) + "\n" == (PUBLISHED / study / "claims.txt").read_text()
+
+
+@pytest.mark.slow
+def test_its_records_are_whole(recorded: tuple[str, Path]) -> None:
+    study, folder = recorded
+    found = check_study(folder)
+    assert [problem for problem in found.problems if not problem.endswith(": is missing")] == []
+    told = rows()[study][2].split()
+    promised = int(told[2]) if told[1] == "of" else int(told[0])
+    assert len(found.problems) == promised - int(told[0])
 
 
 @pytest.mark.parametrize("study", [name for name in STUDIES if any((PUBLISHED / name).glob("claims*.txt"))])
