@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nas_stability.benchmarks.errors import BadInput, unknown
 from nas_stability.harness.specs import study_file
+from nas_stability.harness.specs.claimed import NOTHING_COUNTS
 from nas_stability.harness.specs.section import Section
 from nas_stability.harness.specs.study_file import PlannedStudy
 
@@ -40,4 +41,5 @@ def find_study(name: str, settings: Sequence[str] = ()) -> PlannedStudy:
             error = unknown("claim of this study", claim, known)
             raise Section(path, path.read_text("utf-8-sig"), "claims").error("count", error) from error
     kept = tuple(claim for claim in planned.counting.claims if claim in known)
-    return dataclasses.replace(planned, counting=planned.counting._replace(claims=kept))
+    counting = planned.counting._replace(claims=kept) if kept else NOTHING_COUNTS
+    return dataclasses.replace(planned, counting=counting)

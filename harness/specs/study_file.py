@@ -112,7 +112,8 @@ def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Planned
     Args:
         path: of the file.
         given: field -> what it is instead of what the file says, in every run: a value, several joined by commas, or a
-            range of integers; relative paths are taken from the working folder.
+            range of integers; relative paths are taken from the working folder. A claim of the study's own goes with
+            the methods that it is of.
 
     Raises:
         BadInput: naming file, line and the nearest known name.
@@ -125,6 +126,7 @@ def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Planned
         if section not in (*SECTIONS, PLUGINS):
             raise whole.error(section, unknown("section", section, (*SECTIONS, PLUGINS)))
     addresses = plugins_of(whole, found.get(PLUGINS, []))
+    written = methods_in(found)
     for field, value in given.items():
         replace(found, field.replace("-", "_"), value)
     base = fields(Section(path, text, "base"), found.get("base", {}))
@@ -145,17 +147,27 @@ def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Planned
     evaluations = found.get("evaluate", [])
     if not isinstance(evaluations, list):
         raise whole.error("evaluate", BadInput("'evaluate' is written [[evaluate]], once per protocol"))
-    own = tuple(claim_of(Section(path, text, "claim", number), claim, methods) for number, claim in enumerate(claims))
+    known = methods | written if given else methods
+    own = tuple(claim_of(Section(path, text, "claim", number), claim, known) for number, claim in enumerate(claims))
     counting = NOTHING_COUNTS
     if "claims" in found:
         counting = counting_of(Section(path, text, "claims"), found["claims"])
     return PlannedStudy(
         name,
         runs,
-        own,
+        tuple(claim for claim in own if {*claim[1:]} <= methods),
         tuple(evaluation_of(Section(path, text, "evaluate", number), one) for number, one in enumerate(evaluations)),
         counting,
     )
+
+
+def methods_in(found: Mapping[str, Any]) -> set[str]:
+    """The methods that a study file names, whatever it is varied to."""
+    also = found.get("also", [])
+    sections = [found.get("base"), found.get("over"), *(also if isinstance(also, list) else [])]
+    named = [section.get("method", []) for section in sections if isinstance(section, dict)]
+    texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
+    return {text.lower().replace("_", "-") for text in texts if isinstance(text, str)}
 
 
 def evaluation_of(section: Section, entries: Mapping[str, object]) -> Request:

@@ -123,7 +123,6 @@ def test_a_field_is_varied_without_a_file(tmp_path: Path) -> None:
         (seed, method, 3) for method in ("darts", "sdarts-rs") for seed in (4, 5, 6)
     }
     assert planned.counting == COUNTING
-    assert find_study(path, ["method=darts"]).counting.claims == ()
     assert {spec.arch_lr for spec in find_study(path, ["arch-lr=0.1,0.2"]).runs} == {0.1, 0.2}
     with pytest.raises(BadInput, match="unknown field 'seeds'; did you mean 'seed'"):
         find_study(path, ["seeds=1"])
@@ -131,6 +130,31 @@ def test_a_field_is_varied_without_a_file(tmp_path: Path) -> None:
         find_study(path, ["seed=x"])
     with pytest.raises(BadInput, match="--set takes NAME=VALUE, not 'seed'"):
         find_study(path, ["seed"])
+
+
+def test_a_study_varied_so_that_no_claim_is_left_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "mine"
+    for _ in range(2):
+        planned = find_study(str(written(tmp_path)), ["method=darts"])
+        claiming.claim_study(planned, folder)
+        run = folder / planned.runs[0].run_id
+        run.mkdir(exist_ok=True)
+        (run / "spec.json").write_text(planned.runs[0].json())
+        (run / "epochs.csv").write_text("")
+    assert planned.counting == Counting()
+    assert not caplog.records
+
+
+def test_a_claim_of_its_own_goes_with_the_methods_that_it_is_of(tmp_path: Path) -> None:
+    own = '[[claim]]\ntemplate = "ends-better"\nmethod = "SDARTS_RS"\nbase = "darts"\n'
+    path = written(tmp_path, FILE + own)
+    claim = ("ends-better", "sdarts-rs", "darts")
+    assert find_study(str(path)).claims == find_study(str(path), ["seed=4"]).claims == (claim,)
+    assert find_study(str(path), ["method=darts"]).claims == ()
+    path.write_text(FILE + own.replace("SDARTS_RS", "sdarts-sr"))
+    for settings in ([], ["method=darts"]):
+        with pytest.raises(BadInput, match=r"unknown method of the study 'sdarts-sr'; did you mean 'sdarts-rs'\?"):
+            find_study(str(path), settings)
 
 
 @pytest.mark.parametrize("setting", ["seed=7-8", "method=darts", "epochs=2,3"])
