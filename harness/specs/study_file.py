@@ -18,7 +18,7 @@ import itertools
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -140,15 +140,11 @@ def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Planned
     groups = [over] if over or not also else []
     groups += [extras(Section(path, text, "also", number), extra) for number, extra in enumerate(also)]
     runs = runs_of(path, {**base, PLUGINS: addresses}, groups)
-    claims = found.get("claim", [])
-    if not isinstance(claims, list):
-        raise whole.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
     methods = {spec.method for spec in runs}
+    own = own_claims(whole, found.get("claim", []), methods | written if given else methods)
     evaluations = found.get("evaluate", [])
     if not isinstance(evaluations, list):
         raise whole.error("evaluate", BadInput("'evaluate' is written [[evaluate]], once per protocol"))
-    known = methods | written if given else methods
-    own = tuple(claim_of(Section(path, text, "claim", number), claim, known) for number, claim in enumerate(claims))
     counting = NOTHING_COUNTS
     if "claims" in found:
         counting = counting_of(Section(path, text, "claims"), found["claims"])
@@ -158,6 +154,19 @@ def read(path: Path, given: Mapping[str, str] = MappingProxyType({})) -> Planned
         tuple(claim for claim in own if {*claim[1:]} <= methods),
         tuple(evaluation_of(Section(path, text, "evaluate", number), one) for number, one in enumerate(evaluations)),
         counting,
+    )
+
+
+def own_claims(whole: Section, entries: object, methods: Collection[str]) -> tuple[tuple[str, str, str], ...]:
+    """Template, method and base of every [[claim]].
+
+    Raises:
+        BadInput: naming file, line and the nearest known name.
+    """
+    if not isinstance(entries, list):
+        raise whole.error("claim", BadInput("'claim' is written [[claim]], once per claim"))
+    return tuple(
+        claim_of(whole._replace(name="claim", number=number), claim, methods) for number, claim in enumerate(entries)
     )
 
 
