@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_stability.analysis.claims.judging import judge, printed
-from nas_stability.analysis.study import load
+from nas_stability.command_line import main
 from nas_stability.harness.runs.check import check_study
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +86,10 @@ def test_a_row_says_how_many_runs_of_which_commits_there_are(recorded: tuple[str
     assert verdicts
 
 
-def test_its_verdicts_are_what_its_records_say(recorded: tuple[str, Path]) -> None:
+def test_its_verdicts_come_out_byte_for_byte(recorded: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     study, folder = recorded
-    assert printed(judge(load(folder))) + "\n" == (PUBLISHED / study / "claims.txt").read_text()
+    assert main(["claims", str(folder)]) == 0
+    assert capsys.readouterr().out == (PUBLISHED / study / "claims.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

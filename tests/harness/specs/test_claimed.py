@@ -123,6 +123,7 @@ def test_a_field_is_varied_without_a_file(tmp_path: Path) -> None:
         (seed, method, 3) for method in ("darts", "sdarts-rs") for seed in (4, 5, 6)
     }
     assert planned.counting == COUNTING
+    assert find_study(path, ["method=darts"]).counting.claims == ()
     assert {spec.arch_lr for spec in find_study(path, ["arch-lr=0.1,0.2"]).runs} == {0.1, 0.2}
     with pytest.raises(BadInput, match="unknown field 'seeds'; did you mean 'seed'"):
         find_study(path, ["seeds=1"])
